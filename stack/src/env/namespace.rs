@@ -1,0 +1,39 @@
+//! What the components of one world share: the state of `memory` plugins. Two worlds in one process share nothing.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A named place for shared state. In production it is the process; in the simulator it is the world, so that hosts share
+/// a `memory` registry or broker, which is exempt from network faults.
+#[derive(Clone)]
+pub struct Namespace {
+    name: Arc<str>,
+    values: Arc<Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
+}
+
+impl Namespace {
+    /// An empty namespace called `name`; backends put it before the keys that tests write.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), values: Arc::default() }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The one value of type `T` in this namespace, made by its default on the first call.
+    pub fn shared<T: Any + Send + Sync + Default>(&self) -> Arc<T> {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = values.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default())).clone();
+        value.downcast().unwrap_or_else(|_| unreachable!("the key is the value's own type"))
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Namespace").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,75 @@
+//! What a plugin promises, as data. What is `None` is not promised, and nothing is judged on it.
+
+use std::time::Duration;
+
+/// What a plugin promises.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Promises {
+    /// How often a message arrives.
+    pub delivery: Option<Delivery>,
+    /// In which order messages arrive.
+    pub order: Option<Order>,
+    /// What happens to who does not keep up.
+    pub slow_consumer: Option<SlowConsumer>,
+    /// Largest message, in bytes.
+    pub message_bytes_max: Option<usize>,
+    /// The unit to which a TTL is rounded up.
+    pub ttl_granularity: Option<Duration>,
+    /// How late an expired registration may still be seen, beyond the TTL and its granularity.
+    pub expiry_slack: Option<Duration>,
+    /// Whether it may run in the simulator.
+    pub simulatable: Simulatable,
+    /// Its state belongs to the world and no network fault touches it.
+    pub shared_state: bool,
+    /// The kind of backend that it needs, such as `etcd`; the world supplies the address.
+    pub backend: Option<&'static str>,
+}
+
+/// How often a message arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Never twice, perhaps never.
+    AtMostOnce,
+    /// Never lost, perhaps twice.
+    AtLeastOnce,
+    /// Once while nothing is broken.
+    ExactlyOnce,
+}
+
+/// In which order messages arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In none.
+    Unordered,
+    /// As each publisher sent them.
+    PerPublisher,
+    /// The same for everyone.
+    Total,
+}
+
+/// What happens to a consumer that does not keep up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// The sender waits.
+    Blocks,
+    /// It loses messages beyond `buffered`.
+    Drops {
+        /// Messages that are kept.
+        buffered: usize,
+    },
+    /// It is cut off beyond `buffered`.
+    Disconnects {
+        /// Messages that are kept.
+        buffered: usize,
+    },
+}
+
+/// Whether a plugin may run in the simulator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Simulatable {
+    /// It reaches the outside through its `Env` alone.
+    #[default]
+    Yes,
+    /// Its client library opens sockets or threads by itself; the reason, for people.
+    No(&'static str),
+}

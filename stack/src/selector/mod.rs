@@ -1,0 +1,163 @@
+//! Selector: which node serves the next request. It knows registries and nothing of connections. Methods as in go-micro's
+//! `selector/selector.go`. The hot path is synchronous and returns concrete types: `select` answers from what the registry
+//! cache holds, and only a [`Selection::Miss`] makes the caller wait in `load`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::registry::{Node, Registry, Service, Services};
+use crate::{Error, ErrorKind, Result};
+
+/// How a selector is set up. go-micro: `selector.Options`.
+#[derive(Clone, Debug)]
+pub struct SelectorOptions {
+    /// Where nodes are looked up; the selector puts a cache before it unless it is one.
+    pub registry: Arc<dyn Registry>,
+    /// Picks among nodes when a call names no other.
+    pub strategy: Arc<dyn Strategy>,
+}
+
+/// How one selection is made. go-micro: `selector.SelectOptions`.
+#[derive(Clone, Debug, Default)]
+pub struct SelectOptions {
+    /// Applied in order to what the registry gives.
+    pub filters: Vec<Arc<dyn Filter>>,
+    /// Picks among the nodes that are left, instead of the selector's own.
+    pub strategy: Option<Arc<dyn Strategy>>,
+}
+
+/// Picks nodes of services.
+#[async_trait]
+pub trait Selector: Send + Sync + fmt::Debug {
+    /// Replaces the options.
+    fn init(&self, options: SelectorOptions) -> Result<()>;
+
+    /// The options in force.
+    fn options(&self) -> SelectorOptions;
+
+    /// Selects among the nodes of `service` that are known now.
+    ///
+    /// # Errors
+    /// `NoneAvailable` when filters and the blacklist leave no node, `NotFound` when the cache knows that there is none.
+    fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection>;
+
+    /// Looks `service` up, so that the next [`select`](Self::select) hits.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown service, and what the registry answers.
+    async fn load(&self, service: &str) -> Result<()>;
+
+    /// Tells how a request to `node` ended.
+    fn mark(&self, service: &str, node: &Node, outcome: Outcome);
+
+    /// Forgets what was marked for `service`.
+    fn reset(&self, service: &str);
+
+    /// Releases what the selector holds; `select` then answers `Closed`.
+    async fn close(&self) -> Result<()>;
+
+    /// The plugin's name.
+    fn name(&self) -> &'static str;
+}
+
+/// What [`Selector::select`] found.
+#[derive(Debug)]
+pub enum Selection {
+    /// Nodes to take from.
+    Ready(Next),
+    /// Nothing is known of the service: [`Selector::load`] it, then select again.
+    Miss,
+}
+
+/// How a request ended, as far as the node is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The node answered; an error that a handler returned is an answer too.
+    Answered,
+    /// The node could not be reached, did not answer in time or broke the connection.
+    Failed,
+}
+
+impl Outcome {
+    /// The outcome that `error` stands for: errors of applications never count against a node.
+    pub fn of(result: Result<(), &Error>) -> Self {
+        match result.map_err(Error::kind) {
+            Err(ErrorKind::Unreachable | ErrorKind::Disconnected | ErrorKind::Timeout) => Self::Failed,
+            _ => Self::Answered,
+        }
+    }
+}
+
+/// The nodes that a selection left, in a fixed order. go-micro hands its strategies `[]*Service` and has each of them
+/// flatten it; here that happens once per change of membership.
+#[derive(Debug, Default)]
+pub struct NodeSet {
+    /// Name of the service.
+    pub service: String,
+    /// The nodes, ordered by version and id.
+    pub nodes: Vec<Arc<Node>>,
+}
+
+impl NodeSet {
+    /// All nodes of all versions.
+    pub fn of(service: &str, services: &Services) -> Self {
+        let nodes = services.iter().flat_map(|service| &service.nodes).map(|node| Arc::new(node.clone())).collect();
+        Self { service: service.to_owned(), nodes }
+    }
+}
+
+/// Hands out nodes, one per attempt. go-micro: `selector.Next`.
+#[derive(Clone, Debug)]
+pub struct Next {
+    set: Arc<NodeSet>,
+    strategy: Arc<dyn Strategy>,
+    state: StrategyState,
+}
+
+impl Next {
+    /// Takes from `set` by `strategy`; `state` is what the strategy keeps per service across selections.
+    pub fn new(set: Arc<NodeSet>, strategy: Arc<dyn Strategy>, state: StrategyState) -> Self {
+        Self { set, strategy, state }
+    }
+
+    /// The next node.
+    ///
+    /// # Errors
+    /// `NoneAvailable` when the set is empty.
+    pub fn node(&mut self) -> Result<Arc<Node>> {
+        let index = self.strategy.pick(&self.set, &self.state);
+        self.set
+            .nodes
+            .get(index)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::NoneAvailable, "select").with("service", self.set.service.clone()))
+    }
+
+    /// The nodes that it takes from.
+    pub fn set(&self) -> &Arc<NodeSet> {
+        &self.set
+    }
+}
+
+/// What a strategy keeps for one service across selections: a position that every selection moves on.
+pub type StrategyState = Arc<std::sync::atomic::AtomicUsize>;
+
+/// Picks one of several nodes. go-micro: `selector.Strategy`.
+pub trait Strategy: Send + Sync + fmt::Debug {
+    /// The index of the node to take; any index when the set is empty. Must not allocate.
+    fn pick(&self, set: &NodeSet, state: &StrategyState) -> usize;
+
+    /// The strategy's name.
+    fn name(&self) -> &'static str;
+}
+
+/// Leaves out what must not be selected. go-micro: `selector.Filter`.
+pub trait Filter: Send + Sync + fmt::Debug {
+    /// The services and nodes that may be selected; the input is not touched.
+    fn apply(&self, services: &[Service]) -> Vec<Service>;
+
+    /// One line for reports, such as `version = 2`.
+    fn describe(&self) -> String;
+}
