@@ -7,6 +7,8 @@ mod network;
 pub mod os;
 mod random;
 mod spawn;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
