@@ -1,0 +1,11 @@
+//! The history of a run: what components were asked and answered, what the backend did, which faults came. It belongs to no
+//! engine and no renderer; oracles are pure functions of it.
+
+mod event;
+mod recorder;
+
+pub use event::{
+    Answer, Change, Edge, Event, Failure, FaultRecord, History, Moment, NodeRecord, Operation, OperationId, Point,
+    Truth, VERSION,
+};
+pub use recorder::{Recorder, WorldClock, current_cause, with_cause};

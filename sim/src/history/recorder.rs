@@ -1,0 +1,137 @@
+//! Records events while a world runs. Decorators, loads and the world write; oracles read when it is over.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use shaketable_stack::Error;
+
+use super::event::{Answer, Edge, Event, Failure, History, Moment, Operation, OperationId, Point};
+
+tokio::task_local! {
+    static CAUSE: Option<OperationId>;
+}
+
+/// The operation that the current task works for.
+pub fn current_cause() -> Option<OperationId> {
+    CAUSE.try_with(|cause| *cause).ok().flatten()
+}
+
+/// Runs `future` on behalf of `cause`.
+pub async fn with_cause<F: Future>(cause: Option<OperationId>, future: F) -> F::Output {
+    CAUSE.scope(cause, future).await
+}
+
+/// Tells the world's time.
+pub type WorldClock = Arc<dyn Fn() -> Moment + Send + Sync>;
+
+/// Writes to one history; cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    clock: WorldClock,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    history: History,
+    operations: u64,
+}
+
+impl Recorder {
+    /// An empty history whose events are dated by `clock`.
+    pub fn new(clock: WorldClock) -> Self {
+        Self { clock, state: Arc::default() }
+    }
+
+    /// Records that an operation begins on `host`, caused by what the current task works for.
+    pub fn invoke(&self, host: &Arc<str>, wall: SystemTime, operation: Operation) -> OperationId {
+        self.invoke_for(current_cause(), host, wall, operation)
+    }
+
+    /// Records that an operation begins on `host` because of `cause`.
+    pub fn invoke_for(
+        &self,
+        cause: Option<OperationId>,
+        host: &Arc<str>,
+        wall: SystemTime,
+        operation: Operation,
+    ) -> OperationId {
+        let mut state = self.state();
+        state.operations += 1;
+        let id = OperationId(state.operations);
+        self.push(&mut state, self.now(), host, wall, (Some(id), cause), Edge::Invoke(operation));
+        id
+    }
+
+    /// Records how `operation` ended.
+    pub fn complete(&self, host: &Arc<str>, wall: SystemTime, operation: OperationId, result: Result<Answer, &Error>) {
+        let edge = Edge::Return(result.map_err(Failure::of));
+        self.push(&mut self.state(), self.now(), host, wall, (Some(operation), None), edge);
+    }
+
+    /// Records something without a duration, caused by what the current task works for.
+    pub fn point(&self, host: &Arc<str>, wall: SystemTime, operation: Option<OperationId>, point: Point) {
+        let cause = current_cause().filter(|cause| Some(*cause) != operation);
+        self.push(&mut self.state(), self.now(), host, wall, (operation, cause), Edge::Point(point));
+    }
+
+    /// Records something that happened at `at`, now or before; the history stays in the order of time because backends are
+    /// asked for their truths after every step.
+    pub fn point_at(&self, at: Moment, host: &Arc<str>, wall: SystemTime, point: Point) {
+        self.push(&mut self.state(), at, host, wall, (None, None), Edge::Point(point));
+    }
+
+    /// The world's time.
+    pub fn now(&self) -> Moment {
+        (self.clock)()
+    }
+
+    /// Looks at the history so far.
+    pub fn read<T>(&self, look: impl FnOnce(&History) -> T) -> T {
+        look(&self.state().history)
+    }
+
+    /// Takes the history, in the order of time; what is recorded later starts an empty one.
+    pub fn take(&self) -> History {
+        let mut history = std::mem::take(&mut self.state().history);
+        history.events.sort_by_key(|event| (event.at, event.sequence));
+        for (sequence, event) in (0..).zip(&mut history.events) {
+            event.sequence = sequence;
+        }
+        history
+    }
+
+    fn push(
+        &self,
+        state: &mut State,
+        at: Moment,
+        host: &Arc<str>,
+        wall: SystemTime,
+        (operation, cause): (Option<OperationId>, Option<OperationId>),
+        edge: Edge,
+    ) {
+        let sequence = state.history.events.len() as u64;
+        let wall_ns = wall
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        state.history.events.push(Event { sequence, at, wall_ns, host: host.clone(), operation, cause, edge });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Recorder").field("events", &self.state().history.events.len()).finish()
+    }
+}
+
+impl Failure {
+    /// The failure that `error` is.
+    pub fn of(error: &Error) -> Self {
+        Self { kind: format!("{:?}", error.kind()), text: error.to_string() }
+    }
+}

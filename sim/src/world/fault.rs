@@ -1,0 +1,159 @@
+//! Fault verbs: what can be done to a world, with names resolved and chances drawn. What an engine must be able to do for
+//! each is data, so that a scenario that asks for more is refused before it runs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::model::LossGranularity;
+
+/// Something that is done to the stack.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fault {
+    /// A host dies: its tasks end, its memory is gone.
+    Crash {
+        /// The host.
+        host: String,
+        /// Its peers see the connections close; false is sudden death.
+        fin: bool,
+    },
+    /// A crashed host starts again, with nothing in memory.
+    Restart {
+        /// The host.
+        host: String,
+    },
+    /// A host executes nothing until it resumes; its memory and its connections stay.
+    Pause {
+        /// The host.
+        host: String,
+    },
+    /// A paused host goes on.
+    Resume {
+        /// The host.
+        host: String,
+    },
+    /// Nothing passes from `from` to `to`.
+    Cut {
+        /// Senders.
+        from: Vec<String>,
+        /// Receivers.
+        to: Vec<String>,
+    },
+    /// Messages pass again from `from` to `to`.
+    Heal {
+        /// Senders.
+        from: Vec<String>,
+        /// Receivers.
+        to: Vec<String>,
+    },
+    /// Messages between the two are kept.
+    Hold {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+    },
+    /// Messages that were kept are delivered.
+    Release {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+    },
+    /// Messages between the two take this long.
+    Latency {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+        /// One way; none is the network's own again.
+        latency: Option<Duration>,
+    },
+    /// Messages between the two are lost.
+    Loss {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+        /// Probability, 0 to 1; 0 ends it.
+        probability: f64,
+        /// What a loss is.
+        granularity: LossGranularity,
+    },
+    /// The backend loses the leases of the registrations that `host` has made.
+    LeaseLost {
+        /// The host.
+        host: String,
+    },
+    /// A backend goes down; its data stays.
+    BackendDown {
+        /// The backend's host.
+        host: String,
+    },
+    /// A backend comes up again.
+    BackendUp {
+        /// The backend's host.
+        host: String,
+    },
+}
+
+/// What an engine must be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Capability {
+    /// End a host's tasks while its peers see the connections close.
+    Crash,
+    /// End a host's tasks without a sign to its peers.
+    CrashWithoutFin,
+    /// Keep a host from executing without ending it.
+    Pause,
+    /// Cut links, each direction by itself.
+    Cut,
+    /// Keep messages back and deliver them later.
+    Hold,
+    /// A fixed latency for a link.
+    LinkLatency,
+    /// Links that break for a moment and lose everything in flight.
+    LinkLoss,
+    /// Loss of single packets beneath TCP.
+    PacketLoss,
+    /// Take leases at the backend.
+    LeaseLoss,
+    /// Restart the backend.
+    BackendRestart,
+}
+
+impl Fault {
+    /// What an engine must be able to do for this.
+    pub fn needs(&self) -> Capability {
+        match self {
+            Self::Crash { fin: true, .. } | Self::Restart { .. } => Capability::Crash,
+            Self::Crash { fin: false, .. } => Capability::CrashWithoutFin,
+            Self::Pause { .. } | Self::Resume { .. } => Capability::Pause,
+            Self::Cut { .. } | Self::Heal { .. } => Capability::Cut,
+            Self::Hold { .. } | Self::Release { .. } => Capability::Hold,
+            Self::Latency { .. } => Capability::LinkLatency,
+            Self::Loss { granularity: LossGranularity::Link, .. } => Capability::LinkLoss,
+            Self::Loss { granularity: LossGranularity::Packet, .. } => Capability::PacketLoss,
+            Self::LeaseLost { .. } => Capability::LeaseLoss,
+            Self::BackendDown { .. } | Self::BackendUp { .. } => Capability::BackendRestart,
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Crash => "crash a host",
+            Self::CrashWithoutFin => "crash a host without a sign to its peers",
+            Self::Pause => "pause a host",
+            Self::Cut => "cut links",
+            Self::Hold => "hold messages back",
+            Self::LinkLatency => "give a link a latency of its own",
+            Self::LinkLoss => "break links for a moment",
+            Self::PacketLoss => "lose single packets",
+            Self::LeaseLoss => "lose leases at the backend",
+            Self::BackendRestart => "restart the backend",
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! Worlds: where a stack stands and can be shaken.
+
+mod fault;
+
+pub use fault::{Capability, Fault};
