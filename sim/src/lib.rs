@@ -1,8 +1,11 @@
 //! The simulator: worlds, engines, faults, loads, history, oracles, the scenario language and simulated backends. It knows
 //! the interfaces of the stack and the tables of plugins, and no particular plugin.
 
+pub mod determinism;
 pub mod engine;
 pub mod history;
 pub mod oracle;
+pub mod plan;
 pub mod scenario;
+pub mod trace;
 pub mod world;

@@ -1,5 +1,7 @@
 //! Engines: what carries a simulated world. Each says as data which faults it can do and how finely.
 
+pub mod turmoil;
+
 use std::collections::BTreeSet;
 
 use crate::world::Capability;
@@ -17,8 +19,19 @@ pub struct EngineInfo {
 
 /// The engines of this build, the default first.
 pub fn engines() -> Vec<EngineInfo> {
+    vec![turmoil_info()]
+}
+
+/// The engine called `name`.
+pub fn engine(name: &str) -> Option<EngineInfo> {
+    engines().into_iter().find(|engine| engine.name == name)
+}
+
+/// turmoil 0.7.2 has no pause, no loss of single packets, no latency distribution per link, and its TCP does not
+/// retransmit.
+fn turmoil_info() -> EngineInfo {
     use Capability::{BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss};
-    vec![EngineInfo {
+    EngineInfo {
         name: "turmoil",
         summary: "turmoil 0.7.2: ticks, TCP without retransmission, links that break as a whole",
         capabilities: BTreeSet::from([
@@ -31,5 +44,5 @@ pub fn engines() -> Vec<EngineInfo> {
             LeaseLoss,
             BackendRestart,
         ]),
-    }]
+    }
 }

@@ -124,6 +124,25 @@ pub enum Capability {
 }
 
 impl Fault {
+    /// The hosts that it names.
+    pub fn hosts(&self) -> Vec<&str> {
+        match self {
+            Self::Crash { host, .. }
+            | Self::Restart { host }
+            | Self::Pause { host }
+            | Self::Resume { host }
+            | Self::LeaseLost { host }
+            | Self::BackendDown { host }
+            | Self::BackendUp { host } => vec![host],
+            Self::Cut { from: a, to: b }
+            | Self::Heal { from: a, to: b }
+            | Self::Hold { a, b }
+            | Self::Release { a, b }
+            | Self::Latency { a, b, .. }
+            | Self::Loss { a, b, .. } => a.iter().chain(b).map(String::as_str).collect(),
+        }
+    }
+
     /// What an engine must be able to do for this.
     pub fn needs(&self) -> Capability {
         match self {

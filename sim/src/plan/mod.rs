@@ -1,0 +1,5 @@
+//! What is drawn before a run.
+
+mod streams;
+
+pub use streams::stream;

@@ -1,0 +1,180 @@
+//! The canonical trace of a run: what passed through our own network streams, with digests instead of payloads, and one
+//! digest over all of it. Two runs are the same run when their digests are.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::history::{History, Moment};
+
+/// One thing that passed through a network stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TraceEvent {
+    /// World time.
+    pub at: Moment,
+    /// The host at this end.
+    pub host: Arc<str>,
+    /// Number of the connection or socket on that host, from 1.
+    pub connection: u64,
+    /// What passed.
+    pub kind: TraceKind,
+}
+
+/// What passed through a stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum TraceKind {
+    /// A connection was asked for.
+    Connect {
+        /// `host:port`, as it was asked for.
+        address: String,
+    },
+    /// It was opened, from this end.
+    Connected {
+        /// The other end.
+        peer: String,
+    },
+    /// It was opened, from the other end.
+    Accepted {
+        /// The other end.
+        peer: String,
+    },
+    /// A listener or a datagram socket was opened.
+    Bound {
+        /// Where.
+        address: String,
+    },
+    /// Bytes were handed to the network.
+    Sent {
+        /// How many.
+        bytes: u64,
+        /// Their digest.
+        digest: u64,
+    },
+    /// Bytes came from the network.
+    Received {
+        /// How many.
+        bytes: u64,
+        /// Their digest.
+        digest: u64,
+    },
+    /// The other end has closed its direction.
+    EndOfStream,
+    /// This end has closed.
+    Closed,
+    /// It failed.
+    Failed {
+        /// The error's kind.
+        error: String,
+    },
+}
+
+impl TraceKind {
+    /// `bytes` were handed to the network.
+    pub fn sent(bytes: &[u8]) -> Self {
+        Self::Sent { bytes: bytes.len() as u64, digest: xxh3_64(bytes) }
+    }
+
+    /// `bytes` came from the network.
+    pub fn received(bytes: &[u8]) -> Self {
+        Self::Received { bytes: bytes.len() as u64, digest: xxh3_64(bytes) }
+    }
+}
+
+/// Collects a trace; cheap to clone.
+#[derive(Clone)]
+pub struct Tracer {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    hasher: Xxh3,
+    events: u64,
+    kept: Option<Vec<TraceEvent>>,
+}
+
+impl Tracer {
+    /// A tracer that takes the digest; with `keep` it keeps every event as well.
+    pub fn new(keep: bool) -> Self {
+        Self { state: Arc::new(Mutex::new(State { hasher: Xxh3::new(), events: 0, kept: keep.then(Vec::new) })) }
+    }
+
+    /// Adds an event.
+    pub fn add(&self, event: TraceEvent) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.events += 1;
+        event.digest_into(&mut state.hasher);
+        if let Some(kept) = &mut state.kept {
+            kept.push(event);
+        }
+    }
+
+    /// The digest over the trace and `history`, as 32 hexadecimal digits.
+    pub fn digest(&self, history: &History) -> String {
+        let mut hasher = self.state.lock().unwrap_or_else(PoisonError::into_inner).hasher.clone();
+        for event in &history.events {
+            hasher.update(&serde_json::to_vec(event).unwrap_or_default());
+        }
+        format!("{:032x}", hasher.digest128())
+    }
+
+    /// How many events there were.
+    pub fn count(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).events
+    }
+
+    /// The events that were kept, in the order in which they happened.
+    pub fn take(&self) -> Vec<TraceEvent> {
+        let mut kept = self.state.lock().unwrap_or_else(PoisonError::into_inner).kept.take().unwrap_or_default();
+        kept.sort_by_key(|event| event.at);
+        kept
+    }
+}
+
+impl fmt::Debug for Tracer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tracer").field("events", &self.count()).finish()
+    }
+}
+
+impl TraceEvent {
+    /// Fields with their lengths, so that no two events have the same bytes.
+    fn digest_into(&self, hasher: &mut Xxh3) {
+        let mut text = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        text(&self.host);
+        let (tag, detail): (u8, [u64; 2]) = match &self.kind {
+            TraceKind::Connect { address } => {
+                text(address);
+                (0, [0, 0])
+            }
+            TraceKind::Connected { peer } => {
+                text(peer);
+                (1, [0, 0])
+            }
+            TraceKind::Accepted { peer } => {
+                text(peer);
+                (2, [0, 0])
+            }
+            TraceKind::Bound { address } => {
+                text(address);
+                (3, [0, 0])
+            }
+            TraceKind::Sent { bytes, digest } => (4, [*bytes, *digest]),
+            TraceKind::Received { bytes, digest } => (5, [*bytes, *digest]),
+            TraceKind::EndOfStream => (6, [0, 0]),
+            TraceKind::Closed => (7, [0, 0]),
+            TraceKind::Failed { error } => {
+                text(error);
+                (8, [0, 0])
+            }
+        };
+        hasher.update(&[tag]);
+        for number in [self.at.0, self.connection, detail[0], detail[1]] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
+}
