@@ -6,6 +6,7 @@ pub mod engine;
 pub mod history;
 pub mod oracle;
 pub mod plan;
+pub mod run;
 pub mod scenario;
 pub mod trace;
 pub mod world;
