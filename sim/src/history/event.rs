@@ -170,7 +170,7 @@ pub enum Operation {
         /// Time that the caller waits at most.
         timeout: Duration,
     },
-    /// `Client::stream`, from opening to closing.
+    /// `Client::stream`: the opening of a stream.
     Stream {
         /// Name of the service.
         service: String,
@@ -229,12 +229,22 @@ pub enum Operation {
         /// `host:port`.
         address: String,
     },
-    /// `Server::start`, `Service::start`.
+    /// `Service::start`.
+    StartService {
+        /// Name of the service.
+        service: String,
+    },
+    /// `Service::stop`.
+    StopService {
+        /// Name of the service.
+        service: String,
+    },
+    /// `Server::start`.
     Start {
         /// Name of the service.
         service: String,
     },
-    /// `Server::stop`, `Service::stop`.
+    /// `Server::stop`.
     Stop {
         /// Name of the service.
         service: String,
@@ -314,6 +324,13 @@ pub enum Point {
         attempt: u32,
         /// Why it failed.
         failure: Option<Failure>,
+    },
+    /// A codec could not encode or decode.
+    CodecFailed {
+        /// The codec.
+        codec: String,
+        /// Why.
+        failure: Failure,
     },
     /// A selector was told how a request ended.
     Marked {
