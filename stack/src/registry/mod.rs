@@ -2,7 +2,17 @@
 //! `registry/registry.go`. Where go-micro's implementations disagree, this interface decides: an unknown service is
 //! `NotFound`, a first registration is a `Create` event, expiry is a `Delete` event, a service without nodes is absent.
 
+pub mod cache;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+mod losses;
+mod mailbox;
+pub mod memory;
 mod model;
+mod records;
+pub mod table;
+#[cfg(test)]
+mod testing;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,374 @@
+//! What the `memory` registries of one world share: registrations, their deadlines, and who watches. A state machine with
+//! time passed in: it neither waits nor asks a clock. It also keeps the truth about what happened, for whoever asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use super::super::mailbox::Mailbox;
+use super::super::records;
+use crate::env::Instant;
+use crate::registry::{Action, Event, Service, Services};
+
+/// The registrations of a world. The monotonic clocks of the world's hosts must have one origin; a host whose clock lags
+/// does not turn time back.
+#[derive(Debug, Default)]
+pub struct State {
+    parts: Mutex<Parts>,
+    earlier: Notify,
+}
+
+/// Something that happened to a registration, as the backend saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truth {
+    /// When; for [`TruthKind::Expired`] the moment at which the TTL was over, even where nobody looked then.
+    pub at: Instant,
+    /// What.
+    pub kind: TruthKind,
+}
+
+/// See [`Truth`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TruthKind {
+    /// A node was registered that was not there.
+    Registered {
+        /// Service name.
+        service: String,
+        /// Node id.
+        node: String,
+        /// Service version.
+        version: String,
+        /// The TTL that was asked for.
+        ttl_requested: Option<Duration>,
+        /// The TTL that holds; here always the one that was asked for.
+        ttl_granted: Option<Duration>,
+    },
+    /// The same was registered again and lives for `ttl_granted` from then on.
+    Renewed {
+        /// Service name.
+        service: String,
+        /// Node id.
+        node: String,
+        /// The TTL that holds.
+        ttl_granted: Option<Duration>,
+    },
+    /// A registered node was changed, and lives for `ttl_granted` from then on.
+    Changed {
+        /// Service name.
+        service: String,
+        /// Node id.
+        node: String,
+        /// Service version after the change.
+        version: String,
+        /// The TTL that holds.
+        ttl_granted: Option<Duration>,
+    },
+    /// A node was deregistered.
+    Deregistered {
+        /// Service name.
+        service: String,
+        /// Node id.
+        node: String,
+    },
+    /// A TTL was over.
+    Expired {
+        /// Service name.
+        service: String,
+        /// Node id.
+        node: String,
+    },
+    /// A fault took a registration away.
+    Lost {
+        /// Service name.
+        service: String,
+        /// Node id.
+        node: String,
+    },
+    /// The backend was restarted: every TTL starts anew.
+    Restarted,
+}
+
+/// What a registration did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Registered {
+    Created,
+    Changed,
+    Renewed,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// The latest time that anyone has passed in.
+    now: Instant,
+    services: BTreeMap<String, Entry>,
+    /// Which registration ends next; a number tells two of one moment apart.
+    deadlines: BTreeMap<(Instant, u64), (String, String)>,
+    numbers: u64,
+    watchers: BTreeMap<u64, Watching>,
+    /// `None` while nobody records.
+    truth: Option<Vec<Truth>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    nodes: BTreeMap<String, Registration>,
+    /// The answer to a lookup, made by the first one after a change.
+    answer: Option<Services>,
+}
+
+#[derive(Debug)]
+struct Registration {
+    record: Service,
+    ttl: Option<Duration>,
+    number: u64,
+    expires_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Watching {
+    service: Option<String>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl State {
+    /// Starts, or ends, the recording of [`Truth`]. It grows until it is taken, so production leaves it off.
+    pub fn record_truth(&self, record: bool) {
+        let mut parts = self.lock();
+        if record {
+            parts.truth.get_or_insert_default();
+        } else {
+            parts.truth = None;
+        }
+    }
+
+    /// Takes what was recorded since the last call, oldest first. What expired before `now` is in it.
+    pub fn take_truth(&self, now: Instant) -> Vec<Truth> {
+        let mut parts = self.advance(now);
+        parts.truth.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A fault: the backend loses every registration of `node_id`. Watchers see a delete. Answers how many it lost.
+    pub fn lose(&self, now: Instant, node_id: &str) -> usize {
+        let mut parts = self.advance(now);
+        let now = parts.now;
+        let holders: Vec<_> = parts
+            .services
+            .iter()
+            .filter(|(_, entry)| entry.nodes.contains_key(node_id))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for service in &holders {
+            if parts.remove(service, node_id) {
+                let kind = TruthKind::Lost { service: service.clone(), node: node_id.to_owned() };
+                parts.note(now, kind);
+            }
+        }
+        holders.len()
+    }
+
+    /// A fault: the backend restarts as etcd does, and grants every registration its full TTL anew.
+    pub fn restart(&self, now: Instant) {
+        let mut parts = self.advance(now);
+        let now = parts.now;
+        let Parts { services, deadlines, .. } = &mut *parts;
+        deadlines.clear();
+        for (service, entry) in services.iter_mut() {
+            for (node, registration) in &mut entry.nodes {
+                registration.expires_at = registration.ttl.map(|ttl| now + ttl);
+                if let Some(at) = registration.expires_at {
+                    deadlines.insert((at, registration.number), (service.clone(), node.clone()));
+                }
+            }
+        }
+        parts.note(now, TruthKind::Restarted);
+    }
+
+    /// Registers or renews one record.
+    pub(super) fn register(&self, now: Instant, record: Service, ttl: Option<Duration>) -> Registered {
+        let mut parts = self.advance(now);
+        let first = parts.first_deadline();
+        let done = parts.register(record, ttl);
+        if parts.first_deadline() < first || first.is_none() {
+            self.earlier.notify_waiters();
+        }
+        done
+    }
+
+    /// Removes a node; answers whether it was there.
+    pub(super) fn deregister(&self, now: Instant, service: &str, node: &str) -> bool {
+        let mut parts = self.advance(now);
+        let now = parts.now;
+        let removed = parts.remove(service, node);
+        if removed {
+            let kind = TruthKind::Deregistered { service: service.to_owned(), node: node.to_owned() };
+            parts.note(now, kind);
+        }
+        removed
+    }
+
+    /// The service called `name`, one value per version.
+    pub(super) fn get(&self, now: Instant, name: &str) -> Option<Services> {
+        self.advance(now).services.get_mut(name).map(Entry::answer)
+    }
+
+    /// The same without any work: `None` when the answer is not ready.
+    pub(super) fn ready(&self, now: Instant, name: &str) -> Option<Services> {
+        let parts = self.lock();
+        if parts.first_deadline().is_some_and(|deadline| deadline <= now.max(parts.now)) {
+            return None;
+        }
+        parts.services.get(name)?.answer.clone()
+    }
+
+    /// All services.
+    pub(super) fn list(&self, now: Instant) -> Services {
+        let parts = self.advance(now);
+        records::group(parts.services.values().flat_map(Entry::records))
+    }
+
+    /// Delivers what happens from now on to `mailbox`, until [`unwatch`](Self::unwatch) is called with the answer.
+    pub(super) fn watch(&self, now: Instant, service: Option<String>, mailbox: Arc<Mailbox>) -> u64 {
+        let mut parts = self.advance(now);
+        let number = parts.next_number();
+        parts.watchers.insert(number, Watching { service, mailbox });
+        number
+    }
+
+    /// Ends a watch.
+    pub(super) fn unwatch(&self, watcher: u64) {
+        self.lock().watchers.remove(&watcher);
+    }
+
+    /// Removes what has expired. Any call does that; this one is for who waits.
+    pub(super) fn expire(&self, now: Instant) {
+        drop(self.advance(now));
+    }
+
+    /// When the next registration expires.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.lock().first_deadline()
+    }
+
+    /// Completes when [`next_deadline`](Self::next_deadline) has come nearer since this was called.
+    pub(super) fn earlier(&self) -> Notified<'_> {
+        self.earlier.notified()
+    }
+
+    #[cfg(test)]
+    pub(in crate::registry) fn watchers(&self) -> usize {
+        self.lock().watchers.len()
+    }
+
+    /// Every access starts here, so that nobody ever sees what has expired.
+    fn advance(&self, now: Instant) -> MutexGuard<'_, Parts> {
+        let mut parts = self.lock();
+        parts.now = parts.now.max(now);
+        parts.expire();
+        parts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parts {
+    fn register(&mut self, record: Service, ttl: Option<Duration>) -> Registered {
+        let now = self.now;
+        let number = self.next_number();
+        let (service, version, node) = (record.name.clone(), record.version.clone(), record.nodes[0].id.clone());
+        let expires_at = ttl.map(|ttl| now + ttl);
+        let entry = self.services.entry(service.clone()).or_default();
+        let registration = Registration { record, ttl, number, expires_at };
+        let record = registration.record.clone();
+        let old = entry.nodes.insert(node.clone(), registration);
+        if old.as_ref().is_none_or(|old| old.record != record) {
+            entry.answer = None;
+        }
+        if let Some(at) = old.as_ref().and_then(|old| old.expires_at.map(|at| (at, old.number))) {
+            self.deadlines.remove(&at);
+        }
+        if let Some(at) = expires_at {
+            self.deadlines.insert((at, number), (service.clone(), node.clone()));
+        }
+        match old {
+            None => {
+                let (ttl_requested, ttl_granted) = (ttl, ttl);
+                self.note(now, TruthKind::Registered { service, node, version, ttl_requested, ttl_granted });
+                self.emit(Action::Create, record);
+                Registered::Created
+            }
+            Some(old) if old.record != record => {
+                self.note(now, TruthKind::Changed { service, node, version, ttl_granted: ttl });
+                self.emit(Action::Update, record);
+                Registered::Changed
+            }
+            Some(_) => {
+                self.note(now, TruthKind::Renewed { service, node, ttl_granted: ttl });
+                Registered::Renewed
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        while let Some(first) = self.deadlines.first_entry()
+            && first.key().0 <= self.now
+        {
+            let ((at, _), (service, node)) = first.remove_entry();
+            self.remove(&service, &node);
+            self.note(at, TruthKind::Expired { service, node });
+        }
+    }
+
+    fn remove(&mut self, service: &str, node: &str) -> bool {
+        let Some(entry) = self.services.get_mut(service) else { return false };
+        let Some(registration) = entry.nodes.remove(node) else { return false };
+        entry.answer = None;
+        if entry.nodes.is_empty() {
+            self.services.remove(service);
+        }
+        if let Some(at) = registration.expires_at {
+            self.deadlines.remove(&(at, registration.number));
+        }
+        self.emit(Action::Delete, registration.record);
+        true
+    }
+
+    /// Tells those who watch. Whoever does not want more is forgotten.
+    fn emit(&mut self, action: Action, service: Service) {
+        let event = Event { action, service };
+        self.watchers.retain(|_, watching| {
+            watching.service.as_ref().is_some_and(|name| *name != event.service.name)
+                || watching.mailbox.deliver(event.clone())
+        });
+    }
+
+    fn note(&mut self, at: Instant, kind: TruthKind) {
+        if let Some(truth) = &mut self.truth {
+            truth.push(Truth { at, kind });
+        }
+    }
+
+    fn first_deadline(&self) -> Option<Instant> {
+        self.deadlines.keys().next().map(|(at, _)| *at)
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+}
+
+impl Entry {
+    fn answer(&mut self) -> Services {
+        let nodes = &self.nodes;
+        self.answer.get_or_insert_with(|| records::group(nodes.values().map(|node| &node.record))).clone()
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Service> {
+        self.nodes.values().map(|node| &node.record)
+    }
+}
