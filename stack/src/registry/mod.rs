@@ -10,6 +10,7 @@ mod mailbox;
 pub mod memory;
 mod model;
 mod records;
+pub mod shared;
 pub mod table;
 #[cfg(test)]
 mod testing;

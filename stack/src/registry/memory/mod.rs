@@ -16,6 +16,7 @@ use async_trait::async_trait;
 
 use self::state::Registered;
 use self::watch::MemoryWatcher;
+use super::shared::SharedBackends;
 use super::losses::{LossLog, in_seconds};
 use super::{
     DeregisterOptions, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service, Services,
@@ -24,7 +25,7 @@ use super::{
 use crate::Result;
 use crate::env::{Env, Instant, Task};
 
-pub use state::{State, Truth, TruthKind};
+pub use state::State;
 
 /// The plugin's name.
 pub const NAME: &str = "memory";
@@ -53,6 +54,7 @@ impl Memory {
     /// so that watchers hear of it in time. Call it within a runtime.
     pub fn new(env: Env, options: RegistryOptions) -> Self {
         let state = env.namespace().shared::<State>();
+        env.namespace().shared::<SharedBackends>().offer(state.clone());
         let expiry = Some(env.spawn("registry-expiry", expire(env.clone(), state.clone())));
         let own = Mutex::new(Own { options, expiry, ..Own::default() });
         Self { env, state, own, losses: LossLog::default(), closed: AtomicBool::new(false) }

@@ -11,6 +11,7 @@ use tokio::sync::futures::Notified;
 use super::super::mailbox::Mailbox;
 use super::super::records;
 use crate::env::Instant;
+use crate::registry::shared::{SharedBackend, Truth, TruthKind};
 use crate::registry::{Action, Event, Service, Services};
 
 /// The registrations of a world. The monotonic clocks of the world's hosts must have one origin; a host whose clock lags
@@ -19,76 +20,6 @@ use crate::registry::{Action, Event, Service, Services};
 pub struct State {
     parts: Mutex<Parts>,
     earlier: Notify,
-}
-
-/// Something that happened to a registration, as the backend saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Truth {
-    /// When; for [`TruthKind::Expired`] the moment at which the TTL was over, even where nobody looked then.
-    pub at: Instant,
-    /// What.
-    pub kind: TruthKind,
-}
-
-/// See [`Truth`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TruthKind {
-    /// A node was registered that was not there.
-    Registered {
-        /// Service name.
-        service: String,
-        /// Node id.
-        node: String,
-        /// Service version.
-        version: String,
-        /// The TTL that was asked for.
-        ttl_requested: Option<Duration>,
-        /// The TTL that holds; here always the one that was asked for.
-        ttl_granted: Option<Duration>,
-    },
-    /// The same was registered again and lives for `ttl_granted` from then on.
-    Renewed {
-        /// Service name.
-        service: String,
-        /// Node id.
-        node: String,
-        /// The TTL that holds.
-        ttl_granted: Option<Duration>,
-    },
-    /// A registered node was changed, and lives for `ttl_granted` from then on.
-    Changed {
-        /// Service name.
-        service: String,
-        /// Node id.
-        node: String,
-        /// Service version after the change.
-        version: String,
-        /// The TTL that holds.
-        ttl_granted: Option<Duration>,
-    },
-    /// A node was deregistered.
-    Deregistered {
-        /// Service name.
-        service: String,
-        /// Node id.
-        node: String,
-    },
-    /// A TTL was over.
-    Expired {
-        /// Service name.
-        service: String,
-        /// Node id.
-        node: String,
-    },
-    /// A fault took a registration away.
-    Lost {
-        /// Service name.
-        service: String,
-        /// Node id.
-        node: String,
-    },
-    /// The backend was restarted: every TTL starts anew.
-    Restarted,
 }
 
 /// What a registration did.
@@ -133,9 +64,8 @@ struct Watching {
     mailbox: Arc<Mailbox>,
 }
 
-impl State {
-    /// Starts, or ends, the recording of [`Truth`]. It grows until it is taken, so production leaves it off.
-    pub fn record_truth(&self, record: bool) {
+impl SharedBackend for State {
+    fn record_truth(&self, record: bool) {
         let mut parts = self.lock();
         if record {
             parts.truth.get_or_insert_default();
@@ -144,14 +74,12 @@ impl State {
         }
     }
 
-    /// Takes what was recorded since the last call, oldest first. What expired before `now` is in it.
-    pub fn take_truth(&self, now: Instant) -> Vec<Truth> {
+    fn take_truth(&self, now: Instant) -> Vec<Truth> {
         let mut parts = self.advance(now);
         parts.truth.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// A fault: the backend loses every registration of `node_id`. Watchers see a delete. Answers how many it lost.
-    pub fn lose(&self, now: Instant, node_id: &str) -> usize {
+    fn lose(&self, now: Instant, node_id: &str) -> usize {
         let mut parts = self.advance(now);
         let now = parts.now;
         let holders: Vec<_> = parts
@@ -169,8 +97,7 @@ impl State {
         holders.len()
     }
 
-    /// A fault: the backend restarts as etcd does, and grants every registration its full TTL anew.
-    pub fn restart(&self, now: Instant) {
+    fn restart(&self, now: Instant) {
         let mut parts = self.advance(now);
         let now = parts.now;
         let Parts { services, deadlines, .. } = &mut *parts;
@@ -185,7 +112,9 @@ impl State {
         }
         parts.note(now, TruthKind::Restarted);
     }
+}
 
+impl State {
     /// Registers or renews one record.
     pub(super) fn register(&self, now: Instant, record: Service, ttl: Option<Duration>) -> Registered {
         let mut parts = self.advance(now);

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Memory, State, Truth, TruthKind};
+use super::{Memory, State};
 use crate::env::testing::{Hosts, env};
 use crate::env::{Env, Instant};
+use crate::registry::shared::{SharedBackend, Truth, TruthKind};
 use crate::registry::testing::{check, created, deleted, get, service, ttl, watch};
 use crate::registry::{DeregisterOptions, GetOptions, ListOptions, RegisterOptions, Registry, RegistryOptions};
 use crate::{Error, ErrorKind};
