@@ -4,12 +4,15 @@
 
 mod config;
 mod event;
+mod handle;
 mod key_range;
 mod kv;
 mod lease;
 mod lease_requests;
 mod refusal;
+pub mod server;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod txn;
@@ -27,6 +30,7 @@ use shaketable_proto::etcd::v3::rpc::{
 
 pub use config::EtcdConfig;
 pub use event::{DeletionCause, EtcdEvent, Occurrence};
+pub use handle::EtcdHandle;
 pub use lease_requests::KeepAlive;
 pub use refusal::Refusal;
 pub use watch::WatchStreamId;
@@ -53,6 +57,8 @@ pub struct Etcd {
     sync_due: Option<Duration>,
     raft_index: u64,
     raft_term: u64,
+    /// Moves with everything that somebody may be waiting for.
+    pulse: u64,
     occurrences: VecDeque<Occurrence>,
 }
 
@@ -75,6 +81,7 @@ impl Etcd {
             // Where a member that has just been started stands.
             raft_index: 4,
             raft_term: config.raft_term,
+            pulse: 0,
             occurrences: VecDeque::new(),
             config,
         }
@@ -86,6 +93,7 @@ impl Etcd {
             && due <= now
         {
             self.now = due.max(self.now);
+            self.pulse += 1;
             if self.lease_check_due().is_some_and(|lease_check| lease_check <= due) {
                 self.check_leases();
             }
@@ -118,6 +126,7 @@ impl Etcd {
         self.watches.close_all();
         self.raft_term += 1;
         self.raft_index += 1;
+        self.pulse += 1;
         let lease_extension = self.config.lease_restart_extension;
         self.leases.renew_all(self.now, lease_extension);
         self.record(EtcdEvent::Restarted { lease_extension });
@@ -157,6 +166,7 @@ impl Etcd {
         if !self.watches.is_open(stream) {
             return Err(Refusal::Stopped);
         }
+        self.pulse += 1;
         let header = self.header();
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => {
@@ -214,6 +224,16 @@ impl Etcd {
         MemberListResponse { header: Some(self.header()), members: vec![member] }
     }
 
+    /// Counts the starts of the server, so that a stream can tell that it belongs to an earlier one.
+    pub fn raft_term(&self) -> u64 {
+        self.raft_term
+    }
+
+    /// How many watch streams are open.
+    pub fn watch_streams(&self) -> usize {
+        self.watches.len()
+    }
+
     /// The newest revision.
     pub fn revision(&self) -> i64 {
         self.store.revision()
@@ -243,6 +263,7 @@ impl Etcd {
         if changes.is_empty() {
             return;
         }
+        self.pulse += 1;
         for change in &changes {
             let (key, revision) = (change.kv.key.clone(), change.kv.mod_revision);
             self.record(if change.deleted {

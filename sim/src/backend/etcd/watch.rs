@@ -103,6 +103,10 @@ impl Watches {
         self.streams.clear();
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
     pub(super) fn is_open(&self, id: WatchStreamId) -> bool {
         self.streams.contains_key(&id)
     }

@@ -4,6 +4,7 @@
 mod keys;
 mod leases;
 mod model;
+mod serving;
 mod txns;
 mod watches;
 
