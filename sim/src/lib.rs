@@ -3,6 +3,7 @@
 
 pub mod decorate;
 pub mod determinism;
+pub mod backend;
 pub mod engine;
 pub mod history;
 pub mod oracle;

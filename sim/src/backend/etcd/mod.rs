@@ -1,0 +1,294 @@
+//! A simulated etcd: behaves like one member of etcd 3.4, as a pure state machine that is told the time with every call.
+//! It knows no network and no task (`server` does), and where the real one differs, this one is wrong: the parity tests in
+//! `fixtures` hold that. Texts and odd cases follow etcd's `mvcc`, `lease` and `etcdserver/api/v3rpc` packages.
+
+mod config;
+mod event;
+mod handle;
+mod key_range;
+mod kv;
+mod lease;
+mod lease_requests;
+mod refusal;
+pub mod server;
+mod store;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod txn;
+mod watch;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use shaketable_proto::etcd::v3::kv::KeyValue;
+use shaketable_proto::etcd::v3::rpc::{
+    Member, MemberListResponse, ResponseHeader, StatusResponse, WatchRequest, WatchResponse,
+    watch_request::RequestUnion,
+};
+
+pub use config::EtcdConfig;
+pub use event::{DeletionCause, EtcdEvent, Occurrence};
+pub use handle::EtcdHandle;
+pub use lease_requests::KeepAlive;
+pub use refusal::Refusal;
+pub use watch::WatchStreamId;
+
+use key_range::KeyRange;
+use lease::Leases;
+use store::Store;
+use watch::Watches;
+
+/// The state machine. Every call that takes `now` first does what has come due by then; time never goes backwards, an
+/// earlier `now` counts as the latest one.
+#[derive(Debug)]
+pub struct Etcd {
+    config: EtcdConfig,
+    now: Duration,
+    /// When the server last started; its periodic work is counted from here.
+    started_at: Duration,
+    store: Store,
+    leases: Leases,
+    /// When expired leases were last looked for.
+    leases_checked_at: Duration,
+    watches: Watches,
+    /// When lagging watches are served next; `None` while none lags.
+    sync_due: Option<Duration>,
+    raft_index: u64,
+    raft_term: u64,
+    /// Moves with everything that somebody may be waiting for.
+    pulse: u64,
+    occurrences: VecDeque<Occurrence>,
+}
+
+impl Etcd {
+    /// Starts an empty etcd.
+    pub fn new(mut config: EtcdConfig, now: Duration) -> Self {
+        // Work that is due again at once would never end.
+        let interval_min = Duration::from_millis(1);
+        config.lease_check_interval = config.lease_check_interval.max(interval_min);
+        config.watch_sync_interval = config.watch_sync_interval.max(interval_min);
+        config.lease_revocations_per_check = config.lease_revocations_per_check.max(1);
+        Self {
+            now,
+            started_at: now,
+            store: Store::new(),
+            leases: Leases::new(&config),
+            leases_checked_at: now,
+            watches: Watches::new(&config),
+            sync_due: None,
+            // Where a member that has just been started stands.
+            raft_index: 4,
+            raft_term: config.raft_term,
+            pulse: 0,
+            occurrences: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Does everything that has come due by `now`: ends expired leases, serves lagging watches, tells progress.
+    pub fn advance(&mut self, now: Duration) {
+        while let Some(due) = self.next_due()
+            && due <= now
+        {
+            self.now = due.max(self.now);
+            self.pulse += 1;
+            if self.lease_check_due().is_some_and(|lease_check| lease_check <= due) {
+                self.check_leases();
+            }
+            if self.sync_due.is_some_and(|sync| sync <= due) {
+                self.watches.sync(&self.store, &self.header());
+                self.schedule_sync();
+            }
+            self.watches.report_progress(self.now, &self.header());
+        }
+        self.now = self.now.max(now);
+    }
+
+    /// When [`Etcd::advance`] next has something to do.
+    pub fn next_due(&self) -> Option<Duration> {
+        [self.lease_check_due(), self.sync_due, self.watches.progress_due()].into_iter().flatten().min()
+    }
+
+    /// What has happened since the last call, oldest first.
+    pub fn take_events(&mut self) -> Vec<Occurrence> {
+        self.occurrences.drain(..).collect()
+    }
+
+    /// Restarts the server: data is kept, watch streams are gone, every lease has its full TTL again (as on the real one,
+    /// plus one election time-out). Nothing expires while it is down.
+    pub fn restart(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        self.started_at = self.now;
+        self.leases_checked_at = self.now;
+        self.sync_due = None;
+        self.watches.close_all();
+        self.raft_term += 1;
+        self.raft_index += 1;
+        self.pulse += 1;
+        let lease_extension = self.config.lease_restart_extension;
+        self.leases.renew_all(self.now, lease_extension);
+        self.record(EtcdEvent::Restarted { lease_extension });
+    }
+
+    /// The fault of compacting at the newest revision. Returns that revision; it may have been compacted already.
+    pub fn compact_now(&mut self, now: Duration) -> i64 {
+        self.advance(now);
+        let revision = self.store.revision();
+        if self.store.compact(revision).is_ok() {
+            self.record(EtcdEvent::Compacted { revision });
+        }
+        revision
+    }
+
+    /// The fault of deleting a key behind its owner's back. Says whether there was one.
+    pub fn delete_key(&mut self, now: Duration, key: &Bytes) -> bool {
+        self.advance(now);
+        let deleted = self.store.delete(&KeyRange::single(key));
+        self.leases.bind(key, 0);
+        self.commit(DeletionCause::Fault);
+        !deleted.is_empty()
+    }
+
+    /// Opens a watch stream.
+    pub fn open_watch_stream(&mut self, now: Duration) -> WatchStreamId {
+        self.advance(now);
+        self.watches.open(self.now)
+    }
+
+    /// Takes one request on a watch stream; the answers wait in [`Etcd::next_watch_response`].
+    ///
+    /// # Errors
+    /// [`Refusal::Stopped`] when the server has restarted since the stream was opened.
+    pub fn watch(&mut self, now: Duration, stream: WatchStreamId, request: WatchRequest) -> Result<(), Refusal> {
+        self.advance(now);
+        if !self.watches.is_open(stream) {
+            return Err(Refusal::Stopped);
+        }
+        self.pulse += 1;
+        let header = self.header();
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(create)) => {
+                self.watches.create(stream, &self.store, header, create);
+                self.schedule_sync();
+            }
+            Some(RequestUnion::CancelRequest(cancel)) => self.watches.cancel(stream, header, cancel.watch_id),
+            Some(RequestUnion::ProgressRequest(_)) => self.watches.progress(stream, header),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the next response that waits in a watch stream.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopped`] when the server has restarted since the stream was opened.
+    pub fn next_watch_response(&mut self, stream: WatchStreamId) -> Result<Option<WatchResponse>, Refusal> {
+        if self.watches.is_open(stream) { Ok(self.watches.next_response(stream)) } else { Err(Refusal::Stopped) }
+    }
+
+    /// Closes a watch stream with all that waits in it.
+    pub fn close_watch_stream(&mut self, stream: WatchStreamId) {
+        self.watches.close(stream);
+    }
+
+    /// The state of the server.
+    pub fn status(&mut self, now: Duration) -> StatusResponse {
+        self.advance(now);
+        let bytes = i64::try_from(self.store.bytes()).unwrap_or(i64::MAX);
+        StatusResponse {
+            header: Some(self.header()),
+            version: self.config.version.clone(),
+            db_size: bytes,
+            leader: self.config.member_id,
+            raft_index: self.raft_index,
+            raft_term: self.raft_term,
+            raft_applied_index: self.raft_index,
+            errors: Vec::new(),
+            db_size_in_use: bytes,
+            is_learner: false,
+        }
+    }
+
+    /// The members of the cluster: this one.
+    pub fn member_list(&mut self, now: Duration) -> MemberListResponse {
+        self.advance(now);
+        let member = Member {
+            id: self.config.member_id,
+            name: self.config.member_name.clone(),
+            peer_ur_ls: vec!["http://localhost:2380".into()],
+            client_ur_ls: self.config.client_urls.clone(),
+            is_learner: false,
+        };
+        MemberListResponse { header: Some(self.header()), members: vec![member] }
+    }
+
+    /// Counts the starts of the server, so that a stream can tell that it belongs to an earlier one.
+    pub fn raft_term(&self) -> u64 {
+        self.raft_term
+    }
+
+    /// How many watch streams are open.
+    pub fn watch_streams(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// The newest revision.
+    pub fn revision(&self) -> i64 {
+        self.store.revision()
+    }
+
+    /// A key as it is now, without any request being made.
+    pub fn peek(&self, key: &[u8]) -> Option<&KeyValue> {
+        self.store.get(key)
+    }
+
+    fn header(&self) -> ResponseHeader {
+        ResponseHeader {
+            cluster_id: self.config.cluster_id,
+            member_id: self.config.member_id,
+            revision: self.store.revision(),
+            raft_term: self.raft_term,
+        }
+    }
+
+    fn record(&mut self, event: EtcdEvent) {
+        self.occurrences.push_back(Occurrence { at: self.now, event });
+    }
+
+    /// Makes the open transaction visible, and tells everybody.
+    fn commit(&mut self, cause: DeletionCause) {
+        let changes = self.store.commit();
+        if changes.is_empty() {
+            return;
+        }
+        self.pulse += 1;
+        for change in &changes {
+            let (key, revision) = (change.kv.key.clone(), change.kv.mod_revision);
+            self.record(if change.deleted {
+                EtcdEvent::KeyDeleted { key, revision, cause }
+            } else {
+                EtcdEvent::KeyPut { key, value: change.kv.value.clone(), lease: change.kv.lease, revision }
+            });
+        }
+        self.watches.notify(&self.store, &self.header(), &changes);
+        self.schedule_sync();
+    }
+
+    /// Plans the next sync where a watch lags.
+    fn schedule_sync(&mut self) {
+        if !self.watches.any_lags() {
+            self.sync_due = None;
+        } else if self.sync_due.is_none_or(|due| due <= self.now) {
+            self.sync_due = Some(self.tick_after(self.now, self.config.watch_sync_interval));
+        }
+    }
+
+    /// The first multiple of `interval` since the start that comes after `time`.
+    fn tick_after(&self, time: Duration, interval: Duration) -> Duration {
+        let ticks = time.saturating_sub(self.started_at).as_nanos() / interval.as_nanos() + 1;
+        let nanos = interval.as_nanos().saturating_mul(ticks);
+        self.started_at.saturating_add(Duration::from_nanos_u128(nanos))
+    }
+}

@@ -1,0 +1,221 @@
+//! Serves a simulated etcd over gRPC, thinly: requests are handed to the state machine with the time of the host's clock.
+//! Every task belongs to the host, so a crash of the host ends the server and nothing else; data stays in the handle.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_util::StreamExt;
+use futures_util::future::select;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use shaketable_proto::etcd::v3::rpc::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
+    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, MemberListRequest, MemberListResponse,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
+    WatchRequest,
+    cluster_server::{Cluster, ClusterServer},
+    kv_server::{Kv, KvServer},
+    lease_server::{Lease, LeaseServer},
+    maintenance_server::{Maintenance, MaintenanceServer},
+    watch_server::{Watch, WatchServer},
+};
+use shaketable_stack::env::{Env, Instant, Task};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::handle::EtcdHandle;
+use super::streams::{KeepingAlive, Watching};
+
+/// The largest message that is read at all: etcd's request limit and half a mebibyte for what surrounds it.
+const MESSAGE_BYTES_MAX: usize = 4 * 512 * 1024;
+
+/// Tells the time that the state machine is told.
+pub(super) type Clock = dyn Fn() -> Duration + Send + Sync;
+
+/// Listens at `address` and serves until the listener fails or this future is dropped. The first call for a handle starts
+/// it, each further one is a restart. Its time is the host's monotonic clock since its origin; that must run on through
+/// restarts of the host.
+///
+/// # Errors
+/// What the network says about listening or accepting.
+pub async fn run(env: Env, address: &str, handle: EtcdHandle) -> io::Result<()> {
+    let listener = env.network().listen(address).await?;
+    let incoming = futures_util::stream::unfold(listener, |mut listener| async move {
+        let accepted = listener.accept().await;
+        Some((accepted, listener))
+    });
+    serve(env, incoming, handle).await
+}
+
+/// Serves every stream of `incoming` until it ends or fails, or this future is dropped; see [`run`].
+///
+/// # Errors
+/// The first error of `incoming`.
+pub async fn serve<Io>(
+    env: Env,
+    incoming: impl Stream<Item = io::Result<Io>> + Send,
+    handle: EtcdHandle,
+) -> io::Result<()>
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let clock: Arc<Clock> = {
+        let env = env.clone();
+        Arc::new(move || env.now().since_origin())
+    };
+    handle.start(clock());
+    let _driver = env.spawn("etcd driver", drive(env.clone(), clock.clone(), handle.clone()));
+    let routes = routes(&Service { handle, clock });
+    let mut http = hyper::server::conn::http2::Builder::new(env.executor("etcd stream"));
+    // etcd sends no date and sets no limit of its own on streams.
+    http.auto_date_header(false).max_concurrent_streams(u32::MAX);
+    let mut incoming = pin!(incoming);
+    let mut connections: Vec<Task> = Vec::new();
+    while let Some(stream) = incoming.next().await {
+        let connection = http.serve_connection(TokioIo::new(stream?), TowerToHyperService::new(routes.clone()));
+        connections.retain(|connection| !connection.is_finished());
+        connections.push(env.spawn("etcd connection", async move {
+            // A connection that breaks is the client's loss; it sees the error on its side.
+            let _ = connection.await;
+        }));
+    }
+    Ok(())
+}
+
+/// Lets time pass in the state machine, whenever something comes due.
+async fn drive(env: Env, clock: Arc<Clock>, handle: EtcdHandle) {
+    loop {
+        let changed = pin!(handle.changed());
+        let now = clock();
+        let due = handle.with(|etcd| {
+            etcd.advance(now);
+            etcd.next_due()
+        });
+        match due {
+            Some(due) => {
+                select(changed, env.clock().sleep_until(Instant::from_origin(due))).await;
+            }
+            None => changed.await,
+        }
+    }
+}
+
+fn routes(service: &Service) -> Routes {
+    Routes::new(KvServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(WatchServer::new(service.clone()))
+        .add_service(LeaseServer::new(service.clone()))
+        .add_service(ClusterServer::new(service.clone()))
+        .add_service(MaintenanceServer::new(service.clone()))
+        .prepare()
+}
+
+#[derive(Clone)]
+struct Service {
+    handle: EtcdHandle,
+    clock: Arc<Clock>,
+}
+
+impl Service {
+    fn ask<T, E: Into<Status>>(
+        &self,
+        ask: impl FnOnce(&mut super::Etcd, Duration) -> Result<T, E>,
+    ) -> Result<Response<T>, Status> {
+        let now = (self.clock)();
+        self.handle.with(|etcd| ask(etcd, now)).map(Response::new).map_err(Into::into)
+    }
+
+    fn tell<T>(&self, tell: impl FnOnce(&mut super::Etcd, Duration) -> T) -> Result<Response<T>, Status> {
+        self.ask(|etcd, now| Ok::<T, Status>(tell(etcd, now)))
+    }
+}
+
+#[tonic::async_trait]
+impl Kv for Service {
+    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        self.ask(|etcd, now| etcd.range(now, request.get_ref()))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.ask(|etcd, now| etcd.put(now, request.into_inner()))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        self.ask(|etcd, now| etcd.delete_range(now, request.get_ref()))
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        self.ask(|etcd, now| etcd.txn(now, request.into_inner()))
+    }
+
+    async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        self.ask(|etcd, now| etcd.compact(now, request.into_inner()))
+    }
+}
+
+#[tonic::async_trait]
+impl Watch for Service {
+    type WatchStream = Watching;
+
+    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Watching>, Status> {
+        Ok(Response::new(Watching::new(&self.handle, self.clock.clone(), request.into_inner())))
+    }
+}
+
+#[tonic::async_trait]
+impl Lease for Service {
+    type LeaseKeepAliveStream = KeepingAlive;
+
+    async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+        self.ask(|etcd, now| etcd.lease_grant(now, request.into_inner()))
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        self.ask(|etcd, now| etcd.lease_revoke(now, request.into_inner()))
+    }
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<LeaseKeepAliveRequest>>,
+    ) -> Result<Response<KeepingAlive>, Status> {
+        Ok(Response::new(KeepingAlive::new(&self.handle, self.clock.clone(), request.into_inner())))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        self.tell(|etcd, now| etcd.lease_time_to_live(now, request.into_inner()))
+    }
+
+    async fn lease_leases(
+        &self,
+        _request: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        self.tell(super::Etcd::lease_leases)
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for Service {
+    async fn member_list(&self, _request: Request<MemberListRequest>) -> Result<Response<MemberListResponse>, Status> {
+        self.tell(super::Etcd::member_list)
+    }
+}
+
+#[tonic::async_trait]
+impl Maintenance for Service {
+    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        self.tell(super::Etcd::status)
+    }
+}

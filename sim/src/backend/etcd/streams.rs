@@ -1,0 +1,158 @@
+//! The two long-lived streams of the server, watch and keep-alive, without tasks of their own: they work while they are
+//! read, so they end with the connection that reads them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use shaketable_proto::etcd::v3::rpc::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchRequest, WatchResponse};
+use tokio::sync::futures::OwnedNotified;
+use tonic::{Status, Streaming};
+
+use super::handle::EtcdHandle;
+use super::server::Clock;
+use super::{KeepAlive, Refusal, WatchStreamId};
+
+/// Wakes its reader at every change of the state machine.
+struct Changes {
+    handle: EtcdHandle,
+    next: Pin<Box<OwnedNotified>>,
+}
+
+impl Changes {
+    fn new(handle: &EtcdHandle) -> Self {
+        Self { handle: handle.clone(), next: Box::pin(handle.changed()) }
+    }
+
+    /// Arms the wake-up. Look for what may have changed after this, not before.
+    fn arm(&mut self, context: &mut Context<'_>) {
+        while self.next.as_mut().poll(context).is_ready() {
+            self.next = Box::pin(self.handle.changed());
+        }
+    }
+}
+
+/// One watch stream. The client may stop asking and still listen, as with etcd.
+pub(super) struct Watching {
+    handle: EtcdHandle,
+    clock: Arc<Clock>,
+    id: WatchStreamId,
+    requests: Option<Streaming<WatchRequest>>,
+    changes: Changes,
+    ended: bool,
+}
+
+impl Watching {
+    pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<WatchRequest>) -> Self {
+        let id = handle.with(|etcd| etcd.open_watch_stream(clock()));
+        let (handle, changes) = (handle.clone(), Changes::new(handle));
+        Self { handle, clock, id, requests: Some(requests), changes, ended: false }
+    }
+
+    fn take_requests(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
+        while let Some(requests) = &mut self.requests {
+            match Pin::new(requests).poll_next(context) {
+                Poll::Ready(Some(Ok(request))) => {
+                    let now = (self.clock)();
+                    self.handle.with(|etcd| etcd.watch(now, self.id, request))?;
+                }
+                Poll::Ready(Some(Err(status))) => return Err(status),
+                Poll::Ready(None) => self.requests = None,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stream for Watching {
+    type Item = Result<WatchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let taken = this.take_requests(context);
+        this.changes.arm(context);
+        let next = taken.and_then(|()| Ok(this.handle.with(|etcd| etcd.next_watch_response(this.id))?));
+        match next {
+            Ok(Some(response)) => Poll::Ready(Some(Ok(response))),
+            Ok(None) => Poll::Pending,
+            Err(status) => {
+                this.ended = true;
+                Poll::Ready(Some(Err(status)))
+            }
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.handle.with(|etcd| etcd.close_watch_stream(self.id));
+    }
+}
+
+/// One keep-alive stream. Requests are answered in order; one for a lease that is just expiring holds up the others, as
+/// with etcd. It ends when the client stops asking.
+pub(super) struct KeepingAlive {
+    handle: EtcdHandle,
+    clock: Arc<Clock>,
+    raft_term: u64,
+    requests: Streaming<LeaseKeepAliveRequest>,
+    changes: Changes,
+    waiting: Option<LeaseKeepAliveResponse>,
+    ended: bool,
+}
+
+impl KeepingAlive {
+    pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<LeaseKeepAliveRequest>) -> Self {
+        let raft_term = handle.with(|etcd| etcd.raft_term());
+        let (handle, changes) = (handle.clone(), Changes::new(handle));
+        Self { handle, clock, raft_term, requests, changes, waiting: None, ended: false }
+    }
+}
+
+impl Stream for KeepingAlive {
+    type Item = Result<LeaseKeepAliveResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        this.changes.arm(context);
+        if this.handle.with(|etcd| etcd.raft_term()) != this.raft_term {
+            this.ended = true;
+            return Poll::Ready(Some(Err(Refusal::Stopped.into())));
+        }
+        loop {
+            if let Some(response) = this.waiting.take() {
+                if this.handle.with(|etcd| etcd.is_expiring(response.id)) {
+                    this.waiting = Some(response);
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Ok(response)));
+            }
+            match Pin::new(&mut this.requests).poll_next(context) {
+                Poll::Ready(Some(Ok(request))) => {
+                    let now = (this.clock)();
+                    match this.handle.with(|etcd| etcd.keep_alive(now, request)) {
+                        KeepAlive::Now(response) => return Poll::Ready(Some(Ok(response))),
+                        KeepAlive::WhenGone(response) => this.waiting = Some(response),
+                    }
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Poll::Ready(None) => {
+                    this.ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
