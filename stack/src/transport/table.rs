@@ -44,3 +44,28 @@ fn add(
     };
     table.add(name, summary, promises, Arc::new(factory));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::reference;
+    use crate::ErrorKind;
+    use crate::env::testing::env;
+    use crate::plugin::{Setting, Settings};
+
+    #[tokio::test]
+    async fn every_transport_reads_its_options_and_refuses_others() {
+        let settings = |name: &str| Settings::new(Vec::new(), [(name.to_owned(), Setting::Integer(9))].into());
+        let table = reference();
+        assert_eq!(table.names().collect::<Vec<_>>(), ["grpc", "http", "memory"]);
+        for plugin in table.iter() {
+            let transport = (plugin.factory)(env(), settings("message_bytes_max")).await.unwrap();
+            assert_eq!(transport.name(), plugin.name);
+            assert_eq!(transport.options().message_bytes_max, 9);
+            let error = (plugin.factory)(env(), settings("message_byte_max")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("did you mean 'message_bytes_max'?"), "{error}");
+        }
+        assert!(table.get("memory").unwrap().promises.shared_state);
+        assert!(!table.get("http").unwrap().promises.shared_state);
+    }
+}
