@@ -1,7 +1,13 @@
 //! Codec: messages and bodies to bytes and back. It knows nothing of connections. Methods as in go-micro's
 //! `codec/codec.go`; bodies are [`Payload`]s, so that one codec value serves every type behind `dyn`.
 
+mod carrier;
+pub mod json;
 mod payload;
+pub mod protobuf;
+pub mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;

@@ -1,6 +1,17 @@
 //! Transport: messages (headers and a body) between two ends. It knows nothing of requests, services or codecs.
 //! Methods as in go-micro's `transport/transport.go`, with `accept` returning the next socket instead of calling back.
 
+mod config;
+mod connect;
+#[cfg(test)]
+mod contract;
+mod gate;
+pub mod grpc;
+pub mod http;
+mod inbox;
+pub mod memory;
+pub mod table;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
