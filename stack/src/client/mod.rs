@@ -2,8 +2,14 @@
 //! Methods as in go-micro's `client/client.go`. `retries` counts extra attempts; nothing is retried once a handler may
 //! have run, unless the request is marked idempotent; the remaining deadline travels with the request.
 
+mod attempts;
 mod context;
+mod core;
+pub mod grpc;
+mod headers;
 mod options;
+pub mod rpc;
+mod table;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +21,7 @@ use crate::registry::Node;
 use crate::{Error, Result};
 
 pub use context::Context;
+pub use table::reference;
 pub use options::{
     Backoff, CallOptions, ClientOptions, ClientParts, MessageOptions, PublishOptions, RequestOptions, RetryDecision,
 };

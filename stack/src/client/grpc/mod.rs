@@ -1,0 +1,1 @@
+pub use crate::client::rpc::RpcClient as GrpcClient;
