@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn what_belongs_to_one_hop_stays_there() {
-        let pairs = [("Micro-Stream", "1"), ("timeout", "9"), (":authority", "a"), ("X-User", "u"), ("Micro-Trace-Id", "t")];
+        let pairs =
+            [("Micro-Stream", "1"), ("timeout", "9"), (":authority", "a"), ("X-User", "u"), ("Micro-Trace-Id", "t")];
         let metadata: Metadata = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let left: Vec<String> = forwarded(&metadata).into_keys().collect();
         assert_eq!(left, ["Micro-Trace-Id", "X-User"]);

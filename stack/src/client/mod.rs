@@ -21,10 +21,10 @@ use crate::registry::Node;
 use crate::{Error, Result};
 
 pub use context::Context;
-pub use table::reference;
 pub use options::{
     Backoff, CallOptions, ClientOptions, ClientParts, MessageOptions, PublishOptions, RequestOptions, RetryDecision,
 };
+pub use table::reference;
 
 /// A request. go-micro: `client.Request`.
 #[derive(Clone, Debug)]

@@ -191,9 +191,7 @@ impl ClientStream for RpcStream {
             }
         };
         match get_ignoring_case(&received.header, names::ERROR) {
-            None | Some("") => {
-                decode(&self.client.parts.codecs, &self.request.content_type, received.body, message)
-            }
+            None | Some("") => decode(&self.client.parts.codecs, &self.request.content_type, received.body, message),
             Some(names::END_OF_STREAM) => Err(self.ended(ended.insert(End::InOrder))),
             Some(text) => Err(self.ended(ended.insert(End::Failed(Status::parse(text))))),
         }

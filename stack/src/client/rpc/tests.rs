@@ -166,7 +166,8 @@ async fn the_deadline_covers_dialling_and_a_dial_that_hangs_is_safe_to_repeat() 
     let options = CallOptions { dial_timeout: Some(Duration::from_secs(1)), ..CallOptions::default() };
     call(&client(&world), false, options).await.unwrap();
     assert_eq!(count.get(), 1);
-    let options = CallOptions { request_timeout: Some(Duration::from_secs(2)), retries: Some(0), ..CallOptions::default() };
+    let options =
+        CallOptions { request_timeout: Some(Duration::from_secs(2)), retries: Some(0), ..CallOptions::default() };
     let before = world.client_env.now();
     let error = call(&client(&world), false, options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");

@@ -60,9 +60,13 @@ impl RpcServerStream {
 
     async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         match self.context.deadline {
-            Some(deadline) => self.connection.serving.env.timeout_at(deadline, work).await.map_err(|_| {
-                Error::new(ErrorKind::Timeout, "stream").detail("the stream's deadline has passed")
-            }),
+            Some(deadline) => self
+                .connection
+                .serving
+                .env
+                .timeout_at(deadline, work)
+                .await
+                .map_err(|_| Error::new(ErrorKind::Timeout, "stream").detail("the stream's deadline has passed")),
             None => Ok(work.await),
         }
     }

@@ -291,8 +291,8 @@ fn chat() -> Handler {
 #[tokio::test(start_paused = true)]
 async fn a_stream_carries_messages_both_ways_and_ends_in_order() {
     let (world, server, client) = world(chat()).await;
-    let stream = client.stream(&Context::new(), &request(&client, "User.Chat", "opens"), CallOptions::default());
-    let stream = stream.await.unwrap();
+    let opening = request(&client, "User.Chat", "opens");
+    let stream = client.stream(&Context::new(), &opening, CallOptions::default()).await.unwrap();
     let mut message = Text::default();
     for number in 0..300 {
         stream.send(&text(&number.to_string())).await.unwrap();
@@ -300,7 +300,8 @@ async fn a_stream_carries_messages_both_ways_and_ends_in_order() {
         assert_eq!(message.text, number.to_string(), "the opening message's body goes to nobody");
     }
     // Sending while a `recv` waits.
-    let (received, sent) = tokio::join!(stream.recv(&mut message), stream.send(&text("while waiting")));
+    let waiting = text("while waiting");
+    let (received, sent) = tokio::join!(stream.recv(&mut message), stream.send(&waiting));
     assert!(received.is_ok() && sent.is_ok());
     stream.close_send().await.unwrap();
     assert_eq!(stream.send(&text("late")).await.unwrap_err().kind(), ErrorKind::Closed);

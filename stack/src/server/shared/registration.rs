@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::events::{EventHandler, UnderWay};
+use crate::Result;
 use crate::broker::Subscriber;
 use crate::env::{Env, split_host_port};
 use crate::registry::{DeregisterOptions, Endpoint, Node, RegisterOptions, Service};
 use crate::server::{ServerOptions, Subscription};
-use crate::Result;
 
 /// The registration of one run, from `start` to `stop`.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ impl Registration {
             return Err(error);
         }
         let record = record(&self.options, &self.node, shared);
-        let options = RegisterOptions { ttl: (!self.options.register_ttl.is_zero()).then_some(self.options.register_ttl) };
+        let options =
+            RegisterOptions { ttl: (!self.options.register_ttl.is_zero()).then_some(self.options.register_ttl) };
         let registered = self.bounded("register", self.options.parts.registry.register(&record, options)).await;
         // Also after an error: the backend may have done it, and `deregister` must undo it then.
         self.registered = Some(record);
@@ -109,7 +110,14 @@ impl Registration {
 }
 
 /// The node of a server that listens at `listening`.
-pub(super) fn node(env: &Env, options: &ServerOptions, listening: &str, transport: &str, server: &str, protocol: &str) -> Node {
+pub(super) fn node(
+    env: &Env,
+    options: &ServerOptions,
+    listening: &str,
+    transport: &str,
+    server: &str,
+    protocol: &str,
+) -> Node {
     let address = options.advertise.clone().unwrap_or_else(|| reachable(env, listening));
     let mut metadata = options.metadata.clone();
     let parts = &options.parts;

@@ -49,9 +49,8 @@ impl Router {
     /// # Errors
     /// `InvalidInput` when one of that name is there, or it has no endpoint.
     pub(crate) fn add(&self, handler: Handler) -> Result<()> {
-        let refused = |why| {
-            Err(Error::new(ErrorKind::InvalidInput, "add handler").detail(why).with("handler", handler.name()))
-        };
+        let refused =
+            |why| Err(Error::new(ErrorKind::InvalidInput, "add handler").detail(why).with("handler", handler.name()));
         if handler.endpoints().is_empty() {
             return refused("it has no endpoint");
         }
