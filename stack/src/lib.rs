@@ -9,12 +9,15 @@ pub mod client;
 pub mod codec;
 pub mod env;
 pub mod error;
+mod grpc;
 pub mod metadata;
 pub mod plugin;
 pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod service;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 
 pub use env::Env;

@@ -2,8 +2,14 @@
 //! Methods as in go-micro's `client/client.go`. `retries` counts extra attempts; nothing is retried once a handler may
 //! have run, unless the request is marked idempotent; the remaining deadline travels with the request.
 
+mod attempts;
 mod context;
+mod core;
+pub mod grpc;
+mod headers;
 mod options;
+pub mod rpc;
+mod table;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +24,7 @@ pub use context::Context;
 pub use options::{
     Backoff, CallOptions, ClientOptions, ClientParts, MessageOptions, PublishOptions, RequestOptions, RetryDecision,
 };
+pub use table::reference;
 
 /// A request. go-micro: `client.Request`.
 #[derive(Clone, Debug)]

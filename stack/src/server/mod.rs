@@ -1,8 +1,12 @@
 //! Server: receives requests and events and gives them to handlers; registers itself. Methods as in go-micro's
 //! `server/server.go`. A handler is a value with named endpoints, so that it needs no reflection.
 
+pub mod grpc;
 mod handler;
 mod options;
+pub mod rpc;
+mod shared;
+mod table;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +21,7 @@ pub use handler::{
     UnaryFunction,
 };
 pub use options::{RegisterCheck, ServerOptions, ServerParts};
+pub use table::reference;
 
 /// Serves handlers and subscribers, and registers itself.
 #[async_trait]

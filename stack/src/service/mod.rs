@@ -1,5 +1,8 @@
 //! Service: client and server as one, with a lifecycle. Methods as in go-micro's `service/service.go`.
 
+mod lifecycle;
+mod table;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +12,9 @@ use async_trait::async_trait;
 use crate::Result;
 use crate::client::Client;
 use crate::server::Server;
+
+pub use lifecycle::Lifecycle;
+pub use table::reference;
 
 /// How a service is set up. go-micro: `service.Options`.
 #[derive(Clone, Debug)]

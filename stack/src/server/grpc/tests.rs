@@ -1,0 +1,239 @@
+//! The `grpc` client and the `grpc` server against each other over the test network, and against peers that say nothing.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::client::grpc::GrpcClient;
+use crate::client::{CallOptions, Client, Context, Request, RequestOptions};
+use crate::error::Status;
+use crate::server::{Handler, Server};
+use crate::testing::{Text, World, text};
+use crate::{Error, ErrorKind};
+
+/// Echoes texts; fails, panics or waits (milliseconds) where the text asks for it.
+fn echo(world: &World, seen: &Arc<Mutex<Vec<Context>>>) -> Handler {
+    let (env, seen) = (world.server_env.clone(), seen.clone());
+    Handler::new("Say").unary("Echo", move |context: Context, request: Text| {
+        let env = env.clone();
+        seen.lock().unwrap().push(context);
+        async move {
+            match request.text.as_str() {
+                "fail" => return Err(Error::remote("find", Status::new("user", 404, "no such user"))),
+                "panic" => panic!("asked to"),
+                wait => env.sleep(Duration::from_millis(wait.parse().unwrap_or(0))).await,
+            }
+            Ok(request)
+        }
+    })
+}
+
+/// Echoes until the client ends; says "done" then, or fails where asked to.
+fn chat() -> Handler {
+    Handler::new("Chat").stream("Talk", |_, stream| async move {
+        let mut message = Text::default();
+        loop {
+            match stream.recv(&mut message).await {
+                Ok(()) if message.text == "fail" => {
+                    return Err(Error::remote("find", Status::new("user", 409, "taken")));
+                }
+                Ok(()) => stream.send(&message).await?,
+                Err(error) if error.kind() == ErrorKind::EndOfStream => return stream.send(&text("done")).await,
+                Err(error) => return Err(error),
+            }
+        }
+    })
+}
+
+async fn world() -> (World, Arc<dyn Server>, GrpcClient, Arc<Mutex<Vec<Context>>>) {
+    let world = World::new();
+    let seen = Arc::default();
+    let server = super::server(world.server_env.clone(), world.server_options());
+    server.handle(echo(&world, &seen)).unwrap();
+    server.handle(chat()).unwrap();
+    server.start().await.unwrap();
+    world.selector.add(&server.record().unwrap().nodes[0].address);
+    let client = GrpcClient::new(world.client_env.clone(), world.client_options());
+    (world, server, client, seen)
+}
+
+fn request(client: &GrpcClient, endpoint: &str, body: &str, content_type: Option<&str>) -> Request {
+    let options = RequestOptions { content_type: content_type.map(str::to_owned), ..RequestOptions::default() };
+    client.new_request("go.micro.user", endpoint, Arc::new(text(body)), options)
+}
+
+async fn call(client: &GrpcClient, endpoint: &str, body: &str) -> crate::Result<String> {
+    let mut response = Text::default();
+    let request = request(client, endpoint, body, None);
+    client.call(&Context::new(), &request, &mut response, CallOptions::default()).await?;
+    Ok(response.text)
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_share_one_connection_and_bodies_of_any_size_arrive() {
+    let (world, server, client, _) = world().await;
+    let calls = (0..50).map(|number: u32| {
+        let client = &client;
+        async move { call(client, "Say.Echo", &number.to_string()).await.unwrap() == number.to_string() }
+    });
+    assert!(futures_util::future::join_all(calls).await.into_iter().all(|same| same));
+    for bytes in [0, 1, 16_383, 16_385, 65_536, 1 << 20, (4 << 20) - 5] {
+        let body = "x".repeat(bytes);
+        assert!(call(&client, "Say.Echo", &body).await.unwrap() == body, "{bytes}");
+    }
+    let too_large = call(&client, "Say.Echo", &"x".repeat(4 << 20)).await.unwrap_err();
+    assert_eq!(too_large.kind(), ErrorKind::TooLarge);
+    let mut response = Text::default();
+    let json = request(&client, "Say.Echo", "json", Some("application/json"));
+    client.call(&Context::new(), &json, &mut response, CallOptions::default()).await.unwrap();
+    assert_eq!(response.text, "json");
+    assert_eq!(world.server_env.live_tasks().counts()["grpc server connection"], 1);
+    let node = &server.record().unwrap().nodes[0];
+    assert_eq!((node.metadata["protocol"].as_str(), node.metadata["server"].as_str()), ("grpc", "grpc"));
+    client.close().await.unwrap();
+    server.stop().await.unwrap();
+    World::settle().await;
+    assert_eq!(world.server_env.live_tasks().counts(), [].into());
+    assert_eq!(world.client_env.live_tasks().counts(), [].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_arrive_as_go_micros_statuses() {
+    let (_world, _server, client, _) = world().await;
+    let status = async |endpoint, body| call(&client, endpoint, body).await.unwrap_err().status().cloned().unwrap();
+    assert_eq!(status("Say.Echo", "fail").await, Status::new("user", 404, "no such user"));
+    assert_eq!(status("Say.Echo", "panic").await, Status::new("user", 500, "panic recovered: asked to"));
+    assert_eq!(status("Nobody.Echo", "").await, Status::new("go.micro.client", 501, "unknown service Nobody"));
+    assert_eq!(
+        status("Say.Nothing", "").await,
+        Status::new("go.micro.client", 501, "unknown method Nothing for service Say")
+    );
+    assert_eq!(status("Ill", "").await.code, 400);
+    assert_eq!(call(&client, "Say.Echo", "0").await.unwrap(), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_travels_and_metadata_is_lower_cased() {
+    let (world, _server, client, seen) = world().await;
+    let context = Context::new().with_timeout(&world.client_env, Duration::from_secs(2)).with_header("X-User-Id", "7");
+    world.client_env.sleep(Duration::from_millis(300)).await;
+    let mut response = Text::default();
+    let slow = request(&client, "Say.Echo", "5000", None);
+    let error = client.call(&context, &slow, &mut response, CallOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("no answer within 1.7s"), "{error}");
+    assert_eq!(world.client_env.now().since_origin(), Duration::from_secs(2));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 1, "a handler that may have run is not run again");
+    assert_eq!(seen[0].deadline, context.deadline);
+    assert_eq!(seen[0].metadata["x-user-id"], "7");
+    assert!(seen[0].metadata.contains_key(":authority") && seen[0].metadata.contains_key("Remote"));
+    for own in ["timeout", "grpc-timeout", "x-content-type", "te"] {
+        assert!(!seen[0].metadata.contains_key(own), "{own}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_carries_messages_both_ways_and_ends_in_order() {
+    let (world, server, client, _) = world().await;
+    let opening = request(&client, "Chat.Talk", "not sent", None);
+    let stream = client.stream(&Context::new(), &opening, CallOptions::default()).await.unwrap();
+    let mut message = Text::default();
+    for number in 0..300 {
+        stream.send(&text(&number.to_string())).await.unwrap();
+        stream.recv(&mut message).await.unwrap();
+        assert_eq!(message.text, number.to_string());
+    }
+    let waiting = text("while waiting");
+    let (received, sent) = tokio::join!(stream.recv(&mut message), stream.send(&waiting));
+    assert!(received.is_ok() && sent.is_ok());
+    stream.close_send().await.unwrap();
+    assert_eq!(stream.send(&waiting).await.unwrap_err().kind(), ErrorKind::Closed);
+    stream.recv(&mut message).await.unwrap();
+    assert_eq!(message.text, "done");
+    for _ in 0..2 {
+        assert_eq!(stream.recv(&mut message).await.unwrap_err().kind(), ErrorKind::EndOfStream);
+    }
+    stream.close().await.unwrap();
+    stream.close().await.unwrap();
+    assert_eq!(stream.recv(&mut message).await.unwrap_err().kind(), ErrorKind::Closed);
+
+    // The handler's error, after a message and as the first thing.
+    for echoes in [1, 0] {
+        let stream = client.stream(&Context::new(), &opening, CallOptions::default()).await.unwrap();
+        for _ in 0..echoes {
+            stream.send(&waiting).await.unwrap();
+            stream.recv(&mut message).await.unwrap();
+        }
+        stream.send(&text("fail")).await.unwrap();
+        for _ in 0..2 {
+            let error = stream.recv(&mut message).await.unwrap_err();
+            assert_eq!(error.status(), Some(&Status::new("user", 409, "taken")));
+        }
+    }
+    // Closing releases a `recv` that waits.
+    let stream = client.stream(&Context::new(), &opening, CallOptions::default()).await.unwrap();
+    let close = async {
+        World::settle().await;
+        stream.close().await
+    };
+    let (received, closed) = tokio::join!(stream.recv(&mut message), close);
+    assert_eq!((received.unwrap_err().kind(), closed.is_ok()), (ErrorKind::Closed, true));
+    drop(stream);
+    client.close().await.unwrap();
+    server.stop().await.unwrap();
+    World::settle().await;
+    assert_eq!(world.server_env.live_tasks().counts(), [].into());
+    assert_eq!(world.client_env.live_tasks().counts(), [].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_drains_and_a_stream_that_is_cut_off_is_a_disconnection() {
+    for (work_ms, answered) in [("1500", true), ("20000", false)] {
+        let (world, server, client, _) = world().await;
+        let options = CallOptions { request_timeout: Some(Duration::from_secs(60)), ..CallOptions::default() };
+        let request = request(&client, "Say.Echo", work_ms, None);
+        let (context, mut response) = (Context::new(), Text::default());
+        let stop = async {
+            world.server_env.sleep(Duration::from_millis(100)).await;
+            server.stop().await.unwrap();
+            world.server_env.now().since_origin()
+        };
+        let (result, stopped) = tokio::join!(client.call(&context, &request, &mut response, options), stop);
+        match answered {
+            true => result.unwrap(),
+            false => assert_eq!(result.unwrap_err().kind(), ErrorKind::Disconnected),
+        }
+        assert_eq!(stopped, Duration::from_millis(if answered { 1_500 } else { 10_100 }));
+        World::settle().await;
+        assert_eq!(world.server_env.live_tasks().counts(), [].into());
+        assert_eq!(call(&client, "Say.Echo", "").await.unwrap_err().kind(), ErrorKind::Unreachable);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_vanished_is_noticed_and_its_connection_ends() {
+    let world = World::new();
+    let mut listener = world.server_env.network().listen(":80").await.unwrap();
+    world.selector.add("host-1:80");
+    let client = GrpcClient::new(world.client_env.clone(), world.client_options());
+    let options = CallOptions { request_timeout: Some(Duration::from_secs(60)), ..CallOptions::default() };
+    let request = request(&client, "Say.Echo", "", None);
+    let (context, mut response) = (Context::new(), Text::default());
+    // Accepted, and kept open without a word.
+    let (result, _held) = tokio::join!(client.call(&context, &request, &mut response, options), listener.accept());
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Disconnected);
+    assert_eq!(world.client_env.now().since_origin(), Duration::from_secs(7), "a ping after 5 s, 2 s for the pong");
+    World::settle().await;
+    assert_eq!(world.client_env.live_tasks().counts(), [].into());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_after_its_time() {
+    let (world, _server, client, _) = world().await;
+    call(&client, "Say.Echo", "").await.unwrap();
+    world.client_env.sleep(Duration::from_secs(50)).await;
+    assert_eq!(world.client_env.live_tasks().total(), 1);
+    world.client_env.sleep(Duration::from_secs(16)).await;
+    assert_eq!(world.client_env.live_tasks().total(), 0);
+    call(&client, "Say.Echo", "").await.unwrap();
+}
