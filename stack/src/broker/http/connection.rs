@@ -36,6 +36,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Limit for opening a connection; less than that of the request, so that a queue's next member is tried soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How often a message that was overtaken is sent again.
+const OVERTAKEN_MAX: usize = 3;
+
 /// Largest answer that is read so that the connection can be used again, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
@@ -84,12 +87,13 @@ impl Connections {
     /// Sends `text` to the subscription that `node` stands for.
     pub(super) async fn post(&self, node: &Node, text: &Bytes) -> Sent {
         let deadline = self.env.now() + self.request_timeout;
+        let mut overtaken = 0;
         loop {
             match self.post_once(node, text, deadline).await {
                 Ok(status) if status.is_success() => return Sent::Accepted,
                 Ok(StatusCode::NOT_FOUND) => return Sent::Gone,
                 // Another message to this address was given up meanwhile; this one was refused, so it may go again.
-                Ok(StatusCode::CONFLICT) if self.env.now() < deadline => {}
+                Ok(StatusCode::CONFLICT) if overtaken < OVERTAKEN_MAX => overtaken += 1,
                 Ok(status) => {
                     let kind = match status {
                         StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Timeout,
@@ -106,9 +110,11 @@ impl Connections {
     async fn post_once(&self, node: &Node, text: &Bytes, deadline: Instant) -> Result<StatusCode, Sent> {
         let address = self.address(&node.address);
         let in_flight = InFlight { address: &address, epochs: &self.epochs, sent: AtomicBool::new(false) };
-        match self.env.timeout_at(deadline, self.exchange(&address, node, text, &in_flight)).await {
+        match self.env.timeout_at(deadline, self.exchange(&address, node, text, deadline, &in_flight)).await {
             Ok(result) => result,
-            Err(elapsed) if in_flight.is_open() => Err(Sent::Unknown(failed(ErrorKind::Timeout, node).caused_by(elapsed))),
+            Err(elapsed) if in_flight.is_open() => {
+                Err(Sent::Unknown(failed(ErrorKind::Timeout, node).caused_by(elapsed)))
+            }
             Err(elapsed) => Err(Sent::NotDelivered(failed(ErrorKind::Unreachable, node).caused_by(elapsed))),
         }
     }
@@ -118,6 +124,7 @@ impl Connections {
         address: &Address,
         node: &Node,
         text: &Bytes,
+        deadline: Instant,
         in_flight: &InFlight<'_>,
     ) -> Result<StatusCode, Sent> {
         let slot = address.slots.acquire().await;
@@ -136,7 +143,9 @@ impl Connections {
                 Ok(response) => {
                     in_flight.close();
                     let (head, body) = response.into_parts();
-                    if Limited::new(body, ANSWER_BYTES_MAX).collect().await.is_ok() {
+                    // The status is all that counts; a rest that does not come costs the connection.
+                    let rest = self.env.timeout_at(deadline, Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
+                    if matches!(rest, Ok(Ok(_))) {
                         connection.since = self.env.now();
                         address.put(connection);
                     }

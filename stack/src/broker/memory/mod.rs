@@ -5,6 +5,8 @@
 //! A slow consumer blocks: beyond 1024 waiting messages `publish` waits for room, at most 5 s, and then answers `Timeout`;
 //! everyone else has the message by then. A handler that publishes to its own full queue runs into that limit, too.
 
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
