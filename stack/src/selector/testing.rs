@@ -23,6 +23,8 @@ pub(crate) struct TestRegistry {
     pub(crate) lookups: AtomicUsize,
     /// While set, every request fails.
     pub(crate) broken: AtomicBool,
+    /// While set, a registration is never answered.
+    pub(crate) hanging: AtomicBool,
 }
 
 impl TestRegistry {
@@ -33,6 +35,7 @@ impl TestRegistry {
             cache: Mutex::default(),
             lookups: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
+            hanging: AtomicBool::new(false),
         })
     }
 
@@ -69,6 +72,9 @@ impl Registry for TestRegistry {
 
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         self.check()?;
+        if self.hanging.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         for node in &service.nodes {
             let key = (service.name.clone(), service.version.clone(), node.id.clone());
             let record = Service { nodes: vec![node.clone()], ..service.clone() };

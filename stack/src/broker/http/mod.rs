@@ -9,6 +9,8 @@ mod encoding;
 mod publish;
 mod receive;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
