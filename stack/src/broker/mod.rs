@@ -1,6 +1,13 @@
 //! Broker: events to everyone who subscribed. It knows nothing of services' endpoints. Methods as in go-micro's
 //! `broker/broker.go`. Queue groups are always honoured; acknowledgement is automatic by default.
 
+mod delivery;
+pub mod http;
+pub mod memory;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +17,8 @@ use bytes::Bytes;
 use crate::metadata::Metadata;
 use crate::registry::Registry;
 use crate::{Error, Result};
+
+pub use table::reference;
 
 /// What is published. go-micro: `broker.Message`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

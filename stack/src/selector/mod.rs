@@ -2,6 +2,17 @@
 //! `selector/selector.go`. The hot path is synchronous and returns concrete types: `select` answers from what the registry
 //! cache holds, and only a [`Selection::Miss`] makes the caller wait in `load`.
 
+mod blacklist;
+mod cached;
+pub mod filter;
+mod kept;
+pub mod strategy;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,6 +20,10 @@ use async_trait::async_trait;
 
 use crate::registry::{Node, Registry, Service, Services};
 use crate::{Error, ErrorKind, Result};
+
+pub use blacklist::BlacklistOptions;
+pub use cached::CachedSelector;
+pub use table::reference;
 
 /// How a selector is set up. go-micro: `selector.Options`.
 #[derive(Clone, Debug)]

@@ -1,0 +1,137 @@
+//! The reference selector: over a registry that answers from a cache. It makes no requests except in `load`, and a
+//! selection that hits allocates nothing: nodes are worked out only when the registry's answer or the blacklist changed.
+//! Filters must be pure functions of the services they are given.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::blacklist::BlacklistOptions;
+use super::kept::Kept;
+use super::{Outcome, SelectOptions, Selection, Selector, SelectorOptions};
+use crate::env::{Env, Random};
+use crate::registry::{GetOptions, Node};
+use crate::{Error, ErrorKind, Result};
+
+/// A selector over the cache of a registry; go-micro's default selector with a fair round robin and a blacklist.
+pub struct CachedSelector {
+    env: Env,
+    name: &'static str,
+    blacklist: BlacklistOptions,
+    state: Mutex<State>,
+}
+
+struct State {
+    options: SelectorOptions,
+    closed: bool,
+    services: BTreeMap<String, Kept>,
+    random: Random,
+}
+
+impl CachedSelector {
+    /// A selector called `name`. The registry in `options` must answer from [`crate::registry::Registry::cached`] once a
+    /// service has been looked up, or every selection misses.
+    pub fn new(env: Env, name: &'static str, options: SelectorOptions, blacklist: BlacklistOptions) -> Self {
+        let random = env.random("selector position");
+        let state = State { options, closed: false, services: BTreeMap::new(), random };
+        Self { env, name, blacklist, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Selector for CachedSelector {
+    fn init(&self, options: SelectorOptions) -> Result<()> {
+        let mut state = self.state();
+        if !Arc::ptr_eq(&state.options.registry, &options.registry) {
+            // Another registry's nodes are other nodes, whatever their ids.
+            state.services.clear();
+        }
+        state.options = options;
+        Ok(())
+    }
+
+    fn options(&self) -> SelectorOptions {
+        self.state().options.clone()
+    }
+
+    fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection> {
+        let mut state = self.state();
+        let State { options: defaults, closed, services: kept, random } = &mut *state;
+        if *closed {
+            return Err(closed_error());
+        }
+        let Some(services) = defaults.registry.cached(service) else { return Ok(Selection::Miss) };
+        if services.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, "select").with("service", service));
+        }
+        let kept = match kept.get_mut(service) {
+            Some(kept) => kept,
+            None => kept.entry(service.to_owned()).or_default(),
+        };
+        if kept.blacklist.is_timed() {
+            kept.blacklist.expire(self.env.now());
+        }
+        let strategy = options.strategy.as_ref().unwrap_or(&defaults.strategy);
+        kept.select(service, services, &options.filters, strategy, random).map(Selection::Ready)
+    }
+
+    async fn load(&self, service: &str) -> Result<()> {
+        let registry = {
+            let state = self.state();
+            if state.closed {
+                return Err(closed_error());
+            }
+            state.options.registry.clone()
+        };
+        registry.get_service(service, GetOptions::default()).await.map(|_| ())
+    }
+
+    fn mark(&self, service: &str, node: &Node, outcome: Outcome) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        match (state.services.get_mut(service), outcome) {
+            (Some(kept), Outcome::Answered) => kept.blacklist.answered(node),
+            (Some(kept), Outcome::Failed) => kept.blacklist.failed(node, self.env.now(), &self.blacklist),
+            (None, Outcome::Answered) => {}
+            (None, Outcome::Failed) => {
+                let kept = state.services.entry(service.to_owned()).or_default();
+                kept.blacklist.failed(node, self.env.now(), &self.blacklist);
+            }
+        }
+    }
+
+    fn reset(&self, service: &str) {
+        if let Some(kept) = self.state().services.get_mut(service) {
+            kept.blacklist.clear();
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        let mut state = self.state();
+        state.closed = true;
+        state.services.clear();
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+fn closed_error() -> Error {
+    Error::new(ErrorKind::Closed, "select")
+}
+
+impl fmt::Debug for CachedSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CachedSelector").field("name", &self.name).finish_non_exhaustive()
+    }
+}
