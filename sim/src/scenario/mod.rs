@@ -3,3 +3,10 @@
 mod choice;
 pub mod duration;
 pub mod model;
+mod parse;
+mod problem;
+mod reader;
+mod tree;
+
+pub use parse::parse;
+pub use problem::{Place, Problem, Problems, Severity};
