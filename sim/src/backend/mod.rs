@@ -1,4 +1,44 @@
-//! Simulated servers behind plugins, one module each. Each is a state machine that is told the time, and a thin server that
-//! speaks the real protocol in front of it. None of them knows a plugin, a scenario or an engine.
+//! Simulated servers behind plugins, one module each, all behind one trait. Each is a state machine that is told the time, and
+//! a thin server that speaks the real protocol in front of it. None of them knows a plugin, a scenario or an engine.
 
 pub mod etcd;
+mod shared;
+mod simulated_etcd;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use shared::Shared;
+pub use simulated_etcd::SimulatedEtcd;
+
+use crate::history::{Moment, Truth};
+use crate::world::Program;
+
+/// A backend of a simulated world.
+pub trait SimulatedBackend: Send + Sync + fmt::Debug {
+    /// What plugins call it, such as `etcd`; also the name of its host.
+    fn kind(&self) -> &'static str;
+
+    /// Where plugins reach it; none when its state lives in the world's namespace.
+    fn address(&self) -> Option<String>;
+
+    /// What its host runs; each start after the first is a restart that keeps the data.
+    fn program(&self) -> Option<Program>;
+
+    /// Takes what truly happened since the last call, in order.
+    fn take_truths(&self, now: Moment) -> Vec<(Moment, Truth)>;
+
+    /// Loses the leases of the registrations whose keys name one of `nodes`. Answers how many it lost.
+    fn lose(&self, now: Moment, nodes: &[String]) -> usize;
+}
+
+/// The simulated backend of `kind`, with what it leaves open decided by `seed`.
+pub fn simulated(kind: &str, seed: u64) -> Option<Arc<dyn SimulatedBackend>> {
+    match kind {
+        SimulatedEtcd::KIND => Some(Arc::new(SimulatedEtcd::new(seed))),
+        _ => None,
+    }
+}
+
+/// The kinds of backend that can be simulated.
+pub const KINDS: [&str; 1] = [SimulatedEtcd::KIND];

@@ -95,6 +95,20 @@ pub struct Plugins {
 }
 
 impl Plugins {
+    /// The reference implementations.
+    pub fn reference() -> Self {
+        Self {
+            transports: crate::transport::table::reference(),
+            codecs: crate::codec::table::reference(),
+            registries: crate::registry::table::reference(),
+            selectors: crate::selector::table::reference(),
+            brokers: crate::broker::table::reference(),
+            clients: crate::client::table::reference(),
+            servers: crate::server::table::reference(),
+            services: crate::service::table::reference(),
+        }
+    }
+
     /// Tables without plugins.
     pub fn empty() -> Self {
         Self {

@@ -62,6 +62,8 @@ pub enum EtcdEvent {
         value: Bytes,
         /// The lease that it is bound to; 0 is none.
         lease: i64,
+        /// Whether it was not there before.
+        created: bool,
         /// The revision of the change.
         revision: i64,
     },

@@ -244,6 +244,11 @@ impl Etcd {
         self.store.get(key)
     }
 
+    /// The keys that there are now, in order, without any request being made.
+    pub fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.store.keys()
+    }
+
     fn header(&self) -> ResponseHeader {
         ResponseHeader {
             cluster_id: self.config.cluster_id,
@@ -269,7 +274,13 @@ impl Etcd {
             self.record(if change.deleted {
                 EtcdEvent::KeyDeleted { key, revision, cause }
             } else {
-                EtcdEvent::KeyPut { key, value: change.kv.value.clone(), lease: change.kv.lease, revision }
+                EtcdEvent::KeyPut {
+                    key,
+                    value: change.kv.value.clone(),
+                    lease: change.kv.lease,
+                    created: change.kv.create_revision == revision,
+                    revision,
+                }
             });
         }
         self.watches.notify(&self.store, &self.header(), &changes);

@@ -48,6 +48,11 @@ impl Store {
         self.compacted
     }
 
+    /// The keys that there are now, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.positions.keys().filter(|key| self.get(key).is_some())
+    }
+
     /// The bytes of all revisions that are kept.
     pub(super) fn bytes(&self) -> usize {
         self.changes.values().map(|change| change.kv.encoded_len()).sum()

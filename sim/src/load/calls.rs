@@ -1,0 +1,162 @@
+//! Calls: open loop at times drawn before the run, or closed loop by workers that call again when they have their answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use shaketable_proto::probe::v1::{ProbeRequest, ProbeResponse};
+use shaketable_stack::client::{CallOptions, Context, RequestOptions};
+use shaketable_stack::env::{Instant, Task};
+use shaketable_stack::selector::SelectOptions;
+use shaketable_stack::selector::filter;
+use shaketable_stack::{Error, ErrorKind, Result};
+
+use super::host::Timing;
+use super::probe::{CHAT, ECHO};
+use crate::plan::PlannedLoad;
+use crate::scenario::model::Calls;
+use crate::stand::Standing;
+
+/// Starts the calls of one load on one host; dropping the tasks ends them.
+pub(super) fn start(
+    standing: &Arc<Standing>,
+    timing: &Timing,
+    load: &PlannedLoad,
+    calls: &Calls,
+    work: Duration,
+) -> Vec<Task> {
+    let caller = Caller { standing: standing.clone(), calls: Arc::new(calls.clone()), work };
+    let name = format!("{}/{}", load.host, load.entry);
+    if let Some(rate) = calls.rate {
+        return vec![standing.env.spawn("load", open_loop(caller, *timing, load.clone(), rate, name))];
+    }
+    let workers = calls.workers.unwrap_or(1);
+    let closed = |worker| {
+        let caller = caller.clone();
+        standing.env.spawn("load", closed_loop(caller, *timing, load.clone(), worker, format!("{name}/{worker}")))
+    };
+    (0..workers).map(closed).collect()
+}
+
+#[derive(Clone)]
+struct Caller {
+    standing: Arc<Standing>,
+    calls: Arc<Calls>,
+    work: Duration,
+}
+
+/// A host that starts late, or again, goes on with what is still due.
+async fn open_loop(caller: Caller, timing: Timing, load: PlannedLoad, rate: f64, name: String) {
+    let mut random = load.stream(timing.seed, "work");
+    let arrivals = load.arrivals(timing.seed, rate, timing.loads_at, timing.end_at);
+    let mut under_way: Vec<Task> = Vec::new();
+    for (number, due) in (1_u64..).zip(arrivals) {
+        let work = caller.draw_work(&mut random);
+        let due = Instant::from_origin(due);
+        if due < caller.standing.env.now() {
+            continue;
+        }
+        let clock = caller.standing.env.clock();
+        clock.sleep_until(due).await;
+        under_way.retain(|task| !task.is_finished());
+        let one = caller.clone();
+        let id = format!("{name}/{number}");
+        under_way.push(caller.standing.env.spawn("call", async move { one.call(id, work).await }));
+    }
+    for task in under_way {
+        task.join().await;
+    }
+}
+
+async fn closed_loop(caller: Caller, timing: Timing, load: PlannedLoad, worker: u32, name: String) {
+    let env = &caller.standing.env;
+    let mut random = load.stream(timing.seed, &format!("work/{worker}"));
+    env.clock().sleep_until(Instant::from_origin(timing.loads_at)).await;
+    for number in 1_u64.. {
+        if env.now() >= Instant::from_origin(timing.end_at) {
+            return;
+        }
+        let before = env.now();
+        let work = caller.draw_work(&mut random);
+        caller.call(format!("{name}/{number}"), work).await;
+        // A call that fails at once must not turn the loop into a busy one.
+        let pause = if env.now() == before { caller.calls.think.max(Duration::from_millis(10)) } else { caller.calls.think };
+        if !pause.is_zero() {
+            env.sleep(pause).await;
+        }
+    }
+}
+
+impl Caller {
+    fn draw_work(&self, random: &mut impl Rng) -> u32 {
+        let most = u32::try_from(self.work.as_millis()).unwrap_or(u32::MAX);
+        random.random_range(0..=most)
+    }
+
+    /// Errors are in the history; there is nobody else to tell.
+    async fn call(&self, id: String, work_ms: u32) {
+        let _ = match self.calls.stream_messages {
+            Some(messages) => self.chat(&id, messages).await,
+            None => self.echo(id, work_ms).await,
+        };
+    }
+
+    fn request(&self, id: &str, work_ms: u32) -> ProbeRequest {
+        let payload = vec![b'x'; self.calls.body_bytes as usize].into();
+        ProbeRequest { id: id.to_owned(), payload, work_ms, ..ProbeRequest::default() }
+    }
+
+    fn options(&self) -> CallOptions {
+        let mut select = SelectOptions::default();
+        if let Some(version) = &self.calls.version {
+            select.filters.push(filter::version(version));
+        }
+        for (key, value) in &self.calls.label {
+            select.filters.push(filter::label(key, value));
+        }
+        CallOptions {
+            select: (!select.filters.is_empty()).then_some(select),
+            request_timeout: Some(self.calls.timeout),
+            stream_timeout: Some(self.calls.timeout),
+            ..CallOptions::default()
+        }
+    }
+
+    async fn echo(&self, id: String, work_ms: u32) -> Result<()> {
+        let client = &self.standing.client;
+        let options = RequestOptions { idempotent: self.calls.idempotent, ..RequestOptions::default() };
+        let request = client.new_request(&self.calls.to, ECHO, Arc::new(self.request(&id, work_ms)), options);
+        let mut response = ProbeResponse::default();
+        client.call(&Context::new(), &request, &mut response, self.options()).await?;
+        if response.id == id { Ok(()) } else { Err(wrong_answer(&id, &response.id)) }
+    }
+
+    async fn chat(&self, id: &str, messages: u32) -> Result<()> {
+        let env = &self.standing.env;
+        let client = &self.standing.client;
+        let options =
+            RequestOptions { stream: true, idempotent: self.calls.idempotent, ..RequestOptions::default() };
+        let request = client.new_request(&self.calls.to, CHAT, Arc::new(self.request(id, 0)), options);
+        let context = Context::new().with_timeout(env, self.calls.timeout);
+        let chat = async {
+            let stream = client.stream(&context, &request, self.options()).await?;
+            for number in 0..messages {
+                let id = format!("{id}/{number}");
+                stream.send(&self.request(&id, 0)).await?;
+                let mut response = ProbeResponse::default();
+                stream.recv(&mut response).await?;
+                if response.id != id {
+                    return Err(wrong_answer(&id, &response.id));
+                }
+            }
+            stream.close_send().await?;
+            stream.close().await
+        };
+        let timed = env.timeout(self.calls.timeout, chat).await;
+        timed.unwrap_or_else(|elapsed| Err(Error::new(ErrorKind::Timeout, "chat").caused_by(elapsed)))
+    }
+}
+
+fn wrong_answer(asked: &str, got: &str) -> Error {
+    Error::new(ErrorKind::InvalidMessage, "probe").detail(format!("asked '{asked}', the answer is for '{got}'"))
+}
