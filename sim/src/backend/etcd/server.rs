@@ -2,13 +2,14 @@
 //! Every task belongs to the host, so a crash of the host ends the server and nothing else; data stays in the handle.
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::future::select;
+use futures_util::stream::Peekable;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use shaketable_proto::etcd::v3::rpc::{
@@ -114,6 +115,19 @@ fn routes(service: &Service) -> Routes {
         .prepare()
 }
 
+/// Answers with the headers of a stream when its first message is there. gRPC in Go does the same, so that a client which
+/// waits for the headers before it asks anything waits for ever: here as with the real server.
+async fn once_it_speaks<T, S>(stream: S) -> Result<Response<Peekable<S>>, Status>
+where
+    S: Stream<Item = Result<T, Status>> + Unpin,
+{
+    let mut stream = stream.peekable();
+    match Pin::new(&mut stream).peek().await {
+        Some(Err(status)) => Err(status.clone()),
+        Some(Ok(_)) | None => Ok(Response::new(stream)),
+    }
+}
+
 #[derive(Clone)]
 struct Service {
     handle: EtcdHandle,
@@ -162,16 +176,16 @@ impl Kv for Service {
 
 #[tonic::async_trait]
 impl Watch for Service {
-    type WatchStream = Watching;
+    type WatchStream = Peekable<Watching>;
 
-    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Watching>, Status> {
-        Ok(Response::new(Watching::new(&self.handle, self.clock.clone(), request.into_inner())))
+    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
+        once_it_speaks(Watching::new(&self.handle, self.clock.clone(), request.into_inner())).await
     }
 }
 
 #[tonic::async_trait]
 impl Lease for Service {
-    type LeaseKeepAliveStream = KeepingAlive;
+    type LeaseKeepAliveStream = Peekable<KeepingAlive>;
 
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
         self.ask(|etcd, now| etcd.lease_grant(now, request.into_inner()))
@@ -187,8 +201,8 @@ impl Lease for Service {
     async fn lease_keep_alive(
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
-    ) -> Result<Response<KeepingAlive>, Status> {
-        Ok(Response::new(KeepingAlive::new(&self.handle, self.clock.clone(), request.into_inner())))
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        once_it_speaks(KeepingAlive::new(&self.handle, self.clock.clone(), request.into_inner())).await
     }
 
     async fn lease_time_to_live(

@@ -2,6 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -135,8 +136,10 @@ async fn keep_alives_renew_and_one_that_comes_too_late_is_answered_when_the_leas
     served.env.sleep(at(100)).await;
     lease.lease_grant(grant(7, 2)).await.unwrap();
     let (requests, receiver) = unbounded_channel();
+    requests.send(LeaseKeepAliveRequest { id: 404 }).unwrap();
     let mut answers = lease.lease_keep_alive(UnboundedReceiverStream::new(receiver)).await.unwrap();
     let answers = answers.get_mut();
+    assert_eq!(answers.message().await.unwrap().unwrap().ttl, 0);
     served.env.sleep(at(1500)).await;
     requests.send(LeaseKeepAliveRequest { id: 7 }).unwrap();
     assert_eq!(answers.message().await.unwrap().unwrap().ttl, 2);
@@ -147,6 +150,18 @@ async fn keep_alives_renew_and_one_that_comes_too_late_is_answered_when_the_leas
     assert!(served.env.now() > asked_at, "the answer waits for the check");
     drop(requests);
     assert!(answers.message().await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_sends_no_headers_before_its_first_message() {
+    let served = Served::new();
+    let mut lease = LeaseClient::new(served.connect().await);
+    let (requests, receiver) = unbounded_channel();
+    let mut opening = pin!(lease.lease_keep_alive(UnboundedReceiverStream::new(receiver)));
+    assert!(served.env.timeout(at(10_000), &mut opening).await.is_err());
+    requests.send(LeaseKeepAliveRequest { id: 7 }).unwrap();
+    let answer = served.env.timeout(at(10), opening).await.expect("headers in time").unwrap().get_mut().message().await;
+    assert_eq!(answer.unwrap().unwrap().ttl, 0);
 }
 
 #[tokio::test(start_paused = true)]
