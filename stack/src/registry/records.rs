@@ -101,10 +101,7 @@ mod tests {
     #[test]
     fn versions_come_in_order_and_nodes_of_one_version_are_merged() {
         let records = [service("user", "2", &["a"]), service("user", "1", &["b"]), service("user", "2", &["c"])];
-        assert_eq!(
-            &*group(records.iter()),
-            &[service("user", "1", &["b"]), service("user", "2", &["a", "c"])]
-        );
+        assert_eq!(&*group(records.iter()), &[service("user", "1", &["b"]), service("user", "2", &["a", "c"])]);
     }
 
     #[test]

@@ -104,9 +104,7 @@ impl Cache {
         match flight.get_or_init(|| self.shared.lookup(name, &flight)).await {
             Ok(services) => Ok(services.clone()),
             Err((ErrorKind::NotFound, _)) => Err(records::not_found(name)),
-            Err((kind, why)) => {
-                Err(Error::new(*kind, "get service").detail(why.clone()).with("service", name))
-            }
+            Err((kind, why)) => Err(Error::new(*kind, "get service").detail(why.clone()).with("service", name)),
         }
     }
 }

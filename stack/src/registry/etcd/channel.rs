@@ -1,0 +1,327 @@
+//! Connections to etcd over the network of the `Env`. Whoever gets no answer in time reports the link, and the next request
+//! dials anew: a connection that lost bytes to a partition may never speak again. It knows nothing of what is stored.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use etcd_client::{Client, ConnectOptions};
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower_service::Service;
+
+use super::config;
+use crate::env::{Elapsed, Env, Instant, Stream};
+use crate::registry::{RegistryOptions, records};
+use crate::{Error, ErrorKind, Result};
+
+/// The link in use, and what it is made from.
+pub(super) struct Links {
+    env: Env,
+    state: Mutex<State>,
+    /// The number of the last link that was given up; streams on it open again on another.
+    given_up: watch::Sender<u64>,
+}
+
+struct State {
+    options: RegistryOptions,
+    link: Option<Link>,
+    links: u64,
+    /// Which address the next link tries first.
+    first: usize,
+    closed: bool,
+}
+
+/// A connection, or what becomes one with the first request.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) number: u64,
+    pub(super) client: Client,
+    pub(super) channel: Channel,
+}
+
+impl Links {
+    /// Dials nothing.
+    pub(super) fn new(env: Env, options: RegistryOptions) -> Self {
+        let state = State { options, link: None, links: 0, first: 0, closed: false };
+        Self { env, state: Mutex::new(state), given_up: watch::Sender::new(0) }
+    }
+
+    pub(super) fn options(&self) -> RegistryOptions {
+        self.lock().options.clone()
+    }
+
+    /// Takes other options; requests from now on use new connections.
+    pub(super) fn replace_options(&self, options: RegistryOptions) {
+        let number = {
+            let mut state = self.lock();
+            state.options = options;
+            state.first = 0;
+            state.link.as_ref().map(|link| link.number)
+        };
+        if let Some(number) = number {
+            self.give_up(number);
+        }
+    }
+
+    /// Ends the use of link `number`, if it is still in use.
+    pub(super) fn give_up(&self, number: u64) {
+        let mut state = self.lock();
+        if state.link.as_ref().is_some_and(|link| link.number == number) {
+            state.link = None;
+            state.first = state.first.wrapping_add(1);
+            self.given_up.send_replace(number);
+        }
+    }
+
+    /// Completes when link `number` has been given up.
+    pub(super) async fn given_up(&self, number: u64) {
+        // The sender lives as long as `self`, so this cannot fail before the wait is over.
+        let _ = self.given_up.subscribe().wait_for(|last| *last >= number).await;
+    }
+
+    /// Refuses all further use.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.link = None;
+        self.given_up.send_replace(u64::MAX);
+    }
+
+    /// The link in use, or a new one.
+    ///
+    /// # Errors
+    /// `Closed`, and `Unsupported` when encryption was asked for.
+    pub(super) async fn current(&self, operation: &'static str) -> Result<Link> {
+        let (channel, number) = {
+            let mut state = self.lock();
+            if state.closed {
+                return Err(records::closed(operation));
+            }
+            records::check_secure(state.options.secure, operation)?;
+            if let Some(link) = &state.link {
+                return Ok(link.clone());
+            }
+            state.links += 1;
+            (self.channel(&state), state.links)
+        };
+        // Without a user to log in this asks nobody.
+        let client = Client::from_channel(etcd_client::Channel::Tonic(channel.clone()), None::<ConnectOptions>)
+            .await
+            .map_err(|error| refused(operation, error))?;
+        let link = Link { number, client, channel };
+        let mut state = self.lock();
+        Ok(state.link.get_or_insert(link).clone())
+    }
+
+    /// One request: what `ask` does on the current link, within the time-out. A connection that broke is replaced and the
+    /// request repeated once; every request of a registry may be.
+    pub(super) async fn call<T, Asking>(
+        &self,
+        operation: &'static str,
+        mut ask: impl FnMut(Client) -> Asking,
+    ) -> Result<T>
+    where
+        Asking: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let deadline = self.deadline();
+        let mut repeated = false;
+        loop {
+            let link = self.current(operation).await?;
+            match self.env.timeout_at(deadline, ask(link.client)).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Err(Elapsed) => {
+                    self.give_up(link.number);
+                    return Err(self.no_answer(operation));
+                }
+                Ok(Err(error)) => {
+                    let error = refused(operation, error);
+                    if error.kind() == ErrorKind::Backend {
+                        return Err(error);
+                    }
+                    self.give_up(link.number);
+                    if repeated || error.kind() != ErrorKind::Disconnected {
+                        return Err(error);
+                    }
+                    repeated = true;
+                }
+            }
+        }
+    }
+
+    /// The error of a request that was not answered in time.
+    pub(super) fn no_answer(&self, operation: &'static str) -> Error {
+        let options = self.options();
+        Error::new(ErrorKind::Timeout, operation)
+            .detail("etcd did not answer")
+            .with("addresses", config::addresses(&options).join(", "))
+    }
+
+    /// When a request that begins now must be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.env.now() + self.lock().options.timeout
+    }
+
+    fn channel(&self, state: &State) -> Channel {
+        let connector = Connector {
+            env: self.env.clone(),
+            addresses: config::addresses(&state.options).into(),
+            first: Arc::new(AtomicUsize::new(state.first)),
+            timeout: state.options.timeout,
+        };
+        // The name only fills HTTP/2's `:authority`: the connector knows the addresses.
+        Endpoint::from(Uri::from_static("http://etcd"))
+            .executor(self.env.executor("etcd"))
+            .http2_keep_alive_interval(config::PING_INTERVAL)
+            .keep_alive_timeout(config::PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .connect_with_connector_lazy(connector)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Links").field("options", &self.options()).finish_non_exhaustive()
+    }
+}
+
+/// Dials the addresses in turn until one answers.
+#[derive(Clone)]
+struct Connector {
+    env: Env,
+    addresses: Arc<[String]>,
+    first: Arc<AtomicUsize>,
+    timeout: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = DialError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _authority: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move { connector.dial().await })
+    }
+}
+
+impl Connector {
+    async fn dial(&self) -> Result<TokioIo<Stream>, DialError> {
+        // Each address gets its share, so that the last one is tried before the caller's time is over.
+        let addresses = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
+        let limit = self.timeout / (addresses + 1);
+        let mut failures = Vec::new();
+        for _ in 0..self.addresses.len() {
+            let address = &self.addresses[self.first.load(Ordering::Relaxed) % self.addresses.len()];
+            match self.env.timeout(limit, self.env.network().connect(address)).await {
+                Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
+                Ok(Err(error)) => failures.push(format!("{address}: {error}")),
+                Err(Elapsed) => failures.push(format!("{address}: timed out")),
+            }
+            self.first.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(DialError(failures.join("; ")))
+    }
+}
+
+/// No address could be dialled.
+#[derive(Debug)]
+struct DialError(String);
+
+impl fmt::Display for DialError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "no connection to etcd ({})", self.0)
+    }
+}
+
+impl StdError for DialError {}
+
+/// What an error of the etcd client means to a caller.
+pub(super) fn refused(operation: &'static str, error: etcd_client::Error) -> Error {
+    match error {
+        etcd_client::Error::GRpcStatus(status) => refused_status(operation, &status),
+        other => Error::new(ErrorKind::Backend, operation).caused_by(other),
+    }
+}
+
+/// What a gRPC status means to a caller.
+pub(super) fn refused_status(operation: &'static str, status: &tonic::Status) -> Error {
+    let mut source = status.source();
+    while let Some(cause) = source {
+        if let Some(dial) = cause.downcast_ref::<DialError>() {
+            return Error::new(ErrorKind::Unreachable, operation).detail(dial.to_string());
+        }
+        source = cause.source();
+    }
+    // A status that came over the wire has no source; with one, the connection failed.
+    let broken = status.source().is_some() || matches!(status.code(), Code::Unavailable | Code::Cancelled);
+    let kind = if broken { ErrorKind::Disconnected } else { ErrorKind::Backend };
+    Error::new(kind, operation).detail(status.message())
+}
+
+/// Whether etcd said that it does not know a lease (`rpctypes.ErrLeaseNotFound`).
+pub(super) fn is_lease_not_found(error: &Error) -> bool {
+    error.kind() == ErrorKind::Backend && error.to_string().contains("requested lease not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Links, is_lease_not_found, refused_status};
+    use crate::ErrorKind;
+    use crate::env::testing::env;
+    use crate::registry::RegistryOptions;
+
+    fn options(addresses: &[&str]) -> RegistryOptions {
+        RegistryOptions {
+            addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
+            timeout: Duration::from_secs(2),
+            ..RegistryOptions::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_connection_names_every_address_and_the_next_link_is_a_new_one() {
+        let links = Links::new(env(), options(&["host-2:2379", "host-3:2379"]));
+        let first = links.current("get").await.unwrap().number;
+        let error = links.call("get", |mut client| async move { client.get("x", None).await }).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable);
+        assert!(error.to_string().contains("host-2:2379: connection refused; host-3:2379"), "{error}");
+        links.given_up(first).await;
+        assert_ne!(links.current("get").await.unwrap().number, first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_backend_costs_the_time_out_and_the_link() {
+        let env = env();
+        let mut listener = env.network().listen(":2379").await.unwrap();
+        let links = Links::new(env.clone(), options(&["host-1:2379"]));
+        let (answer, _held) =
+            tokio::join!(links.call("get", |mut client| async move { client.get("x", None).await }), listener.accept());
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(env.now().since_origin().as_secs(), 2);
+        links.given_up(1).await;
+    }
+
+    #[test]
+    fn an_unknown_lease_is_told_from_other_errors() {
+        let error = refused_status("put", &tonic::Status::not_found("etcdserver: requested lease not found"));
+        assert!(is_lease_not_found(&error));
+        assert_eq!(refused_status("put", &tonic::Status::unavailable("gone")).kind(), ErrorKind::Disconnected);
+    }
+}

@@ -1,0 +1,157 @@
+//! Registry `etcd`: go-micro's keys and values in etcd v3, over the network of the `Env`. A lease per node, all renewed over
+//! one stream; what is lost is restored, and the reason kept. It does not know whether etcd is real.
+
+mod channel;
+mod config;
+mod encoding;
+mod lease;
+mod renewal;
+mod view;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use async_trait::async_trait;
+
+use self::channel::Links;
+use self::lease::Keeper;
+use self::watch::EtcdWatcher;
+use super::{
+    DeregisterOptions, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service, Services,
+    WatchOptions, Watcher, records,
+};
+use crate::Result;
+use crate::env::{Env, Task};
+
+/// The plugin's name.
+pub const NAME: &str = "etcd";
+
+/// A registry on etcd.
+#[derive(Debug)]
+pub struct Etcd {
+    env: Env,
+    links: Arc<Links>,
+    keeper: Arc<Keeper>,
+    own: Mutex<Own>,
+}
+
+#[derive(Debug, Default)]
+struct Own {
+    /// Renewal and restoring; started by the first registration.
+    tasks: Vec<Task>,
+    watchers: Vec<Weak<EtcdWatcher>>,
+    closed: bool,
+}
+
+impl Etcd {
+    /// Dials nothing: the first operation does. Without addresses etcd is on this machine, port 2379.
+    pub fn new(env: Env, options: RegistryOptions) -> Self {
+        let links = Arc::new(Links::new(env.clone(), options));
+        let keeper = Arc::new(Keeper::new(env.clone(), links.clone()));
+        Self { env, links, keeper, own: Mutex::default() }
+    }
+
+    fn start(&self) {
+        let mut own = self.own();
+        if own.tasks.is_empty() && !own.closed {
+            own.tasks = vec![
+                self.env.spawn("etcd-renewal", renewal::renew(self.keeper.clone())),
+                self.env.spawn("etcd-restore", renewal::restore(self.keeper.clone())),
+            ];
+        }
+    }
+
+    async fn records(&self, operation: &'static str, service: Option<&str>) -> Result<Vec<Service>> {
+        let answer = watch::range(&self.links, operation, &encoding::prefix(service)).await?;
+        let mut records: Vec<_> = answer
+            .kvs()
+            .iter()
+            .filter_map(|found| encoding::decode(found.value()))
+            .filter(|record| service.is_none_or(|name| name == record.name))
+            .collect();
+        records.sort_by(|one, other| one.nodes[0].id.cmp(&other.nodes[0].id));
+        Ok(records)
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Registry for Etcd {
+    fn init(&self, options: RegistryOptions) -> Result<()> {
+        self.links.replace_options(options);
+        Ok(())
+    }
+
+    fn options(&self) -> RegistryOptions {
+        self.links.options()
+    }
+
+    async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
+        records::check_registration(service, options.ttl)?;
+        self.start();
+        for record in records::split(service) {
+            let node = &record.nodes[0].id;
+            let (key, value) = (encoding::key(&record.name, node), encoding::encode(&record)?);
+            self.keeper.register(&key, node, value, options.ttl).await?;
+        }
+        Ok(())
+    }
+
+    async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {
+        for node in &service.nodes {
+            self.keeper.deregister(&encoding::key(&service.name, &node.id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn get_service(&self, name: &str, _options: GetOptions) -> Result<Services> {
+        let records = self.records("get service", Some(name)).await?;
+        if records.is_empty() {
+            return Err(records::not_found(name));
+        }
+        Ok(records::group(records.iter()))
+    }
+
+    async fn list_services(&self, _options: ListOptions) -> Result<Services> {
+        Ok(records::group(self.records("list services", None).await?.iter()))
+    }
+
+    async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
+        let watcher = Arc::new(EtcdWatcher::open(&self.env, self.links.clone(), options.service).await?);
+        let mut own = self.own();
+        if own.closed {
+            return Err(records::closed("watch"));
+        }
+        own.watchers.retain(|watcher| watcher.strong_count() > 0);
+        own.watchers.push(Arc::downgrade(&watcher));
+        Ok(watcher)
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        self.keeper.losses()
+    }
+
+    async fn close(&self) -> Result<()> {
+        let (tasks, watchers) = {
+            let mut own = self.own();
+            own.closed = true;
+            (std::mem::take(&mut own.tasks), std::mem::take(&mut own.watchers))
+        };
+        for watcher in watchers.iter().filter_map(Weak::upgrade) {
+            watcher.stop();
+        }
+        for task in tasks {
+            task.abort();
+            task.join().await;
+        }
+        self.links.close();
+        Ok(())
+    }
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+}
