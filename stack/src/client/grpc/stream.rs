@@ -173,9 +173,10 @@ impl GrpcStream {
             }
         };
         tokio::pin!(work);
-        match select(work, closing).await {
-            Either::Left((result, _)) => result,
-            Either::Right(_) => Err(self.closed_error()),
+        // The close counts first: what has arrived with it is of no interest any more.
+        match select(closing, work).await {
+            Either::Left(_) => Err(self.closed_error()),
+            Either::Right((result, _)) => result,
         }
     }
 

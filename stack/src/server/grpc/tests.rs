@@ -177,7 +177,8 @@ async fn a_stream_carries_messages_both_ways_and_ends_in_order() {
         stream.close().await
     };
     let (received, closed) = tokio::join!(stream.recv(&mut message), close);
-    assert_eq!((received.unwrap_err().kind(), closed.is_ok()), (ErrorKind::Closed, true));
+    let error = received.unwrap_err();
+    assert_eq!((error.kind(), closed.is_ok()), (ErrorKind::Closed, true), "{error}");
     drop(stream);
     client.close().await.unwrap();
     server.stop().await.unwrap();

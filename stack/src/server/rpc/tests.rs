@@ -367,7 +367,8 @@ async fn a_connection_that_ends_without_the_streams_end_is_a_disconnection_on_bo
         stream.close().await
     };
     let (received, closed) = tokio::join!(stream.recv(&mut message), close);
-    assert_eq!((received.unwrap_err().kind(), closed.is_ok()), (ErrorKind::Closed, true));
+    let error = received.unwrap_err();
+    assert_eq!((error.kind(), closed.is_ok()), (ErrorKind::Closed, true), "{error}");
     World::settle().await;
     assert_eq!(seen.lock().unwrap().last(), Some(&ErrorKind::EndOfStream));
 }
