@@ -4,5 +4,6 @@
 pub mod engine;
 pub mod history;
 pub mod oracle;
+pub mod plan;
 pub mod scenario;
 pub mod world;
