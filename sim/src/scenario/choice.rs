@@ -17,6 +17,14 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
+/// A type of its own, so that a slip is refused while its key is read and shown at its place.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Plugin,
+    Options,
+}
+
 struct ChoiceVisitor;
 
 impl<'de> Visitor<'de> for ChoiceVisitor {
@@ -32,11 +40,10 @@ impl<'de> Visitor<'de> for ChoiceVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Choice, A::Error> {
         let (mut plugin, mut options) = (None, BTreeMap::new());
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "plugin" => plugin = Some(map.next_value()?),
-                "options" => options = map.next_value()?,
-                other => return Err(A::Error::unknown_field(other, &["plugin", "options"])),
+        while let Some(field) = map.next_key()? {
+            match field {
+                Field::Plugin => plugin = Some(map.next_value()?),
+                Field::Options => options = map.next_value()?,
             }
         }
         Ok(Choice { plugin: plugin.ok_or_else(|| A::Error::missing_field("plugin"))?, options })

@@ -30,8 +30,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("'{text}' is no duration ({error}); write it as 500ms, 30s or 1m30s"))
+    humantime::parse_duration(text).map_err(|_| format!("'{text}' is no duration; write it as 500ms, 30s or 1m30s"))
 }
 
 pub(super) mod optional {

@@ -3,10 +3,12 @@
 mod choice;
 pub mod duration;
 pub mod model;
+mod overrides;
 mod parse;
 mod problem;
 mod reader;
 mod tree;
 
+pub use overrides::{INTERFACES, Overrides};
 pub use parse::parse;
 pub use problem::{Place, Problem, Problems, Severity};

@@ -36,7 +36,8 @@ mod tests {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "yaml") {
                 let text = fs::read_to_string(&path).unwrap();
-                let scenario = parse(&path.display().to_string(), &text).unwrap_or_else(|problems| panic!("{problems}"));
+                let scenario =
+                    parse(&path.display().to_string(), &text).unwrap_or_else(|problems| panic!("{problems}"));
                 assert_eq!(Some(scenario.name.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
                 count += 1;
             }
@@ -50,7 +51,8 @@ mod tests {
 
     #[test]
     fn probe() {
-        for text in ["name: x\nstack:\n  regstry: etcd\nservices: {}\nexpect: {}\n",
+        for text in [
+            "name: x\nstack:\n  regstry: etcd\nservices: {}\nexpect: {}\n",
             "name: x\nservices:\n  api:\n    version: 1.10\nexpect: {}\n",
             "name: x\nservices:\n  api: { replicas: many }\nexpect: {}\n",
             "name: x\nservices:\n  api: { replicas: -2 }\nexpect: {}\n",
@@ -61,7 +63,9 @@ mod tests {
             "name: x\nservices: {}\n",
             "name: x\nservices: {\nexpect: {}\n",
             "name: x\n\tservices: {}\n",
-            "", "- a\n", "name: x\n---\nname: y\n",
+            "",
+            "- a\n",
+            "name: x\n---\nname: y\n",
             "name: x\nservices: {}\nload:\n- churn: { of: api, every: 1s, actions: [join, leav] }\nexpect: {}\n",
             "name: x\nstack: { registry: { plugin: etcd, option: {} } }\nservices: {}\nexpect: {}\n",
             "name: x\nstack: { registry: }\nservices: {}\nexpect: {}\n",
@@ -69,7 +73,9 @@ mod tests {
             "name: *a\n",
             "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
             "name: x\nservices: {}\nload:\n- calls: {from: a, to: b, rate: .nan}\nexpect: {}\n",
-        ] { println!("{}", wrong(text)); }
+        ] {
+            println!("{}", wrong(text));
+        }
         println!("{}", wrong(&"[".repeat(100_000)));
         println!("{}", wrong(&"- ".repeat(100_000)));
         println!("{}", wrong(&"a: 1\n".repeat(100_000)));

@@ -142,9 +142,9 @@ impl Problems {
             caret = caret.label(mend);
         }
         let line = self.text[line_start..line_end].trim_end_matches('\r');
-        let group = level.primary_title(message).element(
-            Snippet::source(line).line_start(problem.line.max(1)).path(self.file.as_ref()).annotation(caret),
-        );
+        let group = level
+            .primary_title(message)
+            .element(Snippet::source(line).line_start(problem.line.max(1)).path(self.file.as_ref()).annotation(caret));
         renderer.render(&[group])
     }
 }

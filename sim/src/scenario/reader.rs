@@ -327,11 +327,7 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         Err(de::Error::custom(format!("'{}' stands alone", self.0)))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _fields: &'static [&'static str],
-        _visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    fn struct_variant<V: Visitor<'de>>(self, _fields: &'static [&'static str], _visitor: V) -> Result<V::Value, Wrong> {
         Err(de::Error::custom(format!("'{}' stands alone", self.0)))
     }
 }

@@ -4,9 +4,10 @@
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use serde_saphyr::{Location, MessageFormatter, Spanned, UserMessageFormatter};
+use serde_saphyr::{Error, Location, MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::problem::{Place, Problems};
 
@@ -88,8 +89,9 @@ pub(super) fn read(file: &str, text: &str) -> Result<Node, Problems> {
         Ok(raw) => Ok(node(raw, text)),
         Err(error) => {
             let error = error.without_snippet();
-            let place = error.location().map_or_else(Place::default, |location| place(&location));
-            problems.error(&place, UserMessageFormatter.format_message(error), None);
+            let place = error.location().map_or_else(Place::default, |location| located(&location, text));
+            let (message, mend) = words(error);
+            problems.error(&place, message, mend);
             Err(problems)
         }
     }
@@ -123,6 +125,42 @@ impl Node {
     pub(super) fn is_collection(&self) -> bool {
         matches!(self.value, Value::List(_) | Value::Map(_))
     }
+}
+
+/// What the parser found wrong, in our words where its own speak of its settings.
+fn words(error: &Error) -> (String, Option<String>) {
+    let mend = |mend: &str| Some(mend.to_owned());
+    match error {
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
+            ("the file holds more than one document".to_owned(), mend("write one scenario a file"))
+        }
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            ("the file is nested too deeply for a scenario".to_owned(), None)
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. } => {
+            ("the file is too large for a scenario, its aliases written out".to_owned(), None)
+        }
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            (format!("'{key}' stands here twice"), mend("keep one of them"))
+        }
+        Error::MergeKeyNotAllowed { .. } => ("merge keys are not read here".to_owned(), mend("write the fields out")),
+        other => (UserMessageFormatter.format_message(other).into_owned(), None),
+    }
+}
+
+/// As [`place`]; where the parser says no bytes, they are found by line and column.
+fn located(location: &Location, text: &str) -> Place {
+    let mut place = place(location);
+    if location.span().byte_offset().is_none() {
+        let line_start: usize = text.split_inclusive('\n').take(place.line.saturating_sub(1)).map(str::len).sum();
+        let line = text.get(line_start..).unwrap_or("");
+        let before: usize = line.chars().take(place.column.saturating_sub(1)).map(char::len_utf8).sum();
+        (place.start, place.end) = (line_start + before, line_start + before);
+    }
+    place
 }
 
 fn place(location: &Location) -> Place {
@@ -160,7 +198,9 @@ fn node(spanned: Spanned<Raw>, text: &str) -> Node {
         Raw::Number(value) => Value::Number(value),
         Raw::Text(value) => Value::Text(value),
         Raw::List(items) => Value::List(items.into_iter().map(|item| node(item, text)).collect()),
-        Raw::Map(entries) => Value::Map(entries.into_iter().map(|(key, value)| (self::key(key), node(value, text))).collect()),
+        Raw::Map(entries) => {
+            Value::Map(entries.into_iter().map(|(key, value)| (self::key(key), node(value, text))).collect())
+        }
     };
     // A collection as a whole is shown at its first key: a caret beneath twenty lines says nothing.
     if let Value::Map(entries) = &value
@@ -196,31 +236,31 @@ impl<'de> Visitor<'de> for RawVisitor {
         formatter.write_str("a text, a number, true, false, a list or a map")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Raw, E> {
+    fn visit_unit<E: de::Error>(self) -> Result<Raw, E> {
         Ok(Raw::Null)
     }
 
-    fn visit_none<E: Error>(self) -> Result<Raw, E> {
+    fn visit_none<E: de::Error>(self) -> Result<Raw, E> {
         Ok(Raw::Null)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Raw, E> {
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Raw, E> {
         Ok(Raw::Bool(value))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Raw, E> {
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Raw, E> {
         Ok(Raw::Integer(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Raw, E> {
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Raw, E> {
         Ok(i64::try_from(value).map_or(Raw::Large(value), Raw::Integer))
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Raw, E> {
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Raw, E> {
         Ok(Raw::Number(value))
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Raw, E> {
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
         Ok(Raw::Text(value.to_owned()))
     }
 
