@@ -84,11 +84,6 @@ impl Presence {
 }
 
 impl Member<'_> {
-    /// The presence that `at` lies in.
-    pub(super) fn presence_at(&self, at: Moment) -> Option<&Presence> {
-        self.begun_by(at).filter(|presence| presence.covers(at, at))
-    }
-
     /// The latest presence that had begun by `at`.
     pub(super) fn begun_by(&self, at: Moment) -> Option<&Presence> {
         self.presences[..self.presences.partition_point(|presence| presence.since.at <= at)].last()

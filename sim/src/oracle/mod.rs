@@ -20,6 +20,8 @@ mod subscriptions;
 mod sweep;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod views_converge;
 mod watch_order;
 mod watchers;
