@@ -1,0 +1,207 @@
+//! What the registry's backend truly held: which nodes were registered from when to when. It reads truths only; who believed
+//! what is the oracles' business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Edge, History, Moment, Operation, Point, Truth};
+
+use super::operations::Stamp;
+
+/// What the backend held.
+#[derive(Debug, Default)]
+pub(super) struct Membership<'a> {
+    nodes: BTreeMap<&'a str, Member<'a>>,
+    /// Whether the backend told anything; without truths nothing can be said to be wrong.
+    pub(super) told: bool,
+}
+
+/// One node and all that happened to it.
+#[derive(Debug, Default)]
+pub(super) struct Member<'a> {
+    /// The service, as it was registered or as a watcher named it.
+    pub(super) service: &'a str,
+    /// The version that was registered last.
+    pub(super) version: &'a str,
+    /// In order.
+    pub(super) changes: Vec<MemberChange>,
+    /// In order, disjoint.
+    pub(super) presences: Vec<Presence>,
+    keys: BTreeSet<&'a str>,
+}
+
+/// A change of one node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemberChange {
+    pub(super) stamp: Stamp,
+    pub(super) kind: MemberChangeKind,
+}
+
+/// What the backend did to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MemberChangeKind {
+    /// It was not there before.
+    Created,
+    /// It was written again, with the same content or another.
+    Written,
+    /// It is gone.
+    Gone(Departure),
+}
+
+/// A span in which a node was registered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Presence {
+    pub(super) since: Stamp,
+    /// None: to the end of the run.
+    pub(super) until: Option<(Stamp, Departure)>,
+}
+
+/// How a node went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Departure {
+    Deregistered,
+    Expired,
+    Revoked,
+    Lost,
+}
+
+impl Departure {
+    /// For sentences: "it was …".
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Deregistered => "was deregistered",
+            Self::Expired => "expired",
+            Self::Revoked => "was revoked",
+            Self::Lost => "was lost at the backend",
+        }
+    }
+}
+
+impl Presence {
+    /// Whether the node was there from `from` to `until`, both included.
+    pub(super) fn covers(&self, from: Moment, until: Moment) -> bool {
+        self.since.at <= from && self.until.is_none_or(|(end, _)| until < end.at)
+    }
+}
+
+impl Member<'_> {
+    /// The latest presence that had begun by `at`.
+    pub(super) fn begun_by(&self, at: Moment) -> Option<&Presence> {
+        self.presences[..self.presences.partition_point(|presence| presence.since.at <= at)].last()
+    }
+
+    /// Whether it was registered all the time from `from` to `until`.
+    pub(super) fn present_throughout(&self, from: Moment, until: Moment) -> bool {
+        self.begun_by(from).is_some_and(|presence| presence.covers(from, until))
+    }
+
+    /// Whether it was not registered at any time from `from` to `until`.
+    pub(super) fn absent_throughout(&self, from: Moment, until: Moment) -> bool {
+        self.begun_by(until).is_none_or(|presence| presence.until.is_some_and(|(end, _)| end.at <= from))
+    }
+
+    fn write<'a>(member: &mut Member<'a>, stamp: Stamp, key: &'a str, created: bool) {
+        let first = member.keys.is_empty();
+        member.keys.insert(key);
+        if first {
+            member.presences.push(Presence { since: stamp, until: None });
+        }
+        let kind = if first && created { MemberChangeKind::Created } else { MemberChangeKind::Written };
+        member.changes.push(MemberChange { stamp, kind });
+    }
+
+    fn remove(&mut self, stamp: Stamp, key: &str, departure: Departure) {
+        if self.keys.remove(key) && self.keys.is_empty() {
+            if let Some(presence) = self.presences.last_mut() {
+                presence.until = Some((stamp, departure));
+            }
+            self.changes.push(MemberChange { stamp, kind: MemberChangeKind::Gone(departure) });
+        }
+    }
+}
+
+impl<'a> Membership<'a> {
+    pub(super) fn of(history: &'a History) -> Self {
+        let mut membership = Self { nodes: named_nodes(history), told: false };
+        let keys = KeyIndex::of(&membership.nodes);
+        let mut owners = BTreeMap::<&str, Option<&str>>::new();
+        for event in &history.events {
+            let Edge::Point(Point::Truth(truth)) = &event.edge else { continue };
+            membership.told = true;
+            let stamp = Stamp::of(event);
+            let (gone, departure) = match truth {
+                Truth::Put { key, created, .. } => {
+                    let owner = *owners.entry(key).or_insert_with(|| keys.node_of(key));
+                    if let Some(member) = owner.and_then(|id| membership.nodes.get_mut(id)) {
+                        Member::write(member, stamp, key, *created);
+                    }
+                    continue;
+                }
+                Truth::Deleted { key } => (std::slice::from_ref(key), Departure::Deregistered),
+                Truth::Expired { keys, .. } => (keys.as_slice(), Departure::Expired),
+                Truth::Revoked { keys, .. } => (keys.as_slice(), Departure::Revoked),
+                Truth::Lost { keys, .. } => (keys.as_slice(), Departure::Lost),
+                Truth::Granted { .. } | Truth::Renewed { .. } | Truth::Compacted { .. } | Truth::Restarted => continue,
+            };
+            for key in gone {
+                let owner = owners.get(key.as_str()).copied().flatten();
+                if let Some(member) = owner.and_then(|id| membership.nodes.get_mut(id)) {
+                    member.remove(stamp, key, departure);
+                }
+            }
+        }
+        membership
+    }
+
+    /// A node that was registered at some time.
+    pub(super) fn get(&self, id: &str) -> Option<&Member<'a>> {
+        self.nodes.get(id).filter(|member| !member.presences.is_empty())
+    }
+
+    /// All nodes that were registered at some time, in the order of ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'a str, &Member<'a>)> {
+        self.nodes.iter().filter(|(_, member)| !member.presences.is_empty()).map(|(id, member)| (*id, member))
+    }
+}
+
+/// The nodes that somebody named, with their services.
+fn named_nodes(history: &History) -> BTreeMap<&str, Member<'_>> {
+    let mut nodes = BTreeMap::<&str, Member<'_>>::new();
+    for event in &history.events {
+        match &event.edge {
+            Edge::Invoke(Operation::Register { service, node, .. }) => {
+                let member = nodes.entry(&node.id).or_default();
+                (member.service, member.version) = (service, &node.version);
+            }
+            Edge::Point(Point::Watched { service, nodes: watched, .. }) => {
+                for node in watched {
+                    let member = nodes.entry(&node.id).or_default();
+                    if member.service.is_empty() {
+                        (member.service, member.version) = (service, &node.version);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    nodes.retain(|id, _| !id.is_empty());
+    nodes
+}
+
+/// Finds the node that a key belongs to, without knowing the plugin that wrote it.
+struct KeyIndex<'a> {
+    by_segment: BTreeMap<String, &'a str>,
+}
+
+impl<'a> KeyIndex<'a> {
+    fn of(nodes: &BTreeMap<&'a str, Member<'a>>) -> Self {
+        // Registries write "-" for "/" where a slash would divide their keys, as go-micro's do.
+        Self { by_segment: nodes.keys().map(|id| (id.replace('/', "-"), *id)).collect() }
+    }
+
+    fn node_of(&self, key: &str) -> Option<&'a str> {
+        let whole = self.by_segment.get(key).or_else(|| key.rsplit('/').find_map(|part| self.by_segment.get(part)));
+        // The longest, so that `users-1` does not own the keys of `users-10`.
+        let inside = || self.by_segment.iter().filter(|(id, _)| key.contains(id.as_str())).max_by_key(|(id, _)| id.len());
+        whole.or_else(|| inside().map(|(_, id)| id)).copied()
+    }
+}

@@ -1,0 +1,106 @@
+//! `nothing_hangs`: every operation ends in its own time and a little more, unless its host died.
+
+use std::time::Duration;
+
+use crate::history::{History, Operation};
+
+use super::findings::{Findings, clarity, text};
+use super::operations::{Operations, Run};
+use super::{Facts, Judgement, Oracle};
+
+/// The oracle. It judges every operation but streams, which end when their user says so.
+#[derive(Debug)]
+pub(super) struct NothingHangs;
+
+impl Oracle for NothingHangs {
+    fn name(&self) -> &'static str {
+        "nothing_hangs"
+    }
+
+    fn judge(&self, history: &History, facts: &Facts) -> Option<Judgement> {
+        let within = facts.scenario.expect.nothing_hangs?.within;
+        let operations = Operations::of(history);
+        let (mut findings, mut judged) = (Findings::default(), 0);
+        for run in operations.iter() {
+            let Some(own) = own_time(run.operation, facts) else { continue };
+            let limit = own + within;
+            let took = run.returned.map_or(facts.end, |returned| returned.at).since(run.invoked.at);
+            if run.returned.is_none() && (took <= limit || gave_up(&operations, run)) {
+                continue;
+            }
+            judged += 1;
+            if took <= limit {
+                continue;
+            }
+            let happened = if run.returned.is_some() { "it took" } else { "it was still under way when the run ended, after" };
+            findings.add(
+                clarity(took - limit),
+                format!(
+                    "{} on {}, begun at {}, should have ended within {}; {happened} {}",
+                    describe(run.operation),
+                    run.host,
+                    run.invoked.at,
+                    text(limit),
+                    text(took)
+                ),
+                [run.invoked.sequence].into_iter().chain(run.returned.map(|returned| returned.sequence)),
+            );
+        }
+        Some(findings.judgement(self.name(), judged))
+    }
+}
+
+/// Whether nobody waits for `run` any more: its host died, or the operation on the same host that it was a part of has returned,
+/// which drops its parts. Handlers are no parts of what led to them.
+fn gave_up(operations: &Operations<'_>, run: &Run<'_>) -> bool {
+    if operations.cut_off(run).is_some() {
+        return true;
+    }
+    let handler = matches!(run.operation, Operation::Handle { .. } | Operation::Deliver { .. });
+    let whole = run.cause.and_then(|cause| operations.get(cause));
+    !handler && whole.is_some_and(|whole| whole.host == run.host && whole.id != run.id && whole.returned.is_some())
+}
+
+/// How long an operation may take by itself; none: as long as it likes.
+fn own_time(operation: &Operation, facts: &Facts) -> Option<Duration> {
+    let scenario = &facts.scenario;
+    let handling = || scenario.services.values().map(|service| service.work).max().unwrap_or_default();
+    let delivering = || scenario.load.iter().filter_map(|load| Some(load.subscribe.as_ref()?.work)).max().unwrap_or_default();
+    match operation {
+        Operation::Stream { .. } => None,
+        Operation::Call { timeout, .. } => Some(*timeout),
+        Operation::Handle { .. } => Some(handling()),
+        // A publish may deliver before it returns, and a graceful stop waits for what is being handled.
+        Operation::Deliver { .. } | Operation::Publish { .. } | Operation::ClientPublish { .. } => Some(delivering()),
+        Operation::Stop { .. } | Operation::Unsubscribe { .. } | Operation::Disconnect => {
+            Some(handling().max(delivering()))
+        }
+        _ => Some(Duration::ZERO),
+    }
+}
+
+fn describe(operation: &Operation) -> String {
+    match operation {
+        Operation::Register { service, node, .. } => format!("registering node {} of {service}", node.id),
+        Operation::Deregister { service, .. } => format!("deregistering from {service}"),
+        Operation::GetService { service } => format!("looking up {service}"),
+        Operation::ListServices => "listing services".to_owned(),
+        Operation::Watch { .. } => "opening a watch".to_owned(),
+        Operation::Select { service, .. } => format!("selecting a node of {service}"),
+        Operation::Load { service } => format!("loading {service}"),
+        Operation::Call { service, endpoint, .. } => format!("the call of {endpoint} of {service}"),
+        Operation::Stream { service, endpoint } => format!("the stream to {endpoint} of {service}"),
+        Operation::ClientPublish { topic } => format!("the client's publishing to {topic}"),
+        Operation::Handle { endpoint, node } => format!("the handler of {endpoint} at node {node}"),
+        Operation::Connect => "connecting the broker".to_owned(),
+        Operation::Disconnect => "disconnecting the broker".to_owned(),
+        Operation::Publish { topic, .. } => format!("publishing to {topic}"),
+        Operation::Subscribe { topic, .. } => format!("subscribing to {topic}"),
+        Operation::Unsubscribe { subscription } => format!("ending subscription {subscription}"),
+        Operation::Deliver { topic, .. } => format!("the handler of {topic}"),
+        Operation::Dial { address } => format!("dialling {address}"),
+        Operation::Listen { address } => format!("listening at {address}"),
+        Operation::Start { service } => format!("starting {service}"),
+        Operation::Stop { service } => format!("stopping {service}"),
+    }
+}

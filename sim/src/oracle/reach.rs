@@ -1,0 +1,139 @@
+//! Who was alive and who could reach whom, from the faults that were done. A link on which something may be lost, or that is
+//! so slow that an answer cannot be expected in time, is no way; so an oracle never blames who could not know better.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::history::{Edge, FaultRecord, History, Moment, Point};
+
+use super::Facts;
+use super::spans::{Span, Spans, Step};
+
+/// Who could reach whom.
+#[derive(Debug)]
+pub(super) struct Reach<'a> {
+    end: Moment,
+    /// Hosts that were down at some time.
+    down: BTreeMap<&'a str, Spans>,
+    /// Links that were impassable at some time, by sender and receiver.
+    blocked: BTreeMap<(&'a str, &'a str), Spans>,
+    registry: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Obstacle {
+    Cut,
+    Hold,
+    Loss,
+    Slow,
+}
+
+type Links<'a> = BTreeMap<(&'a str, &'a str, Obstacle), Vec<(Moment, Step)>>;
+
+impl<'a> Reach<'a> {
+    /// Reads the faults. `bound` is what something may take: a link whose one-way latency is more than a quarter of it is no
+    /// way, because connecting and asking are four journeys.
+    pub(super) fn of(history: &'a History, facts: &'a Facts, bound: Duration) -> Self {
+        let (mut down, mut links) = (BTreeMap::<&str, Vec<_>>::new(), Links::new());
+        for (at, fault) in records(history) {
+            match fault {
+                Some(FaultRecord::Crash { host, .. } | FaultRecord::BackendDown { host }) => {
+                    down.entry(host).or_default().push((at, Step::BeginOnly));
+                }
+                Some(FaultRecord::Restart { host } | FaultRecord::BackendUp { host }) => {
+                    down.entry(host).or_default().push((at, Step::EndAll));
+                }
+                Some(fault) => link_steps(&mut links, at, fault, bound),
+                // The heal ends whatever is in force between hosts, however often it was done.
+                None => links.values_mut().for_each(|steps| steps.push((at, Step::EndAll))),
+            }
+        }
+        let end = facts.end;
+        let down = down.into_iter().map(|(host, steps)| (host, Spans::in_force(&steps, end))).collect();
+        let mut blocked = BTreeMap::<_, Spans>::new();
+        for ((from, to, _), steps) in links {
+            let spans = Spans::in_force(&steps, end);
+            let known = blocked.entry((from, to)).or_default();
+            *known = known.not(end).and(&spans.not(end)).not(end);
+        }
+        let registry = facts.registry_backend().map(|host| host.name.as_str());
+        Self { end, down, blocked, registry }
+    }
+
+    /// When `host` was alive.
+    pub(super) fn alive(&self, host: &str) -> Spans {
+        self.down.get(host).map_or_else(|| Spans::whole(self.end), |down| down.not(self.end))
+    }
+
+    /// When `a` and `b` were alive and messages passed between them in both directions.
+    pub(super) fn between(&self, a: &str, b: &str) -> Spans {
+        let mut spans = self.alive(a).and(&self.alive(b));
+        for link in [(a, b), (b, a)] {
+            if let Some(blocked) = self.blocked.get(&link) {
+                spans = spans.and(&blocked.not(self.end));
+            }
+        }
+        spans
+    }
+
+    /// When `host` could use the registry; a registry whose state belongs to the world can be used by whoever is alive.
+    pub(super) fn registry(&self, host: &str) -> Spans {
+        self.registry.map_or_else(|| self.alive(host), |backend| self.between(host, backend))
+    }
+
+    /// When the registry's backend was down.
+    pub(super) fn registry_down(&self) -> Spans {
+        self.registry.and_then(|backend| self.down.get(backend)).cloned().unwrap_or_default()
+    }
+}
+
+/// When a fault or a change of membership was under way; one that has no duration takes a nanosecond.
+pub(super) fn disturbances(history: &History, facts: &Facts) -> Spans {
+    let reach = Reach::of(history, facts, Duration::ZERO);
+    let mut spans: Vec<Spans> = reach.down.into_values().collect();
+    spans.extend(reach.blocked.into_values());
+    let moments = records(history).filter(|(_, fault)| fault.is_some());
+    spans.push(Spans::of(moments.map(|(at, _)| Span { start: at, end: at + Duration::from_nanos(1) }).collect()));
+    let calm = spans.iter().fold(Spans::whole(facts.end), |calm, spans| calm.and(&spans.not(facts.end)));
+    calm.not(facts.end)
+}
+
+/// The faults in order; `None` is the heal.
+fn records(history: &History) -> impl Iterator<Item = (Moment, Option<&FaultRecord>)> {
+    history.events.iter().filter_map(|event| match &event.edge {
+        Edge::Point(Point::Fault(fault)) => Some((event.at, Some(fault))),
+        Edge::Point(Point::Phase { name }) if name == "settle" => Some((event.at, None)),
+        _ => None,
+    })
+}
+
+fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bound: Duration) {
+    let (from, to, obstacle, step, both_ways) = match fault {
+        FaultRecord::Cut { from, to } => (from, to, Obstacle::Cut, Step::Begin, false),
+        FaultRecord::Heal { from, to } => (from, to, Obstacle::Cut, Step::End, false),
+        FaultRecord::Hold { a, b } => (a, b, Obstacle::Hold, Step::Begin, true),
+        FaultRecord::Release { a, b } => (a, b, Obstacle::Hold, Step::End, true),
+        FaultRecord::Loss { a, b, probability } => {
+            let step = if *probability > 0.0 { Step::BeginOnly } else { Step::EndAll };
+            (a, b, Obstacle::Loss, step, true)
+        }
+        FaultRecord::Latency { a, b, latency } => {
+            let slow = latency.is_some_and(|latency| latency.saturating_mul(4) > bound);
+            (a, b, Obstacle::Slow, if slow { Step::BeginOnly } else { Step::EndAll }, true)
+        }
+        FaultRecord::Crash { .. }
+        | FaultRecord::Restart { .. }
+        | FaultRecord::LeaseLost { .. }
+        | FaultRecord::BackendDown { .. }
+        | FaultRecord::BackendUp { .. }
+        | FaultRecord::Churn { .. } => return,
+    };
+    for from in from {
+        for to in to {
+            links.entry((from, to, obstacle)).or_default().push((at, step));
+            if both_ways {
+                links.entry((to, from, obstacle)).or_default().push((at, step));
+            }
+        }
+    }
+}

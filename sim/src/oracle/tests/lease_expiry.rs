@@ -1,0 +1,116 @@
+//! `lease_expiry` before hand-written histories: 500 ms late is late, the TTL is 10 s.
+
+use crate::history::{FaultRecord, Truth};
+use crate::oracle::lease_expiry::LeaseExpiry;
+use crate::oracle::testing::{Story, ms};
+use crate::scenario::model::{Expect, LeaseExpiry as Expectation};
+
+/// A lease of 10 s, granted at 1 s.
+fn story() -> Story {
+    let lease_expiry = Some(Expectation { late: ms(500), at_least: 4 });
+    let mut story = Story::new(Expect { lease_expiry, ..Expect::default() });
+    granted(&mut story, 1_000);
+    story
+}
+
+fn granted(story: &mut Story, at: u64) {
+    let (ttl_requested, ttl_granted) = (ms(9_000), ms(10_000));
+    story.truth(at, Truth::Granted { lease: "lease-u1".to_owned(), ttl_requested, ttl_granted });
+}
+
+fn renewed(story: &mut Story, at: u64) {
+    story.truth(at, Truth::Renewed { lease: "lease-u1".to_owned() });
+}
+
+#[test]
+fn an_expiry_is_neither_early_nor_late_by_a_millisecond() {
+    for (expired_at, word) in [(10_999, "early"), (11_000, ""), (11_500, ""), (11_501, "late")] {
+        let mut story = story();
+        story.expired(expired_at, "u1");
+        if word.is_empty() {
+            story.passes(&LeaseExpiry, 1);
+        } else {
+            story.trips(&LeaseExpiry, &["lease-u1", "granted at 1.000s for 10.000s", &format!("1ms {word}")]);
+        }
+        assert_eq!(story.judge(&LeaseExpiry).judged_at_least, 4);
+    }
+}
+
+#[test]
+fn a_lease_that_never_runs_out_is_found_when_the_run_ends() {
+    story().trips(&LeaseExpiry, &["by 11.500s", "still there when the run ended", "48.500s late"]);
+}
+
+#[test]
+fn a_lease_that_is_due_after_the_end_is_not_judged() {
+    let mut story = story();
+    for at in (5_000..=45_000).step_by(5_000).chain([49_500]) {
+        renewed(&mut story, at);
+    }
+    story.passes(&LeaseExpiry, 0);
+}
+
+#[test]
+fn a_renewal_starts_the_window_anew_and_one_of_an_overdue_lease_shows_that_it_is() {
+    let mut renewed_in_time = story();
+    renewed(&mut renewed_in_time, 10_500);
+    renewed_in_time.expired(20_600, "u1");
+    renewed_in_time.passes(&LeaseExpiry, 1);
+    let mut overdue = story();
+    renewed(&mut overdue, 13_000);
+    overdue.expired(23_100, "u1");
+    overdue.trips(&LeaseExpiry, &["at 13.000s it was renewed", "1.500s late"]);
+}
+
+#[test]
+fn a_restart_of_the_backend_starts_every_window_anew() {
+    let mut story = story();
+    story.fault(8_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
+    story.fault(13_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.truth(13_000, Truth::Restarted);
+    story.expired(23_200, "u1");
+    story.passes(&LeaseExpiry, 1);
+    let mut hasty = self::story();
+    hasty.truth(8_000, Truth::Restarted);
+    hasty.expired(11_000, "u1");
+    hasty.trips(&LeaseExpiry, &["full TTL by the backend's restart at 8.000s", "7.000s early"]);
+}
+
+#[test]
+fn time_in_which_the_backend_is_down_is_not_late() {
+    let mut story = story();
+    story.fault(8_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
+    story.fault(20_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.expired(23_500, "u1");
+    story.passes(&LeaseExpiry, 1);
+}
+
+#[test]
+fn nothing_runs_out_while_the_backend_is_down() {
+    let mut story = story();
+    story.fault(9_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
+    story.fault(20_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.expired(11_200, "u1");
+    story.trips(&LeaseExpiry, &["should not have expired while the backend was down"]);
+}
+
+#[test]
+fn a_lease_that_is_revoked_lost_or_deleted_need_not_run_out() {
+    let keys = vec!["/micro/registry/users/u1".to_owned()];
+    let lease = || "lease-u1".to_owned();
+    let ends =
+        [Truth::Revoked { lease: lease(), keys: keys.clone() }, Truth::Lost { lease: lease(), keys }, Truth::Deleted { key: lease() }];
+    for end in ends {
+        let mut story = story();
+        story.truth(4_000, end);
+        story.passes(&LeaseExpiry, 0);
+    }
+}
+
+#[test]
+fn what_the_registry_promises_of_its_precision_is_allowed() {
+    let mut story = story();
+    (story.facts.registry.ttl_granularity, story.facts.registry.expiry_slack) = (Some(ms(1_000)), Some(ms(500)));
+    story.expired(13_000, "u1");
+    story.passes(&LeaseExpiry, 1);
+}
