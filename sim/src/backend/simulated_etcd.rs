@@ -60,9 +60,9 @@ impl SimulatedBackend for SimulatedEtcd {
 
     fn take_truths(&self, _now: Moment) -> Vec<(Moment, Truth)> {
         let occurrences = self.handle.with(Etcd::take_events);
-        let truths = occurrences.into_iter().filter_map(|occurrence| {
-            truth(occurrence.event).map(|truth| (Moment::after(occurrence.at), truth))
-        });
+        let truths = occurrences
+            .into_iter()
+            .filter_map(|occurrence| truth(occurrence.event).map(|truth| (Moment::after(occurrence.at), truth)));
         truths.collect()
     }
 

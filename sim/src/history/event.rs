@@ -399,6 +399,16 @@ pub enum FaultRecord {
         /// The host.
         host: String,
     },
+    /// The host executes nothing.
+    Pause {
+        /// The host.
+        host: String,
+    },
+    /// The host goes on.
+    Resume {
+        /// The host.
+        host: String,
+    },
     /// Nothing passes from `from` to `to`.
     Cut {
         /// Senders.

@@ -8,7 +8,7 @@ use shaketable_proto::probe::v1::{ProbeRequest, ProbeResponse};
 use shaketable_stack::client::{CallOptions, Context, RequestOptions};
 use shaketable_stack::env::{Instant, Task};
 use shaketable_stack::selector::SelectOptions;
-use shaketable_stack::selector::filter;
+use shaketable_stack::selector::filter::{ByLabel, ByVersion};
 use shaketable_stack::{Error, ErrorKind, Result};
 
 use super::host::Timing;
@@ -80,7 +80,8 @@ async fn closed_loop(caller: Caller, timing: Timing, load: PlannedLoad, worker: 
         let work = caller.draw_work(&mut random);
         caller.call(format!("{name}/{number}"), work).await;
         // A call that fails at once must not turn the loop into a busy one.
-        let pause = if env.now() == before { caller.calls.think.max(Duration::from_millis(10)) } else { caller.calls.think };
+        let pause =
+            if env.now() == before { caller.calls.think.max(Duration::from_millis(10)) } else { caller.calls.think };
         if !pause.is_zero() {
             env.sleep(pause).await;
         }
@@ -109,10 +110,10 @@ impl Caller {
     fn options(&self) -> CallOptions {
         let mut select = SelectOptions::default();
         if let Some(version) = &self.calls.version {
-            select.filters.push(filter::version(version));
+            select.filters.push(Arc::new(ByVersion::new(version)));
         }
         for (key, value) in &self.calls.label {
-            select.filters.push(filter::label(key, value));
+            select.filters.push(Arc::new(ByLabel::new(key, value)));
         }
         CallOptions {
             select: (!select.filters.is_empty()).then_some(select),
@@ -134,8 +135,7 @@ impl Caller {
     async fn chat(&self, id: &str, messages: u32) -> Result<()> {
         let env = &self.standing.env;
         let client = &self.standing.client;
-        let options =
-            RequestOptions { stream: true, idempotent: self.calls.idempotent, ..RequestOptions::default() };
+        let options = RequestOptions { stream: true, idempotent: self.calls.idempotent, ..RequestOptions::default() };
         let request = client.new_request(&self.calls.to, CHAT, Arc::new(self.request(id, 0)), options);
         let context = Context::new().with_timeout(env, self.calls.timeout);
         let chat = async {

@@ -160,8 +160,7 @@ struct Life {
 
 impl Life {
     async fn start(env: &Env, plan: &HostPlan, identity: Option<&Identity>, control: &HostControl) -> Result<Self> {
-        let standing =
-            Arc::new(Standing::new(env, &plan.recorder, &plan.plugins, &plan.choices, identity).await?);
+        let standing = Arc::new(Standing::new(env, &plan.recorder, &plan.plugins, &plan.choices, identity).await?);
         let mut life = Self { standing: standing.clone(), tasks: Vec::new() };
         if let Err(error) = life.begin(plan).await {
             life.end().await;

@@ -7,4 +7,4 @@ mod host;
 mod probe;
 mod watch;
 
-pub use host::{Command, HostControl, HostPlan, program};
+pub use host::{Command, HostControl, HostPlan, Timing, program};

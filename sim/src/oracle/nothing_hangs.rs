@@ -32,7 +32,8 @@ impl Oracle for NothingHangs {
             if took <= limit {
                 continue;
             }
-            let happened = if run.returned.is_some() { "it took" } else { "it was still under way when the run ended, after" };
+            let happened =
+                if run.returned.is_some() { "it took" } else { "it was still under way when the run ended, after" };
             findings.add(
                 clarity(took - limit),
                 format!(
@@ -65,16 +66,18 @@ fn gave_up(operations: &Operations<'_>, run: &Run<'_>) -> bool {
 fn own_time(operation: &Operation, facts: &Facts) -> Option<Duration> {
     let scenario = &facts.scenario;
     let handling = || scenario.services.values().map(|service| service.work).max().unwrap_or_default();
-    let delivering = || scenario.load.iter().filter_map(|load| Some(load.subscribe.as_ref()?.work)).max().unwrap_or_default();
+    let delivering =
+        || scenario.load.iter().filter_map(|load| Some(load.subscribe.as_ref()?.work)).max().unwrap_or_default();
     match operation {
         Operation::Stream { .. } => None,
         Operation::Call { timeout, .. } => Some(*timeout),
         Operation::Handle { .. } => Some(handling()),
         // A publish may deliver before it returns, and a graceful stop waits for what is being handled.
         Operation::Deliver { .. } | Operation::Publish { .. } | Operation::ClientPublish { .. } => Some(delivering()),
-        Operation::Stop { .. } | Operation::Unsubscribe { .. } | Operation::Disconnect => {
-            Some(handling().max(delivering()))
-        }
+        Operation::Stop { .. }
+        | Operation::StopService { .. }
+        | Operation::Unsubscribe { .. }
+        | Operation::Disconnect => Some(handling().max(delivering())),
         _ => Some(Duration::ZERO),
     }
 }
@@ -100,7 +103,7 @@ fn describe(operation: &Operation) -> String {
         Operation::Deliver { topic, .. } => format!("the handler of {topic}"),
         Operation::Dial { address } => format!("dialling {address}"),
         Operation::Listen { address } => format!("listening at {address}"),
-        Operation::Start { service } => format!("starting {service}"),
-        Operation::Stop { service } => format!("stopping {service}"),
+        Operation::Start { service } | Operation::StartService { service } => format!("starting {service}"),
+        Operation::Stop { service } | Operation::StopService { service } => format!("stopping {service}"),
     }
 }

@@ -123,6 +123,8 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bou
         }
         FaultRecord::Crash { .. }
         | FaultRecord::Restart { .. }
+        | FaultRecord::Pause { .. }
+        | FaultRecord::Resume { .. }
         | FaultRecord::LeaseLost { .. }
         | FaultRecord::BackendDown { .. }
         | FaultRecord::BackendUp { .. }

@@ -59,7 +59,8 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
     for run in operations.iter() {
         let Operation::Subscribe { topic, queue } = run.operation else { continue };
         let after = run.invoked.sequence;
-        let disconnected = disconnects.get(run.host).into_iter().flatten().find(|stamp| stamp.sequence > after).copied();
+        let disconnected =
+            disconnects.get(run.host).into_iter().flatten().find(|stamp| stamp.sequence > after).copied();
         let crashed = operations.crash_after(run.host, after);
         let closing = [disconnected, crashed].into_iter().flatten().min_by_key(|stamp| stamp.sequence);
         let subscription = Subscription {

@@ -1,22 +1,24 @@
-//! What is drawn before a run.
-
-mod streams;
-
-pub use streams::stream;
 //! What a run will do, drawn before it starts: hosts, faults, churn and the times of open loops, each from a random stream
 //! of its own. Knows the scenario and the verbs of worlds, no engine and no plugin.
+
 mod calls;
 pub(crate) mod churn;
 pub(crate) mod faults;
 mod hosts;
+mod streams;
 #[cfg(test)]
 mod tests;
+
 use std::time::Duration;
+
 pub use calls::{Arrivals, PlannedLoad};
 pub use churn::PlannedChurn;
 pub use faults::PlannedFault;
 pub use hosts::{PlannedHost, resolve, words};
+pub use streams::stream;
+
 use crate::scenario::model::Scenario;
+
 /// The plan of one run. Times count from the start of the world.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -39,15 +41,19 @@ pub struct Plan {
     /// Which host does which load.
     pub loads: Vec<PlannedLoad>,
 }
+
 /// Why nothing can be planned; a scenario without errors in `check` never comes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanError(String);
+
 impl std::fmt::Display for PlanError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
     }
 }
+
 impl std::error::Error for PlanError {}
+
 impl Plan {
     /// Draws the plan of `scenario` with `seed`; `backends` are the kinds of backend that the chosen plugins need, each of
     /// which becomes a host of that name.

@@ -1,7 +1,18 @@
 //! Running scenarios: one (scenario, seed) in a process of its own, sweeps over many, and the token that replays one.
 
+mod cases;
+mod child;
 mod result;
+mod sweep;
+mod timeline;
+mod token;
+mod world;
 
+pub use cases::{Case, LoadError, LoadedCases, cases_of, load_cases};
+pub use child::{run_child_if_asked, run_in_process};
 pub use result::{
     CaseReport, Job, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,
 };
+pub use sweep::{Progress, Seeds, SweepRequest, case_name, sweep};
+pub use token::Token;
+pub use world::run;

@@ -30,6 +30,11 @@ impl Overrides {
         Ok(())
     }
 
+    /// Chooses what `others` choose as well, theirs before ours.
+    pub fn extend(&mut self, others: &Self) {
+        self.0.extend(others.0.clone());
+    }
+
     /// Interfaces and plugins.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(interface, plugin)| (interface.as_str(), plugin.as_str()))

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shaketable_stack::plugin::{Plugins, Promises, Setting, Settings, defaults};
 use shaketable_stack::Result;
+use shaketable_stack::plugin::{Plugins, Promises, Setting, Settings, defaults};
 
 use crate::scenario::model::{Choice, OptionValue, Stack};
 

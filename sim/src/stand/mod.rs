@@ -98,7 +98,8 @@ impl Standing {
             broker: broker.clone(),
         };
         let chosen = &choices.client;
-        let client = (plugins.clients.get(&chosen.plugin)?.factory)(env.clone(), parts, chosen.settings.clone()).await?;
+        let client =
+            (plugins.clients.get(&chosen.plugin)?.factory)(env.clone(), parts, chosen.settings.clone()).await?;
         let mut options = client.options();
         options.content_type = content_type;
         options.from_service = identity.map(|identity| identity.name.clone());

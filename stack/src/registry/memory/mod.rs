@@ -16,8 +16,8 @@ use async_trait::async_trait;
 
 use self::state::Registered;
 use self::watch::MemoryWatcher;
-use super::shared::SharedBackends;
 use super::losses::{LossLog, in_seconds};
+use super::shared::SharedBackends;
 use super::{
     DeregisterOptions, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service, Services,
     WatchOptions, Watcher, records,

@@ -103,10 +103,7 @@ struct Echo {
 impl transport_server::Transport for Echo {
     type StreamStream = Streaming<wire::Message>;
 
-    async fn stream(
-        &self,
-        request: Request<Streaming<wire::Message>>,
-    ) -> Result<Response<Self::StreamStream>, Status> {
+    async fn stream(&self, request: Request<Streaming<wire::Message>>) -> Result<Response<Self::StreamStream>, Status> {
         if self.refuses { Err(Status::unavailable("not today")) } else { Ok(Response::new(request.into_inner())) }
     }
 }

@@ -1,0 +1,379 @@
+//! One run in this process: the world that a plan describes, the timeline done to it, and what the oracles say of the
+//! history. It drives worlds through their trait; which engine carries one is decided in one line.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shaketable_stack::Error;
+use shaketable_stack::env::Namespace;
+use shaketable_stack::plugin::{Plugins, Promises};
+use shaketable_stack::registry::GetOptions;
+
+use super::result::{Job, RunFailure, RunReport, VERSION};
+use super::timeline::{Event, timeline};
+use crate::backend::{Shared, SimulatedBackend, simulated};
+use crate::determinism::EPOCH_S;
+use crate::engine::engine;
+use crate::engine::turmoil::{TurmoilSetup, TurmoilWorld};
+use crate::history::{FaultRecord, Moment, Operation, Point};
+use crate::load::{Command, HostControl, HostPlan, Timing, program};
+use crate::oracle::{self, Facts, HostFacts, HostKind, PhaseSpan};
+use crate::plan::{Plan, PlannedChurn};
+use crate::scenario::model::{ChurnAction, Scenario};
+use crate::scenario::{Overrides, parse};
+use crate::stand::{Choices, Identity, Standing};
+use crate::trace::Tracer;
+use crate::world::{Fault, HostSpec, World, WorldError};
+
+/// How long the world goes on after the loads have ended, so that what is under way can end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long a host may take to tell its view.
+const VIEW_WITHIN: Duration = Duration::from_secs(6);
+
+/// Runs `job` in this process, which should be its own and have the interposition active.
+///
+/// # Errors
+/// Bad input, or a harness that broke. A violated expectation is no error.
+pub fn run(job: &Job, plugins: &Plugins) -> Result<RunReport, RunFailure> {
+    let bad = |text: String| RunFailure::BadInput(text);
+    let scenario = parse(&job.file, &job.text).map_err(|problems| bad(problems.to_string()))?;
+    let overrides: Overrides = job.overrides.parse().map_err(bad)?;
+    let scenario = scenario.apply(&overrides);
+    engine(&job.engine).ok_or_else(|| bad(format!("no engine is called '{}'", job.engine)))?;
+    let mut table = ShakeTable::set_up(job, scenario, plugins)?;
+    table.shake()?;
+    Ok(table.judge(job))
+}
+
+struct ShakeTable {
+    plan: Plan,
+    scenario: Arc<Scenario>,
+    world: TurmoilWorld,
+    tracer: Tracer,
+    backends: Vec<Arc<dyn SimulatedBackend>>,
+    controls: BTreeMap<String, HostControl>,
+    promises: BTreeMap<&'static str, Promises>,
+    phases: Vec<PhaseSpan>,
+    notes: Vec<String>,
+}
+
+impl ShakeTable {
+    fn set_up(job: &Job, scenario: Scenario, plugins: &Plugins) -> Result<Self, RunFailure> {
+        let bad = |error: Error| RunFailure::BadInput(error.to_string());
+        let mut choices = Choices::of(&scenario.stack);
+        let promises: BTreeMap<_, _> = choices.promises(plugins).map_err(bad)?.into_iter().collect();
+        let namespace = Namespace::new(&scenario.name);
+        let mut backends: Vec<Arc<dyn SimulatedBackend>> = vec![Arc::new(Shared::new(&namespace))];
+        let mut kinds: Vec<&str> = promises.values().filter_map(|promises| promises.backend).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in &kinds {
+            let backend = simulated(kind, job.seed)
+                .ok_or_else(|| RunFailure::BadInput(format!("no backend '{kind}' can be simulated")))?;
+            let addresses: Vec<String> = backend.address().into_iter().collect();
+            choices.point_at(plugins, kind, &addresses).map_err(bad)?;
+            backends.push(backend);
+        }
+        let kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
+        let plan = Plan::draw(&scenario, job.seed, &kinds).map_err(|error| RunFailure::BadInput(error.to_string()))?;
+        let tracer = Tracer::new(job.keep);
+        let world = TurmoilWorld::new(TurmoilSetup {
+            seed: job.seed,
+            network: scenario.network.clone(),
+            tracer: tracer.clone(),
+            namespace,
+        });
+        let mut table = Self {
+            plan,
+            scenario: Arc::new(scenario),
+            world,
+            tracer,
+            backends,
+            controls: BTreeMap::new(),
+            promises,
+            phases: Vec::new(),
+            notes: Vec::new(),
+        };
+        table.add_hosts(&Arc::new(plugins.clone()), &Arc::new(choices)).map_err(harness)?;
+        Ok(table)
+    }
+
+    /// Backends first: what needs them finds them.
+    fn add_hosts(&mut self, plugins: &Arc<Plugins>, choices: &Arc<Choices>) -> Result<(), WorldError> {
+        for backend in &self.backends {
+            if let Some(program) = backend.program() {
+                self.world.add_host(HostSpec { name: backend.kind().to_owned(), program })?;
+            }
+        }
+        let timing = Timing { seed: self.plan.seed, loads_at: self.plan.loads_at, end_at: self.plan.end_at };
+        for host in self.plan.hosts.iter().filter(|host| host.kind != HostKind::Backend) {
+            let service = self.scenario.services.get(&host.group);
+            let identity = service.map(|service| Identity {
+                name: host.group.clone(),
+                service: service.clone(),
+                version: service.version.clone(),
+                metadata: service.metadata.clone(),
+            });
+            let plan = HostPlan {
+                scenario: self.scenario.clone(),
+                plugins: plugins.clone(),
+                choices: choices.clone(),
+                recorder: self.world.recorder().clone(),
+                identity,
+                loads: self.plan.loads.iter().filter(|load| load.host == host.name).cloned().collect(),
+                timing,
+            };
+            let control = HostControl::default();
+            let spec = HostSpec { name: host.name.clone(), program: program(plan, control.clone()) };
+            self.world.add_host(spec)?;
+            self.controls.insert(host.name.clone(), control);
+        }
+        Ok(())
+    }
+
+    fn shake(&mut self) -> Result<(), RunFailure> {
+        for (at, event) in timeline(&self.plan) {
+            self.world.advance(Moment::after(at)).map_err(harness)?;
+            self.collect_truths();
+            match event {
+                Event::Phase(name) => self.begin_phase(name),
+                Event::Heal => self.heal().map_err(harness)?,
+                Event::Fault(fault) => self.inflict(&fault).map_err(harness)?,
+                Event::Churn(churn) => self.churn(&churn),
+                Event::Views => self.record_views().map_err(harness)?,
+            }
+        }
+        self.world.advance(Moment::after(self.plan.end_at)).map_err(harness)?;
+        self.record_views().map_err(harness)?;
+        if let Some(phase) = self.phases.last_mut() {
+            phase.end = Moment::after(self.plan.end_at);
+        }
+        let end = self.world.now() + DRAIN;
+        self.world.advance(end).map_err(harness)?;
+        self.collect_losses();
+        self.collect_truths();
+        Ok(())
+    }
+
+    fn begin_phase(&mut self, name: &'static str) {
+        let now = self.world.now();
+        if let Some(phase) = self.phases.last_mut() {
+            phase.end = now;
+        }
+        self.phases.push(PhaseSpan { name: name.to_owned(), start: now, end: now });
+        self.point(Point::Phase { name: name.to_owned() });
+    }
+
+    fn inflict(&mut self, fault: &Fault) -> Result<(), WorldError> {
+        // A fault that changes nothing is none, and must not stand in the history.
+        let skip = match fault {
+            Fault::Crash { host, .. } | Fault::BackendDown { host } => !self.world.is_running(host),
+            Fault::Restart { host } | Fault::BackendUp { host } => self.world.is_running(host),
+            _ => false,
+        };
+        if skip {
+            return Ok(());
+        }
+        self.world.inflict(fault)?;
+        if let Fault::Crash { host, .. } = fault
+            && let Some(control) = self.controls.get(host)
+        {
+            control.clear();
+        }
+        self.point(Point::Fault(record(fault)));
+        if let Fault::LeaseLost { host } = fault {
+            self.lose_leases(host);
+        }
+        Ok(())
+    }
+
+    fn lose_leases(&mut self, host: &str) {
+        let nodes = self.world.recorder().read(|history| {
+            let of_host = history.events.iter().filter(|event| &*event.host == host);
+            let mut nodes: Vec<String> = of_host
+                .filter_map(|event| match &event.edge {
+                    crate::history::Edge::Invoke(Operation::Register { node, .. }) => Some(node.id.clone()),
+                    _ => None,
+                })
+                .collect();
+            nodes.sort_unstable();
+            nodes.dedup();
+            nodes
+        });
+        let now = self.world.now();
+        for backend in &self.backends {
+            backend.lose(now, &nodes);
+        }
+        self.collect_truths();
+    }
+
+    fn heal(&mut self) -> Result<(), WorldError> {
+        let down: Vec<(String, HostKind)> = self
+            .plan
+            .hosts
+            .iter()
+            .filter(|host| !self.world.is_running(&host.name))
+            .map(|host| (host.name.clone(), host.kind))
+            .collect();
+        self.world.heal()?;
+        // What is mended with the links is told by the phase that begins now.
+        for (host, kind) in down {
+            self.point(Point::Fault(match kind {
+                HostKind::Backend => FaultRecord::BackendUp { host },
+                _ => FaultRecord::Restart { host },
+            }));
+        }
+        // Those who have left come back, so that the end is the beginning.
+        for control in self.controls.values() {
+            control.tell(Command::Join);
+        }
+        Ok(())
+    }
+
+    fn churn(&mut self, churn: &PlannedChurn) {
+        let Some(control) = self.controls.get(&churn.host) else { return };
+        if !self.world.is_running(&churn.host) {
+            return;
+        }
+        let detail = churn.detail.clone().unwrap_or_default();
+        let (command, action) = match churn.action {
+            ChurnAction::Join => (Command::Join, "join"),
+            ChurnAction::Leave => (Command::Leave, "leave"),
+            ChurnAction::Flap => (Command::Flap, "flap"),
+            ChurnAction::Move => (Command::Move, "move"),
+            ChurnAction::Metadata => (Command::Metadata(detail), "metadata"),
+            ChurnAction::Version => (Command::Version(detail), "version"),
+        };
+        control.tell(command);
+        self.point(Point::Fault(FaultRecord::Churn { host: churn.host.clone(), action: action.to_owned() }));
+    }
+
+    /// Asks every host that calls which nodes it would call.
+    fn record_views(&mut self) -> Result<(), WorldError> {
+        let mut asked: Vec<(String, String)> = Vec::new();
+        for load in &self.plan.loads {
+            if let Some(calls) = &self.scenario.load[load.entry].calls {
+                asked.push((load.host.clone(), calls.to.clone()));
+            }
+        }
+        asked.sort_unstable();
+        asked.dedup();
+        for (host, service) in asked {
+            let Some(standing) = self.controls.get(&host).and_then(HostControl::standing) else { continue };
+            self.world
+                .submit(&host, Box::new(move |env| Box::pin(async move { tell_view(env, standing, service).await })))?;
+        }
+        Ok(())
+    }
+
+    fn collect_truths(&mut self) {
+        let now = self.world.now();
+        for backend in &self.backends {
+            let host: Arc<str> = if backend.address().is_some() { backend.kind().into() } else { "world".into() };
+            for (at, truth) in backend.take_truths(now) {
+                self.world.recorder().point_at(at, &host, wall(at), Point::Truth(truth));
+            }
+        }
+    }
+
+    fn collect_losses(&mut self) {
+        for (host, control) in &self.controls {
+            let Some(standing) = control.standing() else { continue };
+            for loss in standing.registry.losses() {
+                self.notes.push(format!(
+                    "{host}: registration {} was lost: {}{}",
+                    loss.node_id,
+                    loss.reason,
+                    if loss.restored { "; it has been restored" } else { "; it has not been restored" }
+                ));
+                let at = Moment::after(loss.noticed_at.since_origin());
+                let point = Point::Loss { node: loss.node_id, reason: loss.reason, restored: loss.restored };
+                self.world.recorder().point_at(at, &host.as_str().into(), wall(at), point);
+            }
+        }
+    }
+
+    fn point(&self, point: Point) {
+        let at = self.world.now();
+        self.world.recorder().point_at(at, &"world".into(), wall(at), point);
+    }
+
+    fn judge(self, job: &Job) -> RunReport {
+        let end = self.world.now();
+        let history = self.world.recorder().take();
+        let digest = self.tracer.digest(&history);
+        let promised = |interface: &str| self.promises.get(interface).cloned().unwrap_or_default();
+        let facts = Facts {
+            scenario: (*self.scenario).clone(),
+            hosts: self
+                .plan
+                .hosts
+                .iter()
+                .map(|host| HostFacts { name: host.name.clone(), group: host.group.clone(), kind: host.kind })
+                .collect(),
+            phases: self.phases,
+            registry: promised("registry"),
+            broker: promised("broker"),
+            end,
+        };
+        let judgements: Vec<_> = oracle::all().iter().filter_map(|oracle| oracle.judge(&history, &facts)).collect();
+        let proof = judgements
+            .iter()
+            .flat_map(|judgement| &judgement.findings)
+            .flat_map(|finding| &finding.events)
+            .filter_map(|sequence| Some((*sequence, history.events.get(usize::try_from(*sequence).ok()?)?.clone())))
+            .collect();
+        RunReport {
+            version: VERSION,
+            seed: job.seed,
+            digest,
+            judgements,
+            proof,
+            simulated: end,
+            events: history.events.len() as u64,
+            packets: self.tracer.count(),
+            notes: self.notes,
+            trace: job.keep.then(|| self.tracer.take()),
+            history: job.keep.then_some(history),
+        }
+    }
+}
+
+async fn tell_view(env: shaketable_stack::Env, standing: Arc<Standing>, service: String) {
+    let registry = standing.selector.options().registry;
+    let lookup = env.timeout(VIEW_WITHIN, registry.get_service(&service, GetOptions::default())).await;
+    let nodes = match lookup {
+        Ok(Ok(services)) => services.iter().flat_map(|service| &service.nodes).map(|node| node.id.clone()).collect(),
+        Ok(Err(_)) => Vec::new(),
+        Err(_) => return,
+    };
+    standing.scribe.point(None, Point::View { service, nodes });
+}
+
+fn harness(error: WorldError) -> RunFailure {
+    RunFailure::Harness(error.to_string())
+}
+
+fn wall(at: Moment) -> std::time::SystemTime {
+    std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S) + at.since_start()
+}
+
+fn record(fault: &Fault) -> FaultRecord {
+    match fault.clone() {
+        Fault::Crash { host, fin } => FaultRecord::Crash { host, fin },
+        Fault::Restart { host } => FaultRecord::Restart { host },
+        Fault::Pause { host } => FaultRecord::Pause { host },
+        Fault::Resume { host } => FaultRecord::Resume { host },
+        Fault::Cut { from, to } => FaultRecord::Cut { from, to },
+        Fault::Heal { from, to } => FaultRecord::Heal { from, to },
+        Fault::Hold { a, b } => FaultRecord::Hold { a, b },
+        Fault::Release { a, b } => FaultRecord::Release { a, b },
+        Fault::Latency { a, b, latency } => FaultRecord::Latency { a, b, latency },
+        Fault::Loss { a, b, probability, .. } => FaultRecord::Loss { a, b, probability },
+        Fault::LeaseLost { host } => FaultRecord::LeaseLost { host },
+        Fault::BackendDown { host } => FaultRecord::BackendDown { host },
+        Fault::BackendUp { host } => FaultRecord::BackendUp { host },
+    }
+}
