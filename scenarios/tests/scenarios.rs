@@ -1,1 +1,81 @@
-fn main() {}
+//! `cargo test scenarios`: every scenario file, under every combination of its matrix, with a few seeds, each as a test of its
+//! own; and one test per case for what only all its seeds together show.
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use shaketable_scenarios::{cases, label, seeds};
+use shaketable_sim::engine::engines;
+use shaketable_sim::run::{Case, Job, Run, Token, Verdict, judge_case, run_child_if_asked, run_in_process};
+use shaketable_stack::plugin::Plugins;
+
+/// Real time that a run may take; the watchdog ends what hangs.
+const RUN_TIMEOUT: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    let plugins = Plugins::reference();
+    if let Some(code) = run_child_if_asked(&plugins) {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    let trials = cases(&plugins).into_iter().flat_map(|case| trials(Arc::new(case)));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// The runs of one case; whoever needs one first runs it.
+struct Runs {
+    case: Arc<Case>,
+    engine: &'static str,
+    runs: Vec<OnceLock<Run>>,
+}
+
+impl Runs {
+    fn run(&self, seed: u64) -> &Run {
+        self.runs[usize::try_from(seed).unwrap_or(usize::MAX)].get_or_init(|| {
+            let job = Job {
+                file: self.case.file.clone(),
+                text: self.case.text.clone(),
+                overrides: self.case.overrides.to_string(),
+                seed,
+                engine: self.engine.to_owned(),
+                keep: false,
+            };
+            let began = Instant::now();
+            let outcome = run_in_process(&job, RUN_TIMEOUT);
+            Run { seed, outcome, wall: began.elapsed(), token: Token::of(&job).to_string() }
+        })
+    }
+}
+
+fn trials(case: Arc<Case>) -> Vec<Trial> {
+    let seeds = seeds();
+    let runs = Arc::new(Runs {
+        case: case.clone(),
+        engine: engines()[0].name,
+        runs: (0..seeds).map(|_| OnceLock::new()).collect(),
+    });
+    let name = format!("scenarios::{}", label(&case));
+    let one = |seed| {
+        let runs = runs.clone();
+        Trial::test(format!("{name}::seed_{seed}"), move || judge(&runs, &[runs.run(seed).clone()], false))
+    };
+    let mut trials: Vec<Trial> = (0..seeds).map(one).collect();
+    let all = runs.clone();
+    trials.push(Trial::test(format!("{name}::all_{seeds}_seeds"), move || {
+        let whole: Vec<Run> = (0..seeds).map(|seed| all.run(seed).clone()).collect();
+        judge(&all, &whole, true)
+    }));
+    trials
+}
+
+/// Fails with the report that `shaketable run` would print. A single seed need not be evidence enough; all together must.
+fn judge(runs: &Runs, some: &[Run], needs_evidence: bool) -> Result<(), Failed> {
+    let report = judge_case(&runs.case, runs.engine, some.to_vec());
+    match report.verdict {
+        Verdict::Held => Ok(()),
+        Verdict::TooLittleEvidence if !needs_evidence => Ok(()),
+        _ => Err(shaketable_reports::case_failure(&report).into()),
+    }
+}

@@ -46,10 +46,23 @@ fn run_job(plugins: &Plugins) -> Result<RunReport, RunFailure> {
 /// # Errors
 /// What the run answers, or that its process broke or took too long.
 pub fn run_in_process(job: &Job, timeout: Duration) -> Result<RunReport, RunFailure> {
+    run_in_process_with(job, timeout, &[])
+}
+
+/// The same with more variables in the process's environment, for tests that show that they change nothing.
+///
+/// # Errors
+/// As [`run_in_process`].
+pub fn run_in_process_with(
+    job: &Job,
+    timeout: Duration,
+    environment: &[(String, String)],
+) -> Result<RunReport, RunFailure> {
     let broke = |what: &str, error: &dyn std::fmt::Display| RunFailure::Harness(format!("failed to {what}: {error}"));
     let program = std::env::current_exe().map_err(|error| broke("find this program", &error))?;
     let input = serde_json::to_vec(job).map_err(|error| broke("write the job", &error))?;
     let mut child = Command::new(program)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env(SEED, job.seed.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

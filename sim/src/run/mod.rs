@@ -9,10 +9,10 @@ mod token;
 mod world;
 
 pub use cases::{Case, LoadError, LoadedCases, cases_of, load_cases};
-pub use child::{run_child_if_asked, run_in_process};
+pub use child::{run_child_if_asked, run_in_process, run_in_process_with};
 pub use result::{
     CaseReport, Job, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,
 };
-pub use sweep::{Progress, Seeds, SweepRequest, case_name, sweep};
+pub use sweep::{Progress, Seeds, SweepRequest, case_name, judge_case, sweep};
 pub use token::Token;
 pub use world::run;

@@ -119,7 +119,7 @@ pub fn sweep(request: &SweepRequest, progress: &mut dyn FnMut(&Progress)) -> Swe
     for (index, run) in outcomes {
         by_case[jobs[index].0].push(run);
     }
-    let cases = request.cases.iter().zip(by_case).map(|(case, runs)| report(case, &request.engine, runs)).collect();
+    let cases = request.cases.iter().zip(by_case).map(|(case, runs)| judge_case(case, &request.engine, runs)).collect();
     let program = std::env::args().next().unwrap_or_else(|| "shaketable".to_owned());
     SweepReport { version: VERSION, program, cases, cut_short }
 }
@@ -153,7 +153,8 @@ pub fn case_name(case: &Case) -> String {
     }
 }
 
-fn report(case: &Case, engine: &str, runs: Vec<Run>) -> CaseReport {
+/// What the runs of one case say together. The only place where their verdict is made.
+pub fn judge_case(case: &Case, engine: &str, runs: Vec<Run>) -> CaseReport {
     let mut pool = Sweep::default();
     let mut broken = false;
     for run in &runs {

@@ -1,0 +1,78 @@
+//! Every scenario file gives one digest for one seed: run alone, within a sweep with two jobs, and more than a second later
+//! with another environment.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use shaketable_scenarios::{cases, label};
+use shaketable_sim::engine::engines;
+use shaketable_sim::run::{
+    Case, Job, RunFailure, RunReport, Seeds, SweepRequest, run_child_if_asked, run_in_process, sweep,
+};
+use shaketable_stack::plugin::Plugins;
+
+const RUN_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The seed that is compared, in the middle of the sweep.
+const SEED: u64 = 1;
+
+fn main() -> ExitCode {
+    let plugins = Plugins::reference();
+    if let Some(code) = run_child_if_asked(&plugins) {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    let trials = cases(&plugins).into_iter().map(|case| {
+        let case = Arc::new(case);
+        Trial::test(format!("one_digest::{}", label(&case)), move || compare(&case))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn compare(case: &Case) -> Result<(), Failed> {
+    let job = Job {
+        file: case.file.clone(),
+        text: case.text.clone(),
+        overrides: case.overrides.to_string(),
+        seed: SEED,
+        engine: engines()[0].name.to_owned(),
+        keep: false,
+    };
+    let alone = digest(run_in_process(&job, RUN_TIMEOUT))?;
+    let request = SweepRequest {
+        cases: vec![case.clone()],
+        seeds: Seeds::Count(3),
+        engine: job.engine.clone(),
+        jobs: 2,
+        run_timeout: RUN_TIMEOUT,
+        time_limit: None,
+        fail_fast: false,
+        keep: false,
+    };
+    let report = sweep(&request, &mut |_| {});
+    let run = report.cases[0].runs.iter().find(|run| run.seed == SEED).ok_or("the sweep lost a seed")?;
+    let swept = digest(run.outcome.clone())?;
+
+    // A date that crosses a second is what leaks through HTTP headers when clocks are real.
+    std::thread::sleep(Duration::from_millis(1100));
+    let later = digest(run_in_process_with(&job))?;
+    if alone == swept && alone == later {
+        return Ok(());
+    }
+    Err(format!("one seed gave three runs: alone {alone}, in a sweep {swept}, later {later}").into())
+}
+
+/// Runs with a larger environment, which moves the stack.
+fn run_in_process_with(job: &Job) -> Result<RunReport, RunFailure> {
+    shaketable_sim::run::run_in_process_with(
+        job,
+        RUN_TIMEOUT,
+        &[("SHAKETABLE_NOISE".to_owned(), "x".repeat(4000)), ("TZ".to_owned(), "Pacific/Apia".to_owned())],
+    )
+}
+
+fn digest(outcome: Result<RunReport, RunFailure>) -> Result<String, Failed> {
+    outcome.map(|report| report.digest).map_err(|failure| format!("{failure:?}").into())
+}
