@@ -58,9 +58,9 @@ impl KeyRange {
     }
 
     /// Whether etcd sees that deleting this range and putting `key` collide in one transaction. It misreads the zero byte
-    /// that opens a range there, and so sees only a collision with the first key.
+    /// that opens a range as a key there, and so overlooks every open range.
     pub(super) fn collides_in_txn(&self, key: &[u8]) -> bool {
-        key == self.start || matches!(&self.end, End::Before(end) if key > &self.start[..] && key < &end[..])
+        self.end != End::Open && self.contains(key)
     }
 }
 

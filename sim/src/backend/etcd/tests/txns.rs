@@ -115,8 +115,10 @@ fn a_key_is_changed_only_once_in_a_transaction() {
     assert!(refused(vec![remove("a", ""), nest(Vec::new(), puts(&["a"]))]));
     assert!(!refused(vec![nest(puts(&["a"]), puts(&["a"]))]));
     assert!(!refused([puts(&["c"]), vec![remove("a", "c"), remove("a", "b")]].concat()));
-    // etcd does not see that an open range covers the key.
+    // etcd does not see that an open range covers the key, not even as its first one.
     assert!(!refused([puts(&["b"]), vec![remove("a", "\0")]].concat()));
+    assert!(!refused([puts(&["b"]), vec![remove("b", "\0")]].concat()));
+    assert!(!refused([puts(&["b"]), vec![remove("b", "a")]].concat()));
 }
 
 #[test]
