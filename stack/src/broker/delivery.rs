@@ -120,8 +120,7 @@ async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destinatio
         };
         let Some(message) = message else { break };
         let copy = destination.error_handler.as_ref().map(|handler| (handler, message.clone()));
-        let event =
-            Event { topic: destination.topic.clone(), message, acknowledgement: acknowledgement.clone() };
+        let event = Event { topic: destination.topic.clone(), message, acknowledgement: acknowledgement.clone() };
         let Some(result) = gate.pass(async { destination.handler.handle(event).await }).await else { break };
         if let (Err(error), Some((error_handler, message))) = (result, copy) {
             error_handler.failed(&destination.topic, &message, &error);

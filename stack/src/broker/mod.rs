@@ -4,7 +4,7 @@
 mod delivery;
 pub mod http;
 pub mod memory;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +17,6 @@ use bytes::Bytes;
 use crate::metadata::Metadata;
 use crate::registry::Registry;
 use crate::{Error, Result};
-
-pub use table::reference;
 
 /// What is published. go-micro: `broker.Message`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

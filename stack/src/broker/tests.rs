@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
+use super::table::reference;
 use super::{
-    Broker, BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber, reference,
+    Broker, BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber,
 };
 use crate::env::{Env, testing::Hosts};
 use crate::plugin::{Setting, Settings};

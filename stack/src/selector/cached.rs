@@ -1,6 +1,6 @@
-//! The reference selector: over a registry that answers from a cache. It makes no requests except in `load`, and a
-//! selection that hits allocates nothing: nodes are worked out only when the registry's answer or the blacklist changed.
-//! Filters must be pure functions of the services they are given.
+//! The reference selector: over the registry cache, which it puts before a registry that is none. It makes no requests
+//! except in `load`, and a selection that hits allocates nothing: nodes are worked out only when the registry's answer or
+//! the blacklist changed. Filters must be pure functions of the services they are given.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,31 +12,47 @@ use super::blacklist::BlacklistOptions;
 use super::kept::Kept;
 use super::{Outcome, SelectOptions, Selection, Selector, SelectorOptions};
 use crate::env::{Env, Random};
-use crate::registry::{GetOptions, Node};
+use crate::registry::cache::{self, Cache, CacheConfig};
+use crate::registry::{GetOptions, Node, Registry};
 use crate::{Error, ErrorKind, Result};
+
+/// What a selector keeps to for its whole life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CachedSelectorConfig {
+    /// When a node is left out, and for how long.
+    pub blacklist: BlacklistOptions,
+    /// The cache that is put before a registry that is none.
+    pub cache: CacheConfig,
+}
 
 /// A selector over the cache of a registry; go-micro's default selector with a fair round robin and a blacklist.
 pub struct CachedSelector {
     env: Env,
     name: &'static str,
-    blacklist: BlacklistOptions,
+    config: CachedSelectorConfig,
     state: Mutex<State>,
 }
 
 struct State {
+    /// With the cache as the registry.
     options: SelectorOptions,
+    /// The registry that the cache was put before, or the cache that was given.
+    given: Arc<dyn Registry>,
+    /// The cache, where it is the selector's own.
+    own_cache: Option<Arc<Cache>>,
     closed: bool,
     services: BTreeMap<String, Kept>,
     random: Random,
 }
 
 impl CachedSelector {
-    /// A selector called `name`. The registry in `options` must answer from [`crate::registry::Registry::cached`] once a
-    /// service has been looked up, or every selection misses.
-    pub fn new(env: Env, name: &'static str, options: SelectorOptions, blacklist: BlacklistOptions) -> Self {
+    /// A selector called `name`. A registry called `cache` is taken as it is; any other gets a cache before it.
+    pub fn new(env: Env, name: &'static str, options: SelectorOptions, config: CachedSelectorConfig) -> Self {
         let random = env.random("selector position");
-        let state = State { options, closed: false, services: BTreeMap::new(), random };
-        Self { env, name, blacklist, state: Mutex::new(state) }
+        let given = options.registry.clone();
+        let mut state = State { options, given, own_cache: None, closed: false, services: BTreeMap::new(), random };
+        state.put_cache_before(&env, &config.cache);
+        Self { env, name, config, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -48,11 +64,15 @@ impl CachedSelector {
 impl Selector for CachedSelector {
     fn init(&self, options: SelectorOptions) -> Result<()> {
         let mut state = self.state();
-        if !Arc::ptr_eq(&state.options.registry, &options.registry) {
+        let State { options: current, given, .. } = &mut *state;
+        let same = [&*given, &current.registry].into_iter().any(|known| Arc::ptr_eq(known, &options.registry));
+        current.strategy = options.strategy;
+        if !same {
+            state.given = options.registry;
+            state.put_cache_before(&self.env, &self.config.cache);
             // Another registry's nodes are other nodes, whatever their ids.
             state.services.clear();
         }
-        state.options = options;
         Ok(())
     }
 
@@ -62,7 +82,7 @@ impl Selector for CachedSelector {
 
     fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection> {
         let mut state = self.state();
-        let State { options: defaults, closed, services: kept, random } = &mut *state;
+        let State { options: defaults, closed, services: kept, random, .. } = &mut *state;
         if *closed {
             return Err(closed_error());
         }
@@ -99,11 +119,11 @@ impl Selector for CachedSelector {
         }
         match (state.services.get_mut(service), outcome) {
             (Some(kept), Outcome::Answered) => kept.blacklist.answered(node),
-            (Some(kept), Outcome::Failed) => kept.blacklist.failed(node, self.env.now(), &self.blacklist),
+            (Some(kept), Outcome::Failed) => kept.blacklist.failed(node, self.env.now(), &self.config.blacklist),
             (None, Outcome::Answered) => {}
             (None, Outcome::Failed) => {
                 let kept = state.services.entry(service.to_owned()).or_default();
-                kept.blacklist.failed(node, self.env.now(), &self.blacklist);
+                kept.blacklist.failed(node, self.env.now(), &self.config.blacklist);
             }
         }
     }
@@ -115,14 +135,33 @@ impl Selector for CachedSelector {
     }
 
     async fn close(&self) -> Result<()> {
-        let mut state = self.state();
-        state.closed = true;
-        state.services.clear();
-        Ok(())
+        let own_cache = {
+            let mut state = self.state();
+            state.closed = true;
+            state.services.clear();
+            state.own_cache.take()
+        };
+        match own_cache {
+            Some(cache) => cache.close().await,
+            None => Ok(()),
+        }
     }
 
     fn name(&self) -> &'static str {
         self.name
+    }
+}
+
+impl State {
+    fn put_cache_before(&mut self, env: &Env, config: &CacheConfig) {
+        if self.given.name() == cache::NAME {
+            self.options.registry = self.given.clone();
+            self.own_cache = None;
+        } else {
+            let cache = Arc::new(Cache::new(env.clone(), self.given.clone(), config.clone()));
+            self.options.registry = cache.clone();
+            self.own_cache = Some(cache);
+        }
     }
 }
 

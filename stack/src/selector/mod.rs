@@ -7,7 +7,7 @@ mod cached;
 pub mod filter;
 mod kept;
 pub mod strategy;
-mod table;
+pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -22,8 +22,7 @@ use crate::registry::{Node, Registry, Service, Services};
 use crate::{Error, ErrorKind, Result};
 
 pub use blacklist::BlacklistOptions;
-pub use cached::CachedSelector;
-pub use table::reference;
+pub use cached::{CachedSelector, CachedSelectorConfig};
 
 /// How a selector is set up. go-micro: `selector.Options`.
 #[derive(Clone, Debug)]

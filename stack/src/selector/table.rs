@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::blacklist::BlacklistOptions;
 use super::strategy::{Random, RoundRobin};
-use super::{CachedSelector, Selector, SelectorOptions, Strategy};
-use crate::Result;
+use super::{BlacklistOptions, CachedSelector, CachedSelectorConfig, Selector, SelectorOptions, Strategy};
 use crate::env::Env;
 use crate::plugin::{Promises, SelectorFactory, Settings, Table};
+use crate::registry::cache::CacheConfig;
+use crate::{Error, ErrorKind, Result};
 
 /// `random` and `round_robin`: the same selector with another default strategy. Options: `blacklist_failures` (a whole
-/// number, 3) and `blacklist_duration` (30s).
+/// number, 3), `blacklist_duration` (30s) and `cache_ttl` (1m).
 pub fn reference() -> Table<SelectorFactory> {
     let mut table: Table<SelectorFactory> = Table::new("selector");
     table.add(
@@ -31,19 +31,27 @@ pub fn reference() -> Table<SelectorFactory> {
 fn factory(name: &'static str, strategy: fn(&Env) -> Arc<dyn Strategy>) -> Arc<SelectorFactory> {
     Arc::new(move |env, registry, settings| {
         Box::pin(async move {
-            let blacklist = blacklist(settings)?;
+            let config = config(settings)?;
             let options = SelectorOptions { registry, strategy: strategy(&env) };
-            Ok(Arc::new(CachedSelector::new(env, name, options, blacklist)) as Arc<dyn Selector>)
+            Ok(Arc::new(CachedSelector::new(env, name, options, config)) as Arc<dyn Selector>)
         })
     })
 }
 
-fn blacklist(mut settings: Settings) -> Result<BlacklistOptions> {
-    let defaults = BlacklistOptions::default();
-    let options = BlacklistOptions {
-        failures: settings.count("blacklist_failures")?.unwrap_or(defaults.failures).max(1),
-        duration: settings.duration("blacklist_duration")?.unwrap_or(defaults.duration),
-    };
+fn config(mut settings: Settings) -> Result<CachedSelectorConfig> {
+    let defaults = CachedSelectorConfig::default();
+    let failures = settings.count("blacklist_failures")?.unwrap_or(defaults.blacklist.failures);
+    let duration = settings.duration("blacklist_duration")?.unwrap_or(defaults.blacklist.duration);
+    let ttl = settings.duration("cache_ttl")?.unwrap_or(defaults.cache.ttl);
     settings.finish()?;
-    Ok(options)
+    for (name, is_zero) in [("blacklist_failures", failures == 0), ("cache_ttl", ttl.is_zero())] {
+        if is_zero {
+            return Err(Error::new(ErrorKind::InvalidInput, "read options")
+                .detail(format!("option '{name}' must be more than zero")));
+        }
+    }
+    Ok(CachedSelectorConfig {
+        blacklist: BlacklistOptions { failures, duration },
+        cache: CacheConfig { ttl, ..defaults.cache },
+    })
 }

@@ -1,5 +1,6 @@
 //! A registry for the unit tests of selectors and brokers: a table in memory that answers at once, counts lookups and can
-//! be told to fail. Expiry follows the clock it was given.
+//! be told to fail. It says that it is a cache, so that what a test puts into it is what a selector sees. Expiry follows
+//! the clock it was given.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,10 +15,13 @@ use crate::registry::{
 };
 use crate::{Error, ErrorKind, Result};
 
+/// A service of one node, and when it runs out.
+type Record = (Service, Option<Instant>);
+
 #[derive(Debug)]
 pub(crate) struct TestRegistry {
     env: Env,
-    records: Mutex<BTreeMap<(String, String, String), (Service, Option<Instant>)>>,
+    records: Mutex<BTreeMap<[String; 3], Record>>,
     cache: Mutex<BTreeMap<String, Services>>,
     /// Lookups that reached the "backend".
     pub(crate) lookups: AtomicUsize,
@@ -76,7 +80,7 @@ impl Registry for TestRegistry {
             std::future::pending::<()>().await;
         }
         for node in &service.nodes {
-            let key = (service.name.clone(), service.version.clone(), node.id.clone());
+            let key = [service.name.clone(), service.version.clone(), node.id.clone()];
             let record = Service { nodes: vec![node.clone()], ..service.clone() };
             let until = options.ttl.map(|ttl| self.env.now() + ttl);
             self.records.lock().unwrap().insert(key, (record, until));
@@ -87,7 +91,7 @@ impl Registry for TestRegistry {
     async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {
         self.check()?;
         for node in &service.nodes {
-            let key = (service.name.clone(), service.version.clone(), node.id.clone());
+            let key = [service.name.clone(), service.version.clone(), node.id.clone()];
             self.records.lock().unwrap().remove(&key);
         }
         Ok(())
@@ -98,7 +102,7 @@ impl Registry for TestRegistry {
         self.check()?;
         let now = self.env.now();
         let mut services: Vec<Service> = Vec::new();
-        for ((service_name, version, _), (record, until)) in &*self.records.lock().unwrap() {
+        for ([service_name, version, _], (record, until)) in &*self.records.lock().unwrap() {
             if service_name != name || until.is_some_and(|until| until <= now) {
                 continue;
             }
@@ -133,6 +137,6 @@ impl Registry for TestRegistry {
     }
 
     fn name(&self) -> &'static str {
-        "test"
+        crate::registry::cache::NAME
     }
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::filter::{ByEndpoint, ByLabel, ByVersion};
 use super::strategy::{Random, RoundRobin};
+use super::table::reference;
 use super::testing::TestRegistry;
-use super::{Filter, Outcome, SelectOptions, Selection, Selector, reference};
+use super::{Filter, Outcome, SelectOptions, Selection, Selector};
 use crate::env::{Env, testing};
 use crate::plugin::{Setting, Settings};
-use crate::registry::{Endpoint, Node, RegisterOptions, Registry, Service};
+use crate::registry::memory::Memory;
+use crate::registry::{DeregisterOptions, Endpoint, Node, RegisterOptions, Registry, RegistryOptions, Service};
 use crate::{Error, ErrorKind, Result};
 
 fn node(id: &str) -> Node {
@@ -161,9 +163,7 @@ async fn each_combination_of_filters_has_a_position_of_its_own() {
 async fn filters_are_applied_in_order_and_leave_none_available_when_nothing_is_left() {
     let bench = bench("random", &["a"]).await;
     bench.registry.put("user", vec![service("1", &["a", "c"]), service("2", &["b", "d"])]);
-    let pick = |chosen: Vec<Arc<dyn Filter>>| {
-        bench.counts(50, &filters(chosen)).into_keys().collect::<Vec<String>>()
-    };
+    let pick = |chosen: Vec<Arc<dyn Filter>>| bench.counts(50, &filters(chosen)).into_keys().collect::<Vec<String>>();
     assert_eq!(pick(vec![Arc::new(ByVersion::new("2"))]), ["b", "d"]);
     assert_eq!(pick(vec![Arc::new(ByEndpoint::new("User.V1"))]), ["a", "c"]);
     assert_eq!(pick(vec![Arc::new(ByLabel::new("zone", "us")), Arc::new(ByVersion::new("1"))]), ["c"]);
@@ -338,6 +338,37 @@ async fn options_are_read_and_unknown_ones_refused() {
         };
         assert_eq!(next.node().unwrap().id, "b");
     }
+    assert_kind(make(&[("blacklist_failures", Setting::Integer(0))]).await, ErrorKind::InvalidInput);
     let error = make(&[("blacklist_failure", Setting::Integer(1))]).await.unwrap_err();
     assert!(error.to_string().contains("did you mean 'blacklist_failures'?"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_is_no_cache_gets_one_which_ends_with_the_selector() {
+    let env = testing::env();
+    let memory: Arc<dyn Registry> = Arc::new(Memory::new(env.clone(), RegistryOptions::default()));
+    let tasks = env.live_tasks().counts();
+    let factory = reference().get("round_robin").unwrap().factory.clone();
+    let selector = factory(env.clone(), memory.clone(), Settings::default()).await.unwrap();
+    let bench = Bench { env: env.clone(), registry: TestRegistry::new(&env), selector };
+    assert_eq!(bench.selector.options().registry.name(), "cache");
+    memory.register(&service("1", &["a", "b"]), RegisterOptions::default()).await.unwrap();
+    let select = || bench.selector.select("user", &SelectOptions::default());
+    assert!(matches!(select().unwrap(), Selection::Miss));
+    bench.selector.load("user").await.unwrap();
+    assert_fair(&bench.counts(7, &SelectOptions::default()), &["a", "b"]);
+
+    // What the registry's watch tells is selected from without a further lookup.
+    memory.register(&service("2", &["c"]), RegisterOptions::default()).await.unwrap();
+    memory.deregister(&service("1", &["a"]), DeregisterOptions::default()).await.unwrap();
+    env.sleep(Duration::from_secs(1)).await;
+    assert_fair(&bench.counts(9, &SelectOptions::default()), &["b", "c"]);
+
+    // Giving back the selector's own options keeps its cache; a cache that is given is not wrapped.
+    bench.selector.init(bench.selector.options()).unwrap();
+    assert_fair(&bench.counts(9, &SelectOptions::default()), &["b", "c"]);
+    bench.selector.close().await.unwrap();
+    env.sleep(Duration::from_secs(1)).await;
+    assert_eq!(env.live_tasks().counts(), tasks);
+    memory.register(&service("1", &["a"]), RegisterOptions::default()).await.unwrap();
 }

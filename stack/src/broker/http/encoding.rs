@@ -121,9 +121,15 @@ mod tests {
     fn a_null_body_is_empty_and_what_is_no_message_is_refused() {
         let (_, message) = decode(br#"{"Header":{"Micro-Topic":"t"},"Body":null}"#).unwrap();
         assert!(message.body.is_empty());
-        for wrong in ["", "{", "[]", "{}", r#"{"Header":null}"#, r#"{"Header":{"Micro-Topic":""}}"#,
-            r#"{"Header":{"Micro-Topic":"t"},"Body":"!"}"#]
-        {
+        for wrong in [
+            "",
+            "{",
+            "[]",
+            "{}",
+            r#"{"Header":null}"#,
+            r#"{"Header":{"Micro-Topic":""}}"#,
+            r#"{"Header":{"Micro-Topic":"t"},"Body":"!"}"#,
+        ] {
             assert_eq!(decode(wrong.as_bytes()).unwrap_err().kind(), ErrorKind::InvalidMessage, "{wrong}");
         }
     }

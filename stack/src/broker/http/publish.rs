@@ -100,9 +100,8 @@ impl Publisher {
 
     async fn look_up(&self) -> Result<Services> {
         let asked = self.env.timeout(LOOKUP_TIMEOUT, self.registry.get_service(SERVICE, GetOptions::default())).await;
-        let answer = asked.unwrap_or_else(|elapsed| {
-            Err(Error::new(ErrorKind::Timeout, "look up subscribers").caused_by(elapsed))
-        });
+        let answer = asked
+            .unwrap_or_else(|elapsed| Err(Error::new(ErrorKind::Timeout, "look up subscribers").caused_by(elapsed)));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Ok(services) => {

@@ -59,10 +59,8 @@ pub(super) fn serve(env: &Env, mut listener: Box<dyn Listener>, subscriptions: A
                     async move { Ok::<_, Infallible>(receiver.answer(request).await) }
                 });
                 // A peer that breaks off has nothing to be told.
-                let _ = http1::Builder::new()
-                    .auto_date_header(false)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
+                let _ =
+                    http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service).await;
             }));
         }
     })
