@@ -19,7 +19,7 @@ use super::connection::PUBLISHER;
 use super::encoding::{self, TEXT_BYTES_MAX};
 use super::subscription::Subscriptions;
 use crate::broker::Message;
-use crate::env::{Env, Instant, Listener, Task};
+use crate::env::{Env, Instant, Listener, Stream, Task};
 use crate::{ErrorKind, Result};
 
 /// Connections at a time; further ones are closed at once.
@@ -30,6 +30,10 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request waits for room in its subscription's queue; less than the publisher waits, so that it is told.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a connection may rest between requests; longer than publishers of this crate keep one. A publisher that
+/// vanished without a word would hold it for ever.
+const PEER_IDLE: Duration = Duration::from_secs(120);
 
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,15 +57,7 @@ pub(super) fn serve(env: &Env, mut listener: Box<dyn Listener>, subscriptions: A
                 continue;
             }
             let serving = receiver.clone();
-            peers.push(receiver.env.spawn("broker.http.peer", async move {
-                let service = service_fn(|request| {
-                    let receiver = serving.clone();
-                    async move { Ok::<_, Infallible>(receiver.answer(request).await) }
-                });
-                // A peer that breaks off has nothing to be told.
-                let _ =
-                    http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service).await;
-            }));
+            peers.push(receiver.env.spawn("broker.http.peer", async move { serving.serve_peer(stream).await }));
         }
     })
 }
@@ -75,6 +71,23 @@ struct Receiver {
 }
 
 impl Receiver {
+    async fn serve_peer(&self, stream: Stream) {
+        let last_request = Mutex::new(self.env.now());
+        let service = service_fn(|request| {
+            *last_request.lock().unwrap_or_else(PoisonError::into_inner) = self.env.now();
+            async move { Ok::<_, Infallible>(self.answer(request).await) }
+        });
+        let connection = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        loop {
+            let deadline = *last_request.lock().unwrap_or_else(PoisonError::into_inner) + PEER_IDLE;
+            // A peer that breaks off has nothing to be told.
+            if deadline <= self.env.now() || self.env.timeout_at(deadline, connection.as_mut()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, text) = match self.receive(request).await {
             Ok(()) => (StatusCode::OK, String::new()),

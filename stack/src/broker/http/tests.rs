@@ -409,3 +409,25 @@ async fn a_listen_address_that_is_wrong_or_taken_is_an_error() {
     one.disconnect().await.unwrap();
     two.connect().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nothing_happens_is_closed() {
+    let world = World::new("http");
+    let (broker, env) = (world.broker(1).await, world.env(2));
+    let mut silent = env.network().connect(&broker.address()).await.unwrap();
+    let before = env.now();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!((env.now() - before).as_secs(), 120);
+
+    let mut busy = env.network().connect(&broker.address()).await.unwrap();
+    for _ in 0..3 {
+        env.sleep(Duration::from_secs(100)).await;
+        busy.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        busy.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 405");
+        env.timeout(Duration::from_secs(1), async { while busy.read(&mut [0; 256]).await.unwrap() > 0 {} })
+            .await
+            .unwrap_err();
+    }
+}
