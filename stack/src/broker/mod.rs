@@ -6,6 +6,8 @@ pub mod http;
 pub mod memory;
 pub mod table;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

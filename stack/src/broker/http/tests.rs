@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::ErrorKind;
-use crate::broker::tests::{World, assert_kind, message, numbers, publish, settle, subscribe};
+use crate::broker::testing::{World, assert_kind, message, numbers, publish, settle, subscribe};
 use crate::broker::{BrokerOptions, PublishOptions, SubscribeOptions};
 use crate::env::{Env, Stream, Task};
 use crate::registry::{Node, RegisterOptions, Registry, Service};
@@ -237,7 +237,7 @@ async fn a_subscribe_that_fails_or_is_given_up_leaves_nothing() {
     broker.connect().await.unwrap();
     let tasks = env.live_tasks().total();
     world.registry.broken.store(true, Ordering::SeqCst);
-    let handler = Arc::new(crate::broker::tests::Recorder::default());
+    let handler = Arc::new(crate::broker::testing::Recorder::default());
     let subscribed = broker.subscribe("t", handler.clone(), SubscribeOptions::default()).await;
     assert_kind(subscribed.map(|_| ()), ErrorKind::Backend);
     world.registry.broken.store(false, Ordering::SeqCst);

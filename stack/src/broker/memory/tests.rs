@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::MemoryBroker;
 use super::topics::Topics;
-use crate::broker::tests::{Recorder, message};
+use crate::broker::testing::{Recorder, message};
 use crate::broker::{Broker, PublishOptions, SubscribeOptions};
 use crate::env::testing::Hosts;
 
