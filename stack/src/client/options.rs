@@ -140,7 +140,9 @@ impl fmt::Debug for Backoff {
 
 /// Decides whether a failed attempt is tried again: given the request, the attempt (0 is the first) and its error.
 #[derive(Clone)]
-pub struct RetryDecision(Arc<dyn Fn(&Request, u32, &Error) -> bool + Send + Sync>);
+pub struct RetryDecision(Arc<Decide>);
+
+type Decide = dyn Fn(&Request, u32, &Error) -> bool + Send + Sync;
 
 impl RetryDecision {
     /// Decides as `decide` does.

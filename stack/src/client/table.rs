@@ -48,3 +48,45 @@ fn options(parts: ClientParts, mut settings: Settings) -> Result<ClientOptions> 
     settings.finish()?;
     Ok(options)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::reference;
+    use crate::ErrorKind;
+    use crate::plugin::{Setting, Settings};
+    use crate::testing::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_become_options_and_unknown_ones_are_refused() {
+        let world = World::new();
+        let parts = || world.client_options().parts;
+        let table = reference();
+        let names: Vec<&str> = table.names().collect();
+        assert_eq!(names, ["grpc", "rpc"]);
+        for name in names {
+            let make = |values: Vec<(&str, Setting)>| {
+                let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+                let settings = Settings::new(vec!["host-1:80".to_owned()], values);
+                (table.get(name).unwrap().factory)(world.client_env.clone(), parts(), settings)
+            };
+            let second = Setting::Duration(Duration::from_secs(1));
+            let client = make(vec![
+                ("retries", Setting::Integer(3)),
+                ("request_timeout", second.clone()),
+                ("pool_size", Setting::Integer(2)),
+                ("pool_ttl", second),
+            ]);
+            let client = client.await.unwrap();
+            let options = client.options();
+            assert_eq!(client.name(), name);
+            assert_eq!((options.call.retries, options.pool_size), (Some(3), 2));
+            assert_eq!(options.call.request_timeout, Some(options.pool_ttl));
+            assert_eq!(options.call.addresses, ["host-1:80"]);
+            let refused = make(vec![("retrys", Setting::Integer(1))]).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            assert!(refused.to_string().contains("did you mean 'retries'?"), "{refused}");
+        }
+    }
+}

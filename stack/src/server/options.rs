@@ -1,11 +1,10 @@
 //! Options of servers, with go-micro's defaults.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::HandlerWrapper;
+use super::{HandlerWrapper, Reply};
 use crate::Result;
 use crate::broker::Broker;
 use crate::codec::Codecs;
@@ -89,7 +88,7 @@ impl fmt::Debug for ServerOptions {
 
 /// Asked before each registration: an error means that the server must not be found. go-micro: `server.RegisterCheck`.
 #[derive(Clone)]
-pub struct RegisterCheck(Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>);
+pub struct RegisterCheck(Arc<dyn Fn() -> Reply<()> + Send + Sync>);
 
 impl RegisterCheck {
     /// Checks as `check` does.

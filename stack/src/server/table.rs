@@ -49,3 +49,32 @@ fn options(env: &Env, parts: ServerParts, mut settings: Settings) -> Result<Serv
     settings.finish()?;
     Ok(options)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::reference;
+    use crate::plugin::{Setting, Settings};
+    use crate::testing::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_become_options_and_unknown_ones_are_refused() {
+        let world = World::new();
+        let table = reference();
+        for name in ["grpc", "rpc"] {
+            let make = |setting: &str, value| {
+                let settings = Settings::new(Vec::new(), [(setting.to_owned(), value)].into());
+                let parts = world.server_options().parts;
+                (table.get(name).unwrap().factory)(world.server_env.clone(), parts, settings)
+            };
+            let server = make("register_interval", Setting::Duration(Duration::from_secs(1))).await.unwrap();
+            let options = server.options();
+            assert_eq!(server.name(), name);
+            assert_eq!(options.register_interval, Duration::from_secs(1));
+            assert_eq!((options.register_ttl, options.id.len()), (Duration::from_secs(90), 36));
+            let refused = make("register_til", Setting::Integer(1)).await.unwrap_err();
+            assert!(refused.to_string().contains("did you mean 'register_ttl'?"), "{refused}");
+        }
+    }
+}

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use crate::Result;
 use crate::client::Client;
-use crate::server::Server;
+use crate::server::{Reply, Server};
 
 pub use lifecycle::Lifecycle;
 
@@ -48,7 +48,7 @@ impl ServiceOptions {
 
 /// Something to do at a point of the lifecycle.
 #[derive(Clone)]
-pub struct Hook(Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>);
+pub struct Hook(Arc<dyn Fn() -> Reply<()> + Send + Sync>);
 
 impl Hook {
     /// Does what `action` does.

@@ -1,10 +1,15 @@
 //! The `grpc` client and the `grpc` server against each other over the test network, and against peers that say nothing.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
 
 use crate::client::grpc::GrpcClient;
 use crate::client::{CallOptions, Client, Context, Request, RequestOptions};
+use crate::env::{Env, Stream};
 use crate::error::Status;
 use crate::server::{Handler, Server};
 use crate::testing::{Text, World, text};
@@ -237,4 +242,53 @@ async fn an_idle_connection_ends_after_its_time() {
     world.client_env.sleep(Duration::from_secs(16)).await;
     assert_eq!(world.client_env.live_tasks().total(), 0);
     call(&client, "Say.Echo", "").await.unwrap();
+}
+
+/// Lets tonic connect over the test network.
+#[derive(Clone)]
+struct Connector(Env);
+
+impl tower_service::Service<http::Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = std::io::Result<TokioIo<Stream>>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut std::task::Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: http::Uri) -> Self::Future {
+        let env = self.0.clone();
+        let address = uri.authority().map(ToString::to_string).unwrap_or_default();
+        Box::pin(async move { env.network().connect(&address).await.map(TokioIo::new) })
+    }
+}
+
+/// tonic is a gRPC implementation that knows nothing of go-micro.
+#[tokio::test(start_paused = true)]
+async fn a_tonic_client_is_served() {
+    let (world, server, _client, _) = world().await;
+    let address = server.record().unwrap().nodes[0].address.clone();
+    let connector = Connector(world.client_env.clone());
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let endpoint = endpoint.executor(world.client_env.executor("tonic"));
+    let mut client = tonic::client::Grpc::new(endpoint.connect_with_connector(connector).await.unwrap());
+    let codec = tonic_prost::ProstCodec::<Text, Text>::default;
+    client.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/any.package.Say/Echo");
+    let response = client.unary(tonic::Request::new(text("7")), path.clone(), codec()).await.unwrap();
+    assert_eq!(response.into_inner().text, "7");
+    client.ready().await.unwrap();
+    let status = client.unary(tonic::Request::new(text("fail")), path, codec()).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::NotFound);
+    assert_eq!(Status::parse(status.message()), Status::new("user", 404, "no such user"));
+    client.ready().await.unwrap();
+    let path = http::uri::PathAndQuery::from_static("/Chat/Talk");
+    let messages = tokio_stream::iter([text("one"), text("two")]);
+    let mut answers = client.streaming(tonic::Request::new(messages), path, codec()).await.unwrap().into_inner();
+    let mut texts = Vec::new();
+    while let Some(answer) = answers.message().await.unwrap() {
+        texts.push(answer.text);
+    }
+    assert_eq!(texts, ["one", "two", "done"]);
 }
