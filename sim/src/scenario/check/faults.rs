@@ -1,0 +1,245 @@
+//! Faults: one kind and one time each, within the shake phase, on hosts that there are, and such as the engine can do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Checker, mend, shown};
+use crate::plan::faults::OCCURRENCES_MAX;
+use crate::plan::words;
+use crate::scenario::model::{Fault, Partition};
+use crate::world::{self, Capability};
+
+impl Checker<'_> {
+    pub(super) fn faults(&mut self) {
+        let scenario = self.scenario;
+        for (index, fault) in scenario.faults.iter().enumerate() {
+            let path = format!("faults[{index}]");
+            let kinds = kinds(fault);
+            match kinds.as_slice() {
+                [(kind, capability)] => self.capability(&format!("{path}.{kind}"), *capability),
+                [] => {
+                    let mend = "write one of crash, restart, partition, hold, latency, loss, lease_lost, backend_restart, pause";
+                    self.error(&path, "a fault without a kind", mend.to_owned());
+                }
+                _ => {
+                    let mend = "make each an entry of its own, with a '-'".to_owned();
+                    self.error(&path, "a fault of more than one kind", mend);
+                }
+            }
+            self.times(&path, fault);
+            self.targets(&path, fault);
+        }
+    }
+
+    fn capability(&mut self, path: &str, capability: Capability) {
+        if self.engine.capabilities.contains(&capability) {
+            return;
+        }
+        let able: Vec<_> = self
+            .engines
+            .iter()
+            .filter(|engine| engine.capabilities.contains(&capability))
+            .map(|engine| engine.name)
+            .collect();
+        let mend = match able.as_slice() {
+            [] => "no engine of this build can".to_owned(),
+            able => format!("engine {} can", able.join(", ")),
+        };
+        let place = self.key(path);
+        self.problems.error(&place, format!("engine {} cannot {capability}", self.engine.name), mend);
+    }
+
+    fn times(&mut self, path: &str, fault: &Fault) {
+        let shake = self.scenario.phases.shake;
+        match (fault.at, fault.every, fault.between) {
+            (None, None, None) => {
+                let mend = "write 'at', 'every', or 'between' for one random time".to_owned();
+                self.error(path, "a fault without a time", mend);
+            }
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+                let mend = "'at' stands alone; 'between' may stand with 'every'".to_owned();
+                self.error(&format!("{path}.at"), "a fault with two times", mend);
+            }
+            _ => {}
+        }
+        if let Some(at) = fault.at {
+            self.within_shake(&format!("{path}.at"), at, at < shake);
+        }
+        if let Some(between) = fault.between {
+            if between.from >= between.to {
+                let message = format!("the span ends at {} and begins at {}", shown(between.to), shown(between.from));
+                self.error(&format!("{path}.between.to"), message, "swap them".to_owned());
+            }
+            self.within_shake(&format!("{path}.between.to"), between.to, between.to <= shake);
+        }
+        if let Some(every) = fault.every {
+            self.some_time(&format!("{path}.every"), every);
+            let (from, to) = fault.between.map_or((Duration::ZERO, shake), |between| (between.from, between.to));
+            let count = to.saturating_sub(from).as_nanos() / every.as_nanos().max(1);
+            if count > OCCURRENCES_MAX as u128 && !every.is_zero() {
+                self.error(
+                    &format!("{path}.every"),
+                    "the fault happens too often",
+                    format!("at most {OCCURRENCES_MAX} times"),
+                );
+            }
+        }
+        if let Some(lasting) = fault.lasting {
+            self.some_time(&format!("{path}.for"), lasting);
+            if fault.restart.is_some() || fault.lease_lost.is_some() {
+                let place = self.key(&format!("{path}.for"));
+                self.problems.error(
+                    &place,
+                    "this fault has no end that could be put off",
+                    "leave 'for' out".to_owned(),
+                );
+            }
+        }
+    }
+
+    fn within_shake(&mut self, path: &str, time: Duration, good: bool) {
+        if !good {
+            let shake = shown(self.scenario.phases.shake);
+            let message = format!("{} lies past the end of the shake phase, which takes {shake}", shown(time));
+            self.error(path, message, "times count from the start of the shake phase".to_owned());
+        }
+    }
+
+    fn targets(&mut self, path: &str, fault: &Fault) {
+        let hosts = [
+            ("crash", fault.crash.as_ref().map(|crash| &crash.host)),
+            ("restart", fault.restart.as_ref().map(|restart| &restart.host)),
+            ("lease_lost", fault.lease_lost.as_ref().map(|lease| &lease.host)),
+            ("pause", fault.pause.as_ref().map(|pause| &pause.host)),
+        ];
+        for (kind, host) in hosts {
+            if let Some(host) = host {
+                self.members(&format!("{path}.{kind}.host"), host, false);
+            }
+        }
+        if let Some(lease) = &fault.lease_lost
+            && words(&lease.host).all(|word| !self.is_service(word))
+        {
+            let message = format!("'{}' registers nothing that could be lost", lease.host);
+            self.error(&format!("{path}.lease_lost.host"), message, "name a service or one of its hosts".to_owned());
+        }
+        let links = [
+            ("hold", fault.hold.as_ref().map(|hold| (&hold.a, &hold.b))),
+            ("latency", fault.latency.as_ref().map(|latency| (&latency.a, &latency.b))),
+            ("loss", fault.loss.as_ref().map(|loss| (&loss.a, &loss.b))),
+        ];
+        for (kind, sides) in links {
+            if let Some((a, b)) = sides {
+                self.members(&format!("{path}.{kind}.a"), a, true);
+                self.members(&format!("{path}.{kind}.b"), b, true);
+                self.apart(&format!("{path}.{kind}.b"), &[a, b]);
+            }
+        }
+        if let Some(loss) = &fault.loss {
+            self.share(&format!("{path}.loss.probability"), loss.probability);
+        }
+        if let Some(latency) = fault.latency.as_ref().filter(|latency| latency.latency > Duration::from_secs(60)) {
+            let message = format!("{} is no latency", shown(latency.latency));
+            self.error(
+                &format!("{path}.latency.latency"),
+                message,
+                "at most 1m; to keep messages back, write 'hold'".to_owned(),
+            );
+        }
+        if let Some(partition) = &fault.partition {
+            self.partition(&format!("{path}.partition"), partition);
+        }
+        if let Some(restart) = &fault.backend_restart {
+            self.backend(&format!("{path}.backend_restart.backend"), &restart.backend);
+        }
+    }
+
+    fn is_service(&self, word: &str) -> bool {
+        let group = word.rsplit_once('-').map_or(word, |(group, _)| group);
+        self.scenario.services.contains_key(word) || self.scenario.services.contains_key(group)
+    }
+
+    fn partition(&mut self, path: &str, partition: &Partition) {
+        let path = format!("{path}.groups");
+        for (index, group) in partition.groups.iter().enumerate() {
+            self.members(&format!("{path}[{index}]"), group, true);
+        }
+        match partition.groups.len() {
+            0 | 1 => self.error(
+                &path,
+                "a partition needs two groups",
+                "separate the hosts of one group by commas".to_owned(),
+            ),
+            3.. if partition.one_way => {
+                self.error(
+                    &path,
+                    "a partition that is one way has two groups",
+                    "from the first to the second".to_owned(),
+                );
+            }
+            _ => {}
+        }
+        self.apart(&path, &partition.groups.iter().collect::<Vec<_>>());
+    }
+
+    /// Refuses a host on two sides of a link.
+    fn apart(&mut self, path: &str, sides: &[&String]) {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut twice = None;
+        for side in sides {
+            let here: BTreeSet<&str> = words(side).collect();
+            for word in &here {
+                let group = word.rsplit_once('-').map_or(*word, |(group, _)| group);
+                let member = |other: &&str| {
+                    other.rsplit_once('-').is_some_and(|(group, _)| group == *word && self.member(other).is_some())
+                };
+                let in_group =
+                    *word != group && self.size(group).is_some() && self.size(word).is_none() && seen.contains(group);
+                if seen.contains(word) || in_group || seen.iter().any(|other| member(other)) {
+                    twice = Some((*word).to_owned());
+                }
+            }
+            seen.extend(here);
+        }
+        if let Some(word) = twice {
+            self.error(path, format!("'{word}' is on two sides at once"), "name each host on one side".to_owned());
+        }
+    }
+
+    fn backend(&mut self, path: &str, name: &str) {
+        if self.backends.contains(name) {
+            return;
+        }
+        if self.known_backends().contains(name) {
+            let mend = format!("choose a plugin that needs it, as in 'registry: {name}'");
+            self.error(path, format!("no plugin of this scenario needs the backend '{name}'"), mend);
+        } else {
+            let mend = mend(name, self.backends.iter().copied());
+            self.error(path, format!("no backend is called '{name}'"), mend);
+        }
+    }
+}
+
+/// The kinds that an entry gives, and what each needs of an engine.
+fn kinds(fault: &Fault) -> Vec<(&'static str, Capability)> {
+    let none = String::new;
+    let (a, b) = (Vec::new, Vec::new);
+    let kinds = [
+        ("crash", fault.crash.as_ref().map(|crash| world::Fault::Crash { host: none(), fin: crash.fin })),
+        ("restart", fault.restart.as_ref().map(|_| world::Fault::Restart { host: none() })),
+        ("partition", fault.partition.as_ref().map(|_| world::Fault::Cut { from: a(), to: b() })),
+        ("hold", fault.hold.as_ref().map(|_| world::Fault::Hold { a: a(), b: b() })),
+        ("latency", fault.latency.as_ref().map(|_| world::Fault::Latency { a: a(), b: b(), latency: None })),
+        (
+            "loss",
+            fault.loss.as_ref().map(|loss| {
+                let (probability, granularity) = (loss.probability, loss.granularity);
+                world::Fault::Loss { a: a(), b: b(), probability, granularity }
+            }),
+        ),
+        ("lease_lost", fault.lease_lost.as_ref().map(|_| world::Fault::LeaseLost { host: none() })),
+        ("backend_restart", fault.backend_restart.as_ref().map(|_| world::Fault::BackendDown { host: none() })),
+        ("pause", fault.pause.as_ref().map(|_| world::Fault::Pause { host: none() })),
+    ];
+    kinds.into_iter().filter_map(|(name, fault)| fault.map(|fault| (name, fault.needs()))).collect()
+}
