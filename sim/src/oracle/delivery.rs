@@ -168,7 +168,10 @@ impl<'a> Court<'a> {
         if let Some(kind) = promises.backend {
             let backends = self.facts.hosts.iter().filter(|host| host.kind == HostKind::Backend && host.group == kind);
             let through = |backend: &str| reach.between(from, backend).and(&reach.between(backend, to));
-            return backends.map(|backend| through(&backend.name)).reduce(|all, spans| all.and(&spans)).unwrap_or_default();
+            return backends
+                .map(|backend| through(&backend.name))
+                .reduce(|all, spans| all.and(&spans))
+                .unwrap_or_default();
         }
         // Without a backend, subscribers are found through the registry.
         reach.between(from, to).and(&reach.registry(from)).and(&reach.registry(to))
@@ -239,7 +242,8 @@ impl<'a> Court<'a> {
             let events = [owed.run.invoked.sequence, first.sequence, second.sequence];
             self.findings.add(u64::MAX / 2 + got.len() as u64, sentence, events);
         }
-        let open: Vec<&Subscription<'_>> = all.iter().filter(|member| member.open_throughout(owed.from, owed.due)).collect();
+        let open: Vec<&Subscription<'_>> =
+            all.iter().filter(|member| member.open_throughout(owed.from, owed.due)).collect();
         // The broker may choose any member, so each must be in reach.
         if !owed.loss_judged || open.is_empty() || !open.iter().all(|member| self.owes(owed, member)) {
             return;
@@ -253,7 +257,9 @@ impl<'a> Court<'a> {
     }
 
     fn owes(&mut self, owed: Owed<'_>, subscription: &Subscription<'_>) -> bool {
-        let Some((publisher, subscriber)) = self.known(owed.run.host).zip(self.known(subscription.host)) else { return false };
+        let Some((publisher, subscriber)) = self.known(owed.run.host).zip(self.known(subscription.host)) else {
+            return false;
+        };
         self.path_covers(publisher, subscriber, owed.from, owed.due)
     }
 
@@ -274,13 +280,19 @@ impl<'a> Court<'a> {
         );
         let off_by = late.map_or(u64::MAX / 2, |late| clarity(late.at.since(owed.due)));
         let events = [owed.run.invoked.sequence].into_iter().chain(owed.run.returned.map(|returned| returned.sequence));
-        self.findings.add(off_by, sentence, events.chain([opened, late].into_iter().flatten().map(|stamp| stamp.sequence)));
+        self.findings.add(
+            off_by,
+            sentence,
+            events.chain([opened, late].into_iter().flatten().map(|stamp| stamp.sequence)),
+        );
     }
 
     fn judge_ended(&mut self, delivered: &[Delivered]) {
         for delivery in delivered {
             let Some(subscription) = self.subscriptions.get(&delivery.subscription) else { continue };
-            let Some(ended) = subscription.unsubscribed.filter(|ended| delivery.stamp.sequence > ended.sequence) else { continue };
+            let Some(ended) = subscription.unsubscribed.filter(|ended| delivery.stamp.sequence > ended.sequence) else {
+                continue;
+            };
             let sentence = format!(
                 "{} should have got nothing of {} after unsubscribing returned at {}; it got a message at {}",
                 subscription.host, subscription.topic, ended.at, delivery.stamp.at
@@ -303,14 +315,18 @@ impl<'a> Court<'a> {
                 *before = (run.invoked, delivery.stamp);
             }
             let (later_published, later_delivered) = *before;
-            let Some(returned) = run.returned.filter(|returned| returned.sequence < later_published.sequence) else { continue };
-            let host = self.subscriptions.get(&delivery.subscription).map_or("a subscriber", |subscription| subscription.host);
+            let Some(returned) = run.returned.filter(|returned| returned.sequence < later_published.sequence) else {
+                continue;
+            };
+            let host =
+                self.subscriptions.get(&delivery.subscription).map_or("a subscriber", |subscription| subscription.host);
             let sentence = format!(
                 "{host} should have got the messages of {} in the order of publishing; it got the one published at {} only at {}, \
                  after the one published at {}",
                 run.host, run.invoked.at, delivery.stamp.at, later_published.at
             );
-            let events = [returned.sequence, later_published.sequence, later_delivered.sequence, delivery.stamp.sequence];
+            let events =
+                [returned.sequence, later_published.sequence, later_delivered.sequence, delivery.stamp.sequence];
             self.findings.add(u64::MAX / 2, sentence, events);
         }
     }
@@ -329,9 +345,11 @@ impl<'a> Court<'a> {
         }
         for (topic, by_subscription) in sequences {
             let Some(longest) = by_subscription.values().max_by_key(|messages| messages.len()) else { continue };
-            let places: BTreeMap<OperationId, usize> = longest.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
+            let places: BTreeMap<OperationId, usize> =
+                longest.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
             for (id, messages) in &by_subscription {
-                let common: Vec<_> = messages.iter().filter_map(|(message, stamp)| Some((places.get(message)?, stamp))).collect();
+                let common: Vec<_> =
+                    messages.iter().filter_map(|(message, stamp)| Some((places.get(message)?, stamp))).collect();
                 let Some(pair) = common.windows(2).find(|pair| pair[0].0 > pair[1].0) else { continue };
                 let sentence = format!(
                     "all subscribers of {topic} should have got messages in one order; {} got two of them, at {} and {}, the \
@@ -339,7 +357,11 @@ impl<'a> Court<'a> {
                     self.subscriptions[id].host, pair[0].1.at, pair[1].1.at
                 );
                 let there = [longest[*pair[0].0].1, longest[*pair[1].0].1].map(|stamp| stamp.sequence);
-                self.findings.add(u64::MAX / 4, sentence, [pair[0].1.sequence, pair[1].1.sequence].into_iter().chain(there));
+                self.findings.add(
+                    u64::MAX / 4,
+                    sentence,
+                    [pair[0].1.sequence, pair[1].1.sequence].into_iter().chain(there),
+                );
             }
         }
     }

@@ -126,7 +126,8 @@ impl<'a> Court<'a> {
             self.judged -= 1;
             self.outlived(name, lease, stamp.at, Some(stamp), "expired only then");
         } else if self.down.strictly_covers(stamp.at) {
-            let sentence = format!("lease {name} should not have expired while the backend was down; it did at {}", stamp.at);
+            let sentence =
+                format!("lease {name} should not have expired while the backend was down; it did at {}", stamp.at);
             self.findings.add(0, sentence, events);
         }
     }
@@ -151,6 +152,10 @@ impl<'a> Court<'a> {
             text(at.since(latest))
         );
         let events = [lease.granted.sequence, lease.window.sequence];
-        self.findings.add(clarity(at.since(latest)), sentence, events.into_iter().chain(proof.map(|proof| proof.sequence)));
+        self.findings.add(
+            clarity(at.since(latest)),
+            sentence,
+            events.into_iter().chain(proof.map(|proof| proof.sequence)),
+        );
     }
 }

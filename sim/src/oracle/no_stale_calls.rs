@@ -51,7 +51,9 @@ impl Oracle for NoStaleCalls {
                 continue;
             };
             let spans = registry.entry(&event.host).or_insert_with(|| reach.registry(&event.host));
-            let Some(deadline) = spans.first_full(gone.at, within).filter(|deadline| *deadline < event.at) else { continue };
+            let Some(deadline) = spans.first_full(gone.at, within).filter(|deadline| *deadline < event.at) else {
+                continue;
+            };
             stale
                 .entry((&event.host, node, gone.sequence))
                 .or_insert_with(|| Stale { first: Stamp::of(event), count: 0, deadline, gone, how: how.text() })
@@ -59,7 +61,8 @@ impl Oracle for NoStaleCalls {
         }
         let mut findings = Findings::default();
         for ((host, node, _), stale) in stale {
-            let calls = if stale.count == 1 { "a call".to_owned() } else { format!("the first of {} calls", stale.count) };
+            let calls =
+                if stale.count == 1 { "a call".to_owned() } else { format!("the first of {} calls", stale.count) };
             findings.add(
                 clarity(stale.first.at.since(stale.deadline)),
                 format!(

@@ -32,7 +32,8 @@ impl Oracle for NothingHangs {
             if took <= limit {
                 continue;
             }
-            let happened = if run.returned.is_some() { "it took" } else { "it was still under way when the run ended, after" };
+            let happened =
+                if run.returned.is_some() { "it took" } else { "it was still under way when the run ended, after" };
             findings.add(
                 clarity(took - limit),
                 format!(
@@ -65,7 +66,8 @@ fn gave_up(operations: &Operations<'_>, run: &Run<'_>) -> bool {
 fn own_time(operation: &Operation, facts: &Facts) -> Option<Duration> {
     let scenario = &facts.scenario;
     let handling = || scenario.services.values().map(|service| service.work).max().unwrap_or_default();
-    let delivering = || scenario.load.iter().filter_map(|load| Some(load.subscribe.as_ref()?.work)).max().unwrap_or_default();
+    let delivering =
+        || scenario.load.iter().filter_map(|load| Some(load.subscribe.as_ref()?.work)).max().unwrap_or_default();
     match operation {
         Operation::Stream { .. } => None,
         Operation::Call { timeout, .. } => Some(*timeout),

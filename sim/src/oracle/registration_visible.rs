@@ -147,7 +147,8 @@ impl Court<'_> {
             }
             let Some(deadline) = self.deadline(host, since, presence) else { continue };
             let after = looks.partition_point(|look| look.asked <= deadline);
-            let mut judged = looks[after..].iter().take_while(|look| presence.covers(look.asked, look.seen.at)).peekable();
+            let mut judged =
+                looks[after..].iter().take_while(|look| presence.covers(look.asked, look.seen.at)).peekable();
             self.judged += u64::from(judged.peek().is_some());
             let Some(miss) = judged.find(|look| !look.nodes.contains(id)) else { continue };
             self.findings.add(
@@ -166,7 +167,12 @@ impl Court<'_> {
     }
 
     /// A registration that was answered with success must have reached the backend.
-    fn judge_unheld(&mut self, acknowledged: &Acknowledged<'_>, membership: &Membership<'_>, operations: &Operations<'_>) {
+    fn judge_unheld(
+        &mut self,
+        acknowledged: &Acknowledged<'_>,
+        membership: &Membership<'_>,
+        operations: &Operations<'_>,
+    ) {
         let mut deregistered = BTreeSet::new();
         for run in operations.iter() {
             if let Operation::Deregister { nodes, .. } = run.operation {
@@ -182,7 +188,10 @@ impl Court<'_> {
             self.judged += 1;
             self.findings.add(
                 u64::MAX,
-                format!("registering node {id} was answered with success at {}, but the backend never held it", done.at),
+                format!(
+                    "registering node {id} was answered with success at {}, but the backend never held it",
+                    done.at
+                ),
                 [asked.sequence, done.sequence],
             );
         }

@@ -136,7 +136,12 @@ impl<'a> Court<'a, '_> {
             return self.view_changed(&event.host, service);
         }
         let (stamp, among) = (Stamp::of(event), line.selected_among);
-        let window = line.windows.entry(strategy).or_insert_with(|| Window { among, first: stamp, last: stamp, picks: BTreeMap::new() });
+        let window = line.windows.entry(strategy).or_insert_with(|| Window {
+            among,
+            first: stamp,
+            last: stamp,
+            picks: BTreeMap::new(),
+        });
         window.last = stamp;
         let (count, last) = window.picks.entry(node).or_default();
         (*count, *last) = (*count + 1, stamp.sequence);
@@ -173,7 +178,9 @@ impl<'a> Court<'a, '_> {
         self.judged += 1;
         let most = window.picks.iter().max_by_key(|(_, (count, _))| *count);
         let least = window.picks.iter().min_by_key(|(_, (count, _))| *count);
-        let (Some((favourite, (most, favoured))), Some((neglected, (least, neglected_last)))) = (most, least) else { return };
+        let (Some((favourite, (most, favoured))), Some((neglected, (least, neglected_last)))) = (most, least) else {
+            return;
+        };
         let unpicked = window.picks.len() < among;
         let least = if unpicked { 0 } else { *least };
         if most - least <= 1 {
@@ -185,7 +192,11 @@ impl<'a> Court<'a, '_> {
              picks from {} to {} node {favourite} got {most} and {other} got {least}",
             window.first.at, window.last.at
         );
-        self.findings.add(most - least, sentence, [window.first.sequence, *favoured, *neglected_last, window.last.sequence]);
+        self.findings.add(
+            most - least,
+            sentence,
+            [window.first.sequence, *favoured, *neglected_last, window.last.sequence],
+        );
     }
 
     fn count_ranks(&mut self, service: &str, among: usize, window: &Window<'_>) {

@@ -31,7 +31,12 @@ pub(super) enum Step {
 impl Spans {
     /// From the beginning of the world to `until`.
     pub(super) fn whole(until: Moment) -> Self {
-        Self(vec![Span { start: Moment::default(), end: until }].into_iter().filter(|span| span.start < span.end).collect())
+        Self(
+            vec![Span { start: Moment::default(), end: until }]
+                .into_iter()
+                .filter(|span| span.start < span.end)
+                .collect(),
+        )
     }
 
     /// Where at least one thing is in force, up to `until`; `steps` are in the order of time.

@@ -48,7 +48,9 @@ pub fn judge_picks(picks: &BTreeMap<String, Picks>) -> PicksJudgement {
             let false_alarm = picks.false_alarm.unwrap_or(1e-6) / f64::from(all);
             let ratio = ratio(&picks.counts);
             if ratio_by_chance(expected, picks.counts.len(), false_alarm) >= bound {
-                judgement.too_little.push(format!("{name}: {total} picks are too few to tell a ratio of {bound} from chance"));
+                judgement
+                    .too_little
+                    .push(format!("{name}: {total} picks are too few to tell a ratio of {bound} from chance"));
             } else {
                 judgement.judged += 1;
                 if ratio > bound {

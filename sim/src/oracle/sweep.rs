@@ -140,12 +140,16 @@ mod tests {
     fn evidence_is_counted_over_the_sweep() {
         assert_eq!(verdict(&[(1, judgement(1, &[])), (2, judgement(1, &[]))]).verdict, Verdict::TooLittleEvidence);
         assert_eq!(verdict(&[(1, judgement(1, &[])), (2, judgement(2, &[]))]).verdict, Verdict::Held);
-        assert_eq!(verdict(&[(1, Judgement { judged_at_least: 0, ..judgement(0, &[]) })]).verdict, Verdict::TooLittleEvidence);
+        assert_eq!(
+            verdict(&[(1, Judgement { judged_at_least: 0, ..judgement(0, &[]) })]).verdict,
+            Verdict::TooLittleEvidence
+        );
     }
 
     #[test]
     fn one_violation_outweighs_missing_evidence_and_is_listed_by_seed() {
-        let verdict = verdict(&[(9, judgement(1, &["late"])), (2, judgement(0, &[])), (4, judgement(0, &["early", "late"]))]);
+        let verdict =
+            verdict(&[(9, judgement(1, &["late"])), (2, judgement(0, &[])), (4, judgement(0, &["early", "late"]))]);
         assert_eq!(verdict.verdict, Verdict::Violated);
         assert_eq!(verdict.violations.iter().map(|violation| violation.seed).collect::<Vec<_>>(), [4, 9]);
     }
@@ -154,7 +158,11 @@ mod tests {
     fn picks_are_judged_over_all_runs_together() {
         let run = |counts: &[u64]| {
             let picks = Picks { counts: counts.to_vec(), false_alarm: Some(1e-6), max_min_ratio: None };
-            Judgement { judged_at_least: 0, picks: BTreeMap::from([("random/2 nodes".to_owned(), picks)]), ..judgement(1, &[]) }
+            Judgement {
+                judged_at_least: 0,
+                picks: BTreeMap::from([("random/2 nodes".to_owned(), picks)]),
+                ..judgement(1, &[])
+            }
         };
         assert_eq!(verdict(&[(1, run(&[4, 1]))]).verdict, Verdict::TooLittleEvidence);
         assert_eq!(verdict(&[(1, run(&[4, 1])), (2, run(&[2, 6]))]).verdict, Verdict::Held);

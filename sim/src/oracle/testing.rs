@@ -7,7 +7,8 @@ use std::time::Duration;
 use shaketable_stack::plugin::Promises;
 
 use crate::history::{
-    Answer, Change, Edge, Event, Failure, FaultRecord, History, Moment, NodeRecord, Operation, OperationId, Point, Truth,
+    Answer, Change, Edge, Event, Failure, FaultRecord, History, Moment, NodeRecord, Operation, OperationId, Point,
+    Truth,
 };
 use crate::scenario::model::{Expect, Network, Phases, Scenario, Stack};
 
@@ -52,7 +53,8 @@ impl Story {
             expect,
         };
         let host = |name: &str, group: &str, kind| HostFacts { name: name.to_owned(), group: group.to_owned(), kind };
-        let phase = |name: &str, start, end| PhaseSpan { name: name.to_owned(), start: moment(start), end: moment(end) };
+        let phase =
+            |name: &str, start, end| PhaseSpan { name: name.to_owned(), start: moment(start), end: moment(end) };
         let facts = Facts {
             scenario,
             hosts: vec![
@@ -81,7 +83,13 @@ impl Story {
         self.history.events.push(event);
     }
 
-    pub(super) fn invoke_for(&mut self, cause: Option<OperationId>, at: u64, host: &str, operation: Operation) -> OperationId {
+    pub(super) fn invoke_for(
+        &mut self,
+        cause: Option<OperationId>,
+        at: u64,
+        host: &str,
+        operation: Operation,
+    ) -> OperationId {
         self.operations += 1;
         let id = OperationId(self.operations);
         self.push(at, host, (Some(id), cause), Edge::Invoke(operation));

@@ -29,7 +29,7 @@ impl Oracle for ViewsConverge {
 
     fn judge(&self, history: &History, facts: &Facts) -> Option<Judgement> {
         let within = facts.scenario.expect.views_converge?.within;
-        let healed = facts.phase("settle")?.start;
+        let healed = facts.phase("settle").map_or(facts.end, |phase| phase.start);
         let membership = Membership::of(history);
         let mut members = BTreeMap::<&str, Vec<(&str, &Member<'_>)>>::new();
         for (id, member) in membership.iter() {
@@ -51,7 +51,8 @@ impl Oracle for ViewsConverge {
                 .filter(|(id, member)| !view.contains(id) && member.present_throughout(known_since, event.at))
                 .map(|(id, _)| *id)
                 .collect();
-            let known = |id: &&str| membership.get(id).is_none_or(|member| member.absent_throughout(known_since, event.at));
+            let known =
+                |id: &&str| membership.get(id).is_none_or(|member| member.absent_throughout(known_since, event.at));
             let surplus: Vec<&str> = view.iter().copied().filter(known).collect();
             if missing.is_empty() && surplus.is_empty() {
                 continue;
@@ -71,7 +72,12 @@ impl Oracle for ViewsConverge {
             }
             let truths = wrong.missing.iter().chain(&wrong.surplus).take(3).filter_map(|id| {
                 let changes = &membership.get(id)?.changes;
-                Some(changes[..changes.partition_point(|change| change.stamp.at <= wrong.last.at)].last()?.stamp.sequence)
+                Some(
+                    changes[..changes.partition_point(|change| change.stamp.at <= wrong.last.at)]
+                        .last()?
+                        .stamp
+                        .sequence,
+                )
             });
             findings.add(
                 clarity(wrong.last.at.since(healed)),

@@ -130,7 +130,8 @@ impl Trial<'_, '_> {
             track.forgiven = true;
         } else {
             let again = track.last.is_some_and(|(_, change)| change == report.change);
-            let why = if again { "it had told so before, and once is right" } else { "nothing of the kind had happened" };
+            let why =
+                if again { "it had told so before, and once is right" } else { "nothing of the kind had happened" };
             self.accuse_of_invention(report, track.id, why, track.last.map(|(last, _)| last));
         }
         track.last = Some((report.stamp, report.change));
@@ -144,7 +145,8 @@ impl Trial<'_, '_> {
         if report.change != Change::Update {
             return open.into_iter().find(|(_, change)| told_as(change.kind) == report.change).map(|(index, _)| index);
         }
-        let skippable = |change: &MemberChange| told_as(change.kind) == Change::Update || self.is_optional(track, change);
+        let skippable =
+            |change: &MemberChange| told_as(change.kind) == Change::Update || self.is_optional(track, change);
         let writes: Vec<usize> = open
             .take_while(|(_, change)| skippable(change))
             .filter(|(_, change)| told_as(change.kind) == Change::Update)
@@ -209,7 +211,8 @@ impl Trial<'_, '_> {
             );
             self.findings.add(u64::MAX / 2, sentence, [told.stamp.sequence, newest.sequence, report.stamp.sequence]);
         } else {
-            self.newest = Some(self.newest.filter(|newest| newest.sequence > told.stamp.sequence).unwrap_or(told.stamp));
+            self.newest =
+                Some(self.newest.filter(|newest| newest.sequence > told.stamp.sequence).unwrap_or(told.stamp));
         }
         let due = self.due(told).filter(|due| report.stamp.at > *due && !self.is_optional(track, &told));
         if let Some(due) = due {
@@ -233,7 +236,11 @@ impl Trial<'_, '_> {
         let early = Moment(at.0.saturating_sub(Moment::after(self.within).0));
         let (early, late) = (early.max(self.watching.invoked.at), at + self.tick);
         let gone = report.change == Change::Delete;
-        let wrong = if gone { track.member.present_throughout(early, late) } else { track.member.absent_throughout(early, late) };
+        let wrong = if gone {
+            track.member.present_throughout(early, late)
+        } else {
+            track.member.absent_throughout(early, late)
+        };
         if wrong {
             return false;
         }
@@ -241,7 +248,8 @@ impl Trial<'_, '_> {
         // What the resync stands for is told with it, up to the state that it tells of.
         let by = track.changes.partition_point(|change| change.stamp.at <= late);
         let state = track.changes[..by].iter().rposition(|change| (told_as(change.kind) == Change::Delete) == gone);
-        let covered = |index: &usize| track.changes[track.next..=*index].iter().all(|change| self.is_optional(track, change));
+        let covered =
+            |index: &usize| track.changes[track.next..=*index].iter().all(|change| self.is_optional(track, change));
         if let Some(index) = state.filter(|index| *index >= track.next).filter(covered) {
             track.next = index + 1;
         }
@@ -258,7 +266,9 @@ impl Trial<'_, '_> {
                 return;
             }
         }
-        let Some(last) = track.changes.last().filter(|_| track.forgiven) else { return };
+        // What was told as itself, or by a resync that was true, is settled.
+        let unsettled = track.forgiven && track.next < track.changes.len();
+        let Some(last) = track.changes.last().filter(|_| unsettled) else { return };
         let Some(due) = self.due(*last) else { return };
         let Some((told, change)) = track.last else { return };
         *self.judged += 1;
@@ -299,7 +309,7 @@ impl Trial<'_, '_> {
             self.watching.host, report.change, report.stamp.at
         );
         let events = [self.watching.opened.sequence, report.stamp.sequence];
-        self.findings.add(u64::MAX / 2, sentence, events.into_iter().chain(before.map(|before| before.sequence)));
+        self.findings.add(u64::MAX / 2 + 1, sentence, events.into_iter().chain(before.map(|before| before.sequence)));
     }
 }
 

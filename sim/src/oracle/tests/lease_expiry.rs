@@ -98,8 +98,11 @@ fn nothing_runs_out_while_the_backend_is_down() {
 fn a_lease_that_is_revoked_lost_or_deleted_need_not_run_out() {
     let keys = vec!["/micro/registry/users/u1".to_owned()];
     let lease = || "lease-u1".to_owned();
-    let ends =
-        [Truth::Revoked { lease: lease(), keys: keys.clone() }, Truth::Lost { lease: lease(), keys }, Truth::Deleted { key: lease() }];
+    let ends = [
+        Truth::Revoked { lease: lease(), keys: keys.clone() },
+        Truth::Lost { lease: lease(), keys },
+        Truth::Deleted { key: lease() },
+    ];
     for end in ends {
         let mut story = story();
         story.truth(4_000, end);

@@ -23,7 +23,8 @@ fn a_call_has_its_own_timeout_and_the_bound() {
 fn a_lookup_that_never_returns_is_found() {
     let mut story = story();
     story.invoke(20_000, "callers-1", Operation::GetService { service: "users".to_owned() });
-    let parts = ["looking up users on callers-1", "begun at 20.000s", "within 1.000s", "when the run ended, after 40.000s"];
+    let parts =
+        ["looking up users on callers-1", "begun at 20.000s", "within 1.000s", "when the run ended, after 40.000s"];
     story.trips(&NothingHangs, &parts);
 }
 
