@@ -203,6 +203,62 @@ impl<'a> KeyIndex<'a> {
         // The longest, so that `users-1` does not own the keys of `users-10`.
         let inside =
             || self.by_segment.iter().filter(|(id, _)| key.contains(id.as_str())).max_by_key(|(id, _)| id.len());
+        // The longest, so that `users-1` does not own the keys of `red-users-1`.
+        let inside = || self.by_segment.iter().filter(|(id, _)| stands_in(key, id)).max_by_key(|(id, _)| id.len());
         whole.or_else(|| inside().map(|(_, id)| id)).copied()
+    }
+}
+
+/// Whether `id` occurs in `key` as a whole: `users-1` does not stand in `users-10`, nor in `users-1-blue`.
+fn stands_in(key: &str, id: &str) -> bool {
+    let goes_on = |next: Option<char>| next.is_some_and(|next| next.is_alphanumeric() || next == '-' || next == '_');
+    key.match_indices(id).any(|(start, _)| {
+        !goes_on(key[..start].chars().next_back()) && !goes_on(key[start + id.len()..].chars().next())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::testing::Story;
+
+    #[test]
+    fn a_key_belongs_to_the_node_whose_whole_id_it_contains() {
+        let ids = ["users-1", "users-10", "red-users-1", "a/b"];
+        let nodes = ids.iter().map(|id| (*id, Member::default())).collect();
+        let index = KeyIndex::of(&nodes);
+        let owners = [
+            ("users-1", Some("users-1")),
+            ("/micro/registry/users/users-10", Some("users-10")),
+            ("service:red-users-1", Some("red-users-1")),
+            ("service:users-1:http", Some("users-1")),
+            ("service:users-12", None),
+            ("/micro/registry/users/a-b", Some("a/b")),
+            ("/micro/registry/users/users-1-blue", None),
+        ];
+        for (key, owner) in owners {
+            assert_eq!(index.node_of(key), owner, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_there_from_its_first_key_to_its_last() {
+        let mut story = Story::new(crate::scenario::model::Expect::default());
+        story.register(1_000, "u1");
+        story.put(2_000, "u1", false);
+        story.deleted(3_000, "u1");
+        story.deleted(3_500, "u1");
+        story.put(4_000, "u1", true);
+        let history = story.history();
+        let membership = Membership::of(&history);
+        let member = membership.get("u1").expect("it was registered");
+        let kinds: Vec<MemberChangeKind> = member.changes.iter().map(|change| change.kind).collect();
+        let gone = MemberChangeKind::Gone(Departure::Deregistered);
+        let (created, written) = (MemberChangeKind::Created, MemberChangeKind::Written);
+        assert_eq!(kinds, [created, written, gone, created]);
+        let at = |milliseconds: u64| Moment(milliseconds * 1_000_000);
+        assert!(member.present_throughout(at(1_000), at(2_999)) && !member.present_throughout(at(1_000), at(3_000)));
+        assert!(member.absent_throughout(at(3_000), at(3_999)) && !member.absent_throughout(at(3_000), at(4_000)));
+        assert!(member.present_throughout(at(4_000), at(60_000)));
     }
 }

@@ -139,3 +139,81 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bou
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::testing::{Story, ms};
+    use crate::scenario::model::Expect;
+
+    /// Whether `callers-1` could reach the registry at each of `at`, in milliseconds, when two seconds are the bound.
+    fn check(tell: impl FnOnce(&mut Story), at: &[(u64, bool)]) {
+        let mut story = Story::new(Expect::default());
+        tell(&mut story);
+        let history = story.history();
+        let reach = Reach::of(&history, &story.facts, ms(2_000)).registry("callers-1");
+        for (milliseconds, expected) in at {
+            let at = Moment::after(ms(*milliseconds));
+            assert_eq!(reach.covers(at, at), *expected, "at {milliseconds} ms");
+        }
+    }
+
+    fn names() -> (Vec<String>, Vec<String>) {
+        (vec!["callers-1".to_owned(), "callers-2".to_owned()], vec!["etcd".to_owned()])
+    }
+
+    #[test]
+    fn one_direction_that_is_cut_is_enough_to_be_out_of_reach() {
+        for swapped in [false, true] {
+            let tell = |story: &mut Story| {
+                let (mut from, mut to) = names();
+                if swapped {
+                    std::mem::swap(&mut from, &mut to);
+                }
+                story.fault(1_000, FaultRecord::Cut { from: from.clone(), to: to.clone() });
+                story.fault(2_000, FaultRecord::Heal { from, to });
+            };
+            check(tell, &[(999, true), (1_000, false), (1_999, false), (2_000, true)]);
+        }
+    }
+
+    #[test]
+    fn of_two_cuts_the_last_to_heal_counts_and_the_heal_phase_ends_both() {
+        let tell = |story: &mut Story| {
+            story.cut(1_000, 3_000, "callers-1", "etcd");
+            story.cut(2_000, 4_000, "callers-1", "etcd");
+            story.cut(30_000, 70_000, "callers-1", "etcd");
+        };
+        check(tell, &[(3_500, false), (4_000, true), (39_999, false), (40_000, true)]);
+    }
+
+    #[test]
+    fn a_held_a_lossy_and_a_slow_link_are_no_way_and_a_slower_one_may_be() {
+        let tell = |story: &mut Story| {
+            let (a, b) = names();
+            story.fault(1_000, FaultRecord::Hold { a: b.clone(), b: a.clone() });
+            story.fault(2_000, FaultRecord::Release { a: b.clone(), b: a.clone() });
+            for (at, probability) in [(3_000, 0.1), (4_000, 0.5), (5_000, 0.0)] {
+                story.fault(at, FaultRecord::Loss { a: a.clone(), b: b.clone(), probability });
+            }
+            for (at, latency) in [(6_000, Some(ms(500))), (7_000, Some(ms(501))), (8_000, None)] {
+                story.fault(at, FaultRecord::Latency { a: a.clone(), b: b.clone(), latency });
+            }
+        };
+        let held = [(1_500, false), (2_500, true)];
+        let lossy = [(3_500, false), (4_500, false), (5_500, true)];
+        let slow = [(6_500, true), (7_500, false), (8_500, true)];
+        check(tell, &[&held[..], &lossy, &slow].concat());
+    }
+
+    #[test]
+    fn who_is_dead_reaches_nobody() {
+        let tell = |story: &mut Story| {
+            story.crash(1_000, "callers-1");
+            story.fault(2_000, FaultRecord::Restart { host: "callers-1".to_owned() });
+            story.fault(3_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
+            story.fault(4_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+        };
+        check(tell, &[(1_500, false), (2_500, true), (3_500, false), (4_500, true)]);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{History, Moment, Operation, OperationId};
+use crate::history::{Edge, History, Moment, Operation, OperationId};
 
 use super::operations::{Operations, Stamp};
 
@@ -19,6 +19,8 @@ pub(super) struct Subscription<'a> {
     pub(super) closing: Option<Stamp>,
     /// When `unsubscribe` returned.
     pub(super) unsubscribed: Option<Stamp>,
+    /// When it had ended for certain.
+    pub(super) ended: Option<Stamp>,
 }
 
 /// One delivery.
@@ -37,23 +39,21 @@ impl Subscription<'_> {
 
     /// Whether it was being opened or ended at some time from `from` to `until`.
     pub(super) fn changes_between(&self, from: Moment, until: Moment) -> bool {
-        let within = |at: Moment| from <= at && at <= until;
+        if self.ended.is_some_and(|ended| ended.at < from) {
+            return false;
+        }
         let opening = self.invoked.at <= until && self.opened.is_none_or(|opened| opened.at > from);
-        let ended = self.unsubscribed.or(self.closing);
-        let closing = self.closing.is_some_and(|closing| {
-            within(closing.at) || closing.at <= until && ended.is_some_and(|ended| ended.at >= from)
-        });
-        opening || closing
+        opening || self.closing.is_some_and(|closing| closing.at <= until)
     }
 }
 
 /// All subscriptions by the operation that made them.
 pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<OperationId, Subscription<'a>> {
     let mut subscriptions = BTreeMap::new();
-    let mut disconnects = BTreeMap::<&str, Vec<Stamp>>::new();
+    let mut disconnects = BTreeMap::<&str, Vec<(Stamp, Option<Stamp>)>>::new();
     for run in operations.iter() {
         if let Operation::Disconnect = run.operation {
-            disconnects.entry(run.host).or_default().push(run.invoked);
+            disconnects.entry(run.host).or_default().push((run.invoked, run.succeeded()));
         }
     }
     for run in operations.iter() {
@@ -61,8 +61,13 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
         let after = run.invoked.sequence;
         let disconnected =
             disconnects.get(run.host).into_iter().flatten().find(|stamp| stamp.sequence > after).copied();
+        let mut disconnected = disconnects.get(run.host).into_iter().flatten().copied();
+        let disconnected = disconnected.find(|(began, _)| began.sequence > after);
         let crashed = operations.crash_after(run.host, after);
-        let closing = [disconnected, crashed].into_iter().flatten().min_by_key(|stamp| stamp.sequence);
+        let ends = [disconnected, crashed.map(|crash| (crash, Some(crash)))];
+        let end = ends.into_iter().flatten().min_by_key(|(began, _)| began.sequence);
+        let crashed_or = |ended: Option<Stamp>| ended.or(crashed);
+        let (closing, ended) = (end.map(|(began, _)| began), end.and_then(|(_, ended)| crashed_or(ended)));
         let subscription = Subscription {
             host: run.host,
             topic,
@@ -71,6 +76,7 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
             opened: run.succeeded(),
             closing,
             unsubscribed: None,
+            ended,
         };
         // One that failed may have left something behind, but nobody owes it anything.
         if run.returned.is_none() || run.succeeded().is_some() {
@@ -80,11 +86,12 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
     for run in operations.iter() {
         let Operation::Unsubscribe { subscription } = run.operation else { continue };
         if let Some(subscription) = subscriptions.get_mut(subscription) {
+            let done = run.succeeded();
             if subscription.closing.is_none_or(|closing| run.invoked.sequence < closing.sequence) {
                 subscription.closing = Some(run.invoked);
+                subscription.ended = done.or(subscription.ended);
             }
-            let ended = run.succeeded();
-            subscription.unsubscribed = subscription.unsubscribed.or(ended);
+            subscription.unsubscribed = subscription.unsubscribed.or(done);
         }
     }
     subscriptions
@@ -92,14 +99,15 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
 
 /// All deliveries, in order.
 pub(super) fn deliveries(history: &History, operations: &Operations<'_>) -> Vec<Delivery> {
-    let runs = history.events.iter().filter(|event| matches!(event.edge, crate::history::Edge::Invoke(_)));
-    runs.filter_map(|event| {
-        let run = operations.get(event.operation?)?;
-        let Operation::Deliver { subscription, .. } = run.operation else { return None };
-        let publication = run.cause.filter(|cause| {
-            operations.get(*cause).is_some_and(|cause| matches!(cause.operation, Operation::Publish { .. }))
-        });
-        Some(Delivery { subscription: *subscription, publication, stamp: run.invoked })
-    })
-    .collect()
+    let invocations = history.events.iter().filter(|event| matches!(event.edge, Edge::Invoke(_)));
+    invocations
+        .filter_map(|event| {
+            let run = operations.get(event.operation?)?;
+            let Operation::Deliver { subscription, .. } = run.operation else { return None };
+            let publication = run.cause.filter(|cause| {
+                operations.get(*cause).is_some_and(|cause| matches!(cause.operation, Operation::Publish { .. }))
+            });
+            Some(Delivery { subscription: *subscription, publication, stamp: run.invoked })
+        })
+        .collect()
 }

@@ -29,7 +29,7 @@ impl Oracle for ViewsConverge {
 
     fn judge(&self, history: &History, facts: &Facts) -> Option<Judgement> {
         let within = facts.scenario.expect.views_converge?.within;
-        let healed = facts.phase("settle")?.start;
+        let healed = facts.phase("settle").map_or(facts.end, |phase| phase.start);
         let membership = Membership::of(history);
         let mut members = BTreeMap::<&str, Vec<(&str, &Member<'_>)>>::new();
         for (id, member) in membership.iter() {

@@ -266,7 +266,9 @@ impl Trial<'_, '_> {
                 return;
             }
         }
-        let Some(last) = track.changes.last().filter(|_| track.forgiven) else { return };
+        // What was told as itself, or by a resync that was true, is settled.
+        let unsettled = track.forgiven && track.next < track.changes.len();
+        let Some(last) = track.changes.last().filter(|_| unsettled) else { return };
         let Some(due) = self.due(*last) else { return };
         let Some((told, change)) = track.last else { return };
         *self.judged += 1;
@@ -307,7 +309,7 @@ impl Trial<'_, '_> {
             self.watching.host, report.change, report.stamp.at
         );
         let events = [self.watching.opened.sequence, report.stamp.sequence];
-        self.findings.add(u64::MAX / 2, sentence, events.into_iter().chain(before.map(|before| before.sequence)));
+        self.findings.add(u64::MAX / 2 + 1, sentence, events.into_iter().chain(before.map(|before| before.sequence)));
     }
 }
 

@@ -2,12 +2,14 @@
 //! that lie exactly on the bound.
 
 mod calls;
+mod delivery;
 mod lease_expiry;
 mod no_stale_calls;
 mod nothing_hangs;
 mod registration_visible;
 mod selector_fairness;
 mod views_converge;
+mod watch_order;
 
 use crate::history::History;
 use crate::scenario::model::Expect;

@@ -10,7 +10,9 @@ use crate::scenario::model::{Expect, Fairness};
 fn story() -> Story {
     let selector_fairness = Some(Fairness { false_alarm: 1e-6, max_min_ratio: None });
     let mut story = Story::new(Expect { selector_fairness, ..Expect::default() });
-    ["u1", "u2", "u3"].iter().for_each(|id| drop(story.register(1_000, id)));
+    for id in ["u1", "u2", "u3"] {
+        story.register(1_000, id);
+    }
     story
 }
 
