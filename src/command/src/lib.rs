@@ -1,1 +1,94 @@
-//! placeholder
+//! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`, `replay`,
+//! `check`, `list` and `trace` with them. Nothing here judges or simulates; it reads words, asks `sim`, and prints what
+//! `reports` renders. One file per subcommand.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod check;
+mod list;
+mod output;
+mod progress;
+mod promises;
+mod replay;
+mod run;
+mod stop;
+mod target;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use shaketable_sim::run::run_child_if_asked;
+use shaketable_stack::plugin::Plugins;
+
+use arguments::{Arguments, Command};
+use output::Output;
+use stop::Stop;
+
+/// A command line with plugins.
+///
+/// ```no_run
+/// # use std::process::ExitCode;
+/// fn main() -> ExitCode {
+///     shaketable_command::Cli::new().main()
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cli {
+    plugins: Plugins,
+}
+
+shaketable_stack::plugin_methods!(Cli);
+
+impl Cli {
+    /// The command line with the reference plugins.
+    pub fn new() -> Self {
+        Self { plugins: Plugins::reference() }
+    }
+
+    /// The command line with `plugins` and nothing else.
+    pub fn with_plugins(plugins: Plugins) -> Self {
+        Self { plugins }
+    }
+
+    /// Reads the program's arguments and does what they ask. Call it before anything else in `main`: each run of a
+    /// scenario is this program started again.
+    ///
+    /// Exit codes: 0 everything held, 1 something was violated, 2 bad input or nothing to run, 3 the harness or a backend
+    /// failed, 4 too little evidence.
+    pub fn main(self) -> ExitCode {
+        if let Some(code) = run_child_if_asked(&self.plugins) {
+            return code;
+        }
+        let arguments = match Arguments::try_parse() {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                // A closed pipe is no reason to fail: whoever asked for help has read enough.
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+        };
+        let output = Output::new();
+        let result = match &arguments.command {
+            Command::Run(asked) => run::run(asked, &self.plugins, &output),
+            Command::Replay(asked) => replay::run(asked, &self.plugins, &output),
+            Command::Check(asked) => check::run(asked, &self.plugins, &output),
+            Command::List(asked) => list::run(asked, &self.plugins, &output),
+            Command::Trace(asked) => trace::run(asked, &self.plugins, &output),
+        };
+        match result {
+            Ok(code) => ExitCode::from(code),
+            Err(stop) => {
+                output.error(stop.text());
+                ExitCode::from(stop.exit_code())
+            }
+        }
+    }
+}
+
+impl Default for Cli {
+    fn default() -> Self {
+        Self::new()
+    }
+}

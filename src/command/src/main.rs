@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line with the reference plugins alone.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shaketable_command::Cli::new().main()
+}

@@ -1,6 +1,7 @@
 //! Plugins as values in tables, ours and a stranger's alike: a name, what the plugin promises as data, and a factory. A
 //! plugin is added by adding its folder and one line here.
 
+mod builder;
 mod promises;
 mod settings;
 mod table;

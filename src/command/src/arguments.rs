@@ -1,0 +1,75 @@
+//! What can be asked on the command line, in the words of its help.
+
+use clap::{Parser, Subcommand};
+
+use crate::{check, list, replay, run, trace};
+
+const EXAMPLES: &str = "\
+Examples:
+  shaketable run scenarios                       every scenario under scenarios/, with the seeds that each asks for
+  shaketable run churn.yaml --seeds 1000         look for a seed that breaks it
+  shaketable run churn.yaml --set registry=etcd  the same with another plugin
+  shaketable replay st1.… churn.yaml             one run again, as a failure's last line says
+  shaketable trace churn.yaml --seed 7           every event of one run
+  shaketable check scenarios                     is it written correctly?
+  shaketable list --plugins                      which plugins there are, and what they promise
+
+Exit codes:
+  0  everything held
+  1  something was violated
+  2  the input is wrong, or there is nothing to run
+  3  the harness or a backend failed
+  4  too little was seen to say";
+
+/// Shakes microservice stacks in a deterministic simulator, and judges whether they hold.
+///
+/// A scenario file says which services run on which plugins, what they do, what is done to them, and what must hold. A run
+/// is decided by the scenario, the seed and this program alone: a seed that fails once fails always.
+#[derive(Debug, Parser)]
+#[command(name = "shaketable", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run scenarios over many seeds and judge them
+    Run(run::Arguments),
+    /// Run one failing seed again, exactly
+    Replay(replay::Arguments),
+    /// Read scenarios and say what is wrong with them, without running anything
+    Check(check::Arguments),
+    /// Show the cases of scenarios, or the plugins or engines of this program
+    List(list::Arguments),
+    /// Show every event of one run
+    Trace(trace::Arguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::Arguments;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_excludes_each_other_is_refused_as_bad_input() {
+        for wrong in [
+            ["run", "a.yaml", "--seeds", "0"].as_slice(),
+            &["run", "a.yaml", "--seeds", "3", "--seed", "1"],
+            &["run", "a.yaml", "--time-limit", "30"],
+            &["run", "a.yaml", "--set", "regstry=etcd"],
+            &["run"],
+            &["trace", "a.yaml"],
+            &["list", "--plugins", "--engines"],
+        ] {
+            let words = std::iter::once("shaketable").chain(wrong.iter().copied());
+            assert_eq!(Arguments::try_parse_from(words).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+}

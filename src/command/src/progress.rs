@@ -1,0 +1,70 @@
+//! How far a sweep is, on standard error: a bar where a person looks, a line every ten seconds elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use shaketable_sim::run::Progress;
+
+/// Time between two lines where no bar is shown.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Measures how long a person waits; no result depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "the time that a person waits is real; it reaches no verdict")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Shows progress.
+pub(crate) struct Meter {
+    started: Stopwatch,
+    bar: Option<ProgressBar>,
+    lines: u32,
+}
+
+impl Meter {
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} left {eta} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5)).with_style(style);
+            bar.set_position(0);
+            bar
+        });
+        Self { started: Stopwatch::start(), bar, lines: 0 }
+    }
+
+    pub(crate) fn show(&mut self, progress: &Progress) {
+        let failed = if progress.failed == 0 { String::new() } else { format!(", {} failed", progress.failed) };
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            bar.set_message(format!("{} seed {}{failed}", progress.case, progress.seed));
+            return;
+        }
+        let elapsed = self.started.elapsed();
+        if elapsed < LINE_EVERY * (self.lines + 1) {
+            return;
+        }
+        self.lines = u32::try_from(elapsed.as_secs() / LINE_EVERY.as_secs()).unwrap_or(u32::MAX - 1);
+        let seconds = elapsed.as_secs();
+        let line = format!("{} of {} runs after {seconds}s{failed}\n", progress.done, progress.total);
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What every command that reads scenarios is given: files, an engine, and what is set differently.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use shaketable_sim::engine::{self, EngineInfo};
+use shaketable_sim::run::{Case, load_cases};
+use shaketable_sim::scenario::{Overrides, duration};
+use shaketable_stack::plugin::Plugins;
+
+use crate::{Output, Stop};
+
+/// Scenarios and how they are to be understood.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Target {
+    /// Scenario files, or folders with them (every *.yaml below)
+    #[arg(required = true, value_name = "FILES")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: TargetSettings,
+}
+
+/// How scenarios are to be understood.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TargetSettings {
+    /// Use other plugins than the file says, such as registry=etcd,broker=memory
+    #[arg(long, value_name = "INTERFACE=PLUGIN", default_value = "", hide_default_value = true)]
+    pub(crate) set: Overrides,
+    /// What carries the simulated world; `list --engines` shows all
+    #[arg(long, value_name = "NAME", default_value = "turmoil", value_parser = known_engine)]
+    pub(crate) engine: String,
+}
+
+impl TargetSettings {
+    /// The engine.
+    pub(crate) fn engine(&self) -> Result<EngineInfo, Stop> {
+        engine::engine(&self.engine).ok_or_else(|| Stop::BadInput(format!("no engine is called '{}'", self.engine)))
+    }
+
+    /// The cases of `files`, checked; warnings go to standard error.
+    pub(crate) fn load(&self, files: &[PathBuf], plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
+        let loaded = load_cases(files, &self.set, plugins, &self.engine()?)
+            .map_err(|error| Stop::BadInput(error.to_string()))?;
+        for warning in &loaded.warnings {
+            output.warning(warning);
+        }
+        if loaded.cases.is_empty() {
+            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+            return Err(Stop::BadInput(format!("nothing to run: no *.yaml in {}", files.join(", "))));
+        }
+        Ok(loaded.cases)
+    }
+}
+
+impl Target {
+    /// The cases, checked; warnings go to standard error.
+    pub(crate) fn load(&self, plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
+        self.settings.load(&self.files, plugins, output)
+    }
+}
+
+/// Reads a time span such as `5m`.
+pub(crate) fn time_span(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
+}
+
+fn known_engine(name: &str) -> Result<String, String> {
+    let engines = engine::engines();
+    if engines.iter().any(|engine| engine.name == name) {
+        return Ok(name.to_owned());
+    }
+    let names: Vec<&str> = engines.iter().map(|engine| engine.name).collect();
+    Err(format!("there are: {}", names.join(", ")))
+}
