@@ -38,6 +38,6 @@ mod tests {
 
     #[test]
     fn a_replay_line_names_program_token_and_file() {
-        assert_eq!(replay_line("./my tests", "st1.ab", "churn.yaml"), "'./my tests' replay st1.ab churn.yaml");
+        assert_eq!(replay_line("./my tests", "st1:ab", "churn.yaml"), "'./my tests' replay st1:ab churn.yaml");
     }
 }

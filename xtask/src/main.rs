@@ -1,1 +1,35 @@
-fn main() {}
+//! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario. They
+//! start cargo and our own binary, and know nothing of what these do.
+
+#![forbid(unsafe_code)]
+
+mod ci;
+mod soak;
+mod step;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Formatting, lints and all tests, as CI runs them
+    Ci,
+    /// Run the scenarios over many seeds
+    Soak(soak::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().chore {
+        Chore::Ci => ci::run(),
+        Chore::Soak(arguments) => soak::run(&arguments),
+    }
+}

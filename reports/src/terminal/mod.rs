@@ -50,9 +50,9 @@ pub fn verdict_word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The case as one names it: `churn (registry=etcd)`.
+/// The case as one names it: `churn [registry=etcd]`.
 pub fn case_title(name: &str, overrides: &str) -> String {
-    if overrides.is_empty() { name.to_owned() } else { format!("{name} ({overrides})") }
+    if overrides.is_empty() { name.to_owned() } else { format!("{name} [{overrides}]") }
 }
 
 fn verdict_style(verdict: Verdict, palette: Palette) -> anstyle::Style {

@@ -40,7 +40,7 @@ fn events() -> Vec<Event> {
 }
 
 fn run(seed: u64, outcome: Result<RunReport, RunFailure>) -> Run {
-    Run { seed, outcome, wall: Duration::from_millis(120), token: format!("st1.{seed:02x}ab") }
+    Run { seed, outcome, wall: Duration::from_millis(120), token: format!("st1:{seed:02x}ab") }
 }
 
 fn run_report(seed: u64) -> RunReport {
@@ -111,7 +111,7 @@ fn each_expectation_has_a_line() {
     fan-out                scenarios/fan-out.yaml  turmoil  seed 7      digest 00000000000000000000000000000007
       nothing_hangs      held       8123  judged
       delivery           held         90  judged
-    churn (registry=etcd)  scenarios/churn.yaml    turmoil  seeds 0..3
+    churn [registry=etcd]  scenarios/churn.yaml    turmoil  seeds 0..3
       nothing_hangs      held       4000  judged
       no_stale_calls     VIOLATED   3120  judged  2 findings at 2 seeds
       selector_fairness  VIOLATED  12000  judged
@@ -121,7 +121,7 @@ fn each_expectation_has_a_line() {
 #[test]
 fn a_violation_shows_sentence_proof_and_replay() {
     insta::assert_snapshot!(render_failures(&sweep(vec![violated()]), Palette::PLAIN), @r"
-    VIOLATED churn (registry=etcd): no_stale_calls
+    VIOLATED churn [registry=etcd]: no_stale_calls
       seed 1: client-1 called user-2 2s after its lease had expired, though it could reach the registry
         TIME     HOST      OPERATION  WHAT
         10.500s  etcd                 lease 7 ran out, with it /micro/registry/user/user-2
@@ -129,9 +129,9 @@ fn a_violation_shows_sentence_proof_and_replay() {
         15.000s  client-1  #17        attempt 0 goes to user-2 of 'user' at 10.0.0.2:80, picked by random
       also at seed 2
       note: lease 7 was lost because the host was cut off for 12s
-      replay: target/release/shaketable replay st1.01ab scenarios/churn.yaml
+      replay: target/release/shaketable replay st1:01ab scenarios/churn.yaml
 
-    VIOLATED churn (registry=etcd): selector_fairness
+    VIOLATED churn [registry=etcd]: selector_fairness
       over all seeds: random over 3 nodes: 1, 1 and 11998 picks; p = 1e-300
       again: target/release/shaketable run scenarios/churn.yaml --seeds 3 --set registry=etcd
     ");
@@ -161,10 +161,10 @@ fn runs_without_a_result_are_named_by_reason() {
 
     NO RESULT churn: seed 2
       it was still running after 1m of real time and was ended; a busy loop, or a limit that is too short (--run-timeout)
-      replay: target/release/shaketable replay st1.02ab scenarios/churn.yaml
+      replay: target/release/shaketable replay st1:02ab scenarios/churn.yaml
     NO RESULT churn: seeds 0, 1
       the harness or a backend failed: the engine failed: host 'user-1' panicked
-      replay: target/release/shaketable replay st1.00ab scenarios/churn.yaml
+      replay: target/release/shaketable replay st1:00ab scenarios/churn.yaml
 
     HARNESS FAILED: 1 case, 3 runs, 0ms simulated in 3.0s; expectations: 0 held, 3 runs without a result
     ");

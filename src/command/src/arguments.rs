@@ -6,10 +6,10 @@ use crate::{check, list, replay, run, trace};
 
 const EXAMPLES: &str = "\
 Examples:
-  shaketable run scenarios                       every scenario under scenarios/, with the seeds that each asks for
+  shaketable run scenarios                       every scenario in the folder, with the seeds that each asks for
   shaketable run churn.yaml --seeds 1000         look for a seed that breaks it
   shaketable run churn.yaml --set registry=etcd  the same with another plugin
-  shaketable replay st1.… churn.yaml             one run again, as a failure's last line says
+  shaketable replay st1:… churn.yaml             one run again, as a failure's last line says
   shaketable trace churn.yaml --seed 7           every event of one run
   shaketable check scenarios                     is it written correctly?
   shaketable list --plugins                      which plugins there are, and what they promise

@@ -80,7 +80,7 @@ impl Cli {
         match result {
             Ok(code) => ExitCode::from(code),
             Err(stop) => {
-                output.error(stop.text());
+                stop.show(&output);
                 ExitCode::from(stop.exit_code())
             }
         }

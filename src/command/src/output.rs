@@ -33,22 +33,17 @@ impl Output {
 
     /// Writes an error to standard error.
     pub(crate) fn error(&self, text: &str) {
-        self.labelled("error", self.error_palette.bad(), text);
+        let label = self.error_palette.paint(self.error_palette.bad(), "error:");
+        self.problems(&format!("{label} {text}"));
     }
 
-    /// Writes a warning to standard error.
-    pub(crate) fn warning(&self, text: &str) {
-        self.labelled("warning", self.error_palette.doubtful(), text);
+    /// Whether standard error takes colours.
+    pub(crate) fn colours_errors(&self) -> bool {
+        self.error_palette == Palette::COLOURED
     }
 
-    /// Texts that show a place in a file bring their own label.
-    fn labelled(&self, label: &str, style: anstyle::Style, text: &str) {
-        let text = text.trim_end();
-        let line = if text.starts_with("error") || text.starts_with("warning") {
-            format!("{text}\n")
-        } else {
-            format!("{} {text}\n", self.error_palette.paint(style, &format!("{label}:")))
-        };
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+    /// Writes what is wrong with files to standard error; such a text brings its own labels.
+    pub(crate) fn problems(&self, text: &str) {
+        let _ = io::stderr().lock().write_all(format!("{}\n", text.trim_end()).as_bytes());
     }
 }

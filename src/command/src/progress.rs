@@ -46,8 +46,8 @@ impl Meter {
     pub(crate) fn show(&mut self, progress: &Progress) {
         let failed = if progress.failed == 0 { String::new() } else { format!(", {} failed", progress.failed) };
         if let Some(bar) = &self.bar {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
+            bar.set_length(progress.total as u64);
+            bar.set_position(progress.done as u64);
             bar.set_message(format!("{} seed {}{failed}", progress.case, progress.seed));
             return;
         }

@@ -14,7 +14,7 @@ use crate::{Output, Stop};
 
 const EXAMPLES: &str = "\
 Example:
-  shaketable replay st1.5d1f0b… scenarios/registry/churn.yaml
+  shaketable replay st1:5d1f… scenarios/registry/churn.yaml
 
 The token carries the seed, the engine, what was set differently, and digests of the scenario and of this program. Where
 one of them is another, nothing runs and the exit code is 2: it would be another run.";
@@ -34,8 +34,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> Result<u8, Stop> {
     let stopwatch = Stopwatch::start();
-    let report = replay(&arguments.token, &arguments.file, plugins, false, arguments.run_timeout)
-        .map_err(|error| Stop::BadInput(error.to_string()))?;
+    let report = replay(&arguments.token, &arguments.file, plugins, arguments.run_timeout)
+        .map_err(Stop::BadInput)?;
     output.print(&terminal::render(&report, stopwatch.elapsed(), output.palette()));
     Ok(report.verdict().exit_code())
 }

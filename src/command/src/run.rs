@@ -28,8 +28,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
     /// Run seeds 0 to N-1 of each case, instead of as many as its file asks for
-    #[arg(long, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: Option<u64>,
+    #[arg(long, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: Option<u32>,
     /// Run this seed alone
     #[arg(long, value_name = "S")]
     seed: Option<u64>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use shaketable_sim::engine::{self, EngineInfo};
-use shaketable_sim::run::{Case, load_cases};
+use shaketable_sim::run::{Case, LoadError, load_cases};
 use shaketable_sim::scenario::{Overrides, duration};
 use shaketable_stack::plugin::Plugins;
 
@@ -14,7 +14,7 @@ use crate::{Output, Stop};
 /// Scenarios and how they are to be understood.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Target {
-    /// Scenario files, or folders with them (every *.yaml below)
+    /// Scenario files, or folders with them (every *.yaml in them)
     #[arg(required = true, value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -41,13 +41,9 @@ impl TargetSettings {
     /// The cases of `files`, checked; warnings go to standard error.
     pub(crate) fn load(&self, files: &[PathBuf], plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
         let loaded = load_cases(files, &self.set, plugins, &self.engine()?)
-            .map_err(|error| Stop::BadInput(error.to_string()))?;
-        for warning in &loaded.warnings {
-            output.warning(warning);
-        }
-        if loaded.cases.is_empty() {
-            let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-            return Err(Stop::BadInput(format!("nothing to run: no *.yaml in {}", files.join(", "))));
+            .map_err(|error| stop(&error, output.colours_errors()))?;
+        for problems in &loaded.warnings {
+            output.problems(&problems.render(output.colours_errors()));
         }
         Ok(loaded.cases)
     }
@@ -57,6 +53,16 @@ impl Target {
     /// The cases, checked; warnings go to standard error.
     pub(crate) fn load(&self, plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
         self.settings.load(&self.files, plugins, output)
+    }
+}
+
+fn stop(error: &LoadError, colour: bool) -> Stop {
+    match error {
+        LoadError::Wrong(files) => {
+            let files: Vec<String> = files.iter().map(|problems| problems.render(colour)).collect();
+            Stop::WrongFiles(files.join("\n"))
+        }
+        LoadError::Unreadable(text) | LoadError::Nothing(text) => Stop::BadInput(text.clone()),
     }
 }
 

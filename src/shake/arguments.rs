@@ -1,0 +1,113 @@
+//! The words that `cargo test` passes on, as far as they mean something here. What libtest knows and this does not need is
+//! accepted; what nobody knows is refused.
+
+use std::num::NonZeroUsize;
+
+/// What to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arguments {
+    /// Parts of names; a test with one of them is run, all without any.
+    pub(super) filters: Vec<String>,
+    /// Parts of names that are left out.
+    pub(super) skip: Vec<String>,
+    /// Filters are whole names.
+    pub(super) exact: bool,
+    /// Only name the tests.
+    pub(super) list: bool,
+    /// Runs at once.
+    pub(super) jobs: Option<NonZeroUsize>,
+    /// Replay this token; the file where the line names one.
+    pub(super) replay: Option<(String, Option<String>)>,
+    /// Only ignored tests are asked for, of which there are none.
+    pub(super) ignored: bool,
+}
+
+impl Arguments {
+    /// Reads the program's arguments, without its name.
+    ///
+    /// # Errors
+    /// A sentence with the mend.
+    pub(super) fn read(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut arguments = Self::default();
+        let mut words = words.into_iter();
+        let mut first = true;
+        while let Some(word) = words.next() {
+            let (name, mut value) = match word.split_once('=') {
+                Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
+                _ => (word, None),
+            };
+            let mut needed =
+                |name: &str| value.take().or_else(|| words.next()).ok_or_else(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "replay" if first => {
+                    let token = needed("replay")?;
+                    arguments.replay = Some((token, words.next()));
+                }
+                "--list" => arguments.list = true,
+                "--exact" => arguments.exact = true,
+                "--ignored" => arguments.ignored = true,
+                "--skip" => {
+                    let skip = needed("--skip")?;
+                    arguments.skip.push(skip);
+                }
+                "--test-threads" => {
+                    let count = needed("--test-threads")?;
+                    let count = count.parse().map_err(|_| format!("--test-threads takes a number, not '{count}'"))?;
+                    arguments.jobs = Some(count);
+                }
+                "--format" | "--color" | "-Z" | "--logfile" => drop(needed(&name)?),
+                "--nocapture" | "--no-capture" | "--show-output" | "--quiet" | "-q" | "--include-ignored"
+                | "--report-time" | "--bench" | "--test" => {}
+                unknown if unknown.starts_with('-') => {
+                    return Err(format!(
+                        "there is no option '{unknown}'; there are: a part of a test's name, --exact, --skip, --list, \
+                         --test-threads, and `replay TOKEN`"
+                    ));
+                }
+                _ => arguments.filters.push(name),
+            }
+            first = false;
+        }
+        Ok(arguments)
+    }
+
+    /// Whether the test called `name` is asked for.
+    pub(super) fn chooses(&self, name: &str) -> bool {
+        let matches = |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        !self.ignored
+            && (self.filters.is_empty() || self.filters.iter().any(matches))
+            && !self.skip.iter().any(matches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+
+    fn read(words: &str) -> Result<Arguments, String> {
+        Arguments::read(words.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_words_of_libtest_are_understood() {
+        let arguments = read("churn --nocapture --test-threads=2 --skip etcd --format pretty").unwrap();
+        assert_eq!((arguments.jobs.map(usize::from), arguments.filters.len()), (Some(2), 1));
+        assert!(arguments.chooses("churn[registry=memory]") && !arguments.chooses("churn[registry=etcd]"));
+        assert!(!read("churn --exact").unwrap().chooses("churn2"));
+        assert!(!read("--ignored").unwrap().chooses("churn"));
+    }
+
+    #[test]
+    fn replay_is_a_command_only_in_the_first_place() {
+        let replay = read("replay st1:ab tests/a.yaml").unwrap().replay;
+        assert_eq!(replay, Some(("st1:ab".to_owned(), Some("tests/a.yaml".to_owned()))));
+        assert_eq!(read("churn replay").unwrap().filters, ["churn", "replay"]);
+        assert_eq!(read("replay").unwrap_err(), "replay needs a value");
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        assert!(read("--exat").unwrap_err().contains("no option '--exat'"));
+        assert!(read("--test-threads 0").unwrap_err().contains("takes a number"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Holds the rules of style that a program can hold, over every file of the workspace. It reads text; what needs a compiler
+//! is clippy's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longest line, in characters.
+const LINE_MAX: usize = 120;
+/// Longest file, in lines.
+const FILE_LINES_MAX: usize = 800;
+/// Sentences that say what a scenario is for and what one learns from it.
+const SCENARIO_SENTENCES_MIN: usize = 3;
+
+/// What reaches around the `Env`, and the files that may, each with its reason.
+const BANNED: [(&str, &[&str]); 7] = [
+    ("HashMap", &[]),
+    ("HashSet", &[]),
+    ("Instant::now()", REAL_TIME),
+    ("SystemTime::now()", REAL_TIME),
+    ("thread::spawn(", REAL_THREADS),
+    ("thread::sleep(", REAL_THREADS),
+    ("rand::rng()", &[]),
+];
+
+/// Files that may read the real clock.
+const REAL_TIME: &[&str] = &[
+    "src/command/src/progress.rs",  // the time that a person waits
+    "src/shake/session.rs",         // the same
+    "xtask/src/step.rs",            // how long a chore takes
+    "stack/src/env/os.rs",          // the operating system's Env
+];
+
+/// Files that may have real threads.
+const REAL_THREADS: &[&str] = &[];
+
+struct Source {
+    /// Relative to the root, with `/`.
+    name: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every file of the tree whose name ends with `extension`, in order; neither build output nor hidden folders.
+fn sources(extension: &str) -> Vec<Source> {
+    let (mut folders, mut found) = (vec![root()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the tree can be read") {
+            let path = entry.expect("the tree can be read").path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if path.is_dir() {
+                if !name.starts_with('.') && name != "target" {
+                    folders.push(path);
+                }
+            } else if name.ends_with(extension) {
+                let relative = path.strip_prefix(root()).expect("it lies below the root");
+                let name = relative.to_string_lossy().replace('\\', "/");
+                found.push(Source { name, text: fs::read_to_string(&path).expect("a text") });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(!found.is_empty(), "no *{extension} found");
+    found
+}
+
+fn rust() -> Vec<Source> {
+    sources(".rs").into_iter().filter(|source| source.name != "xtask/tests/tidy.rs").collect()
+}
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// The lines of `source` that are no comments, with their numbers from 1.
+fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
+    source.text.lines().enumerate().map(|(index, line)| (index + 1, line)).filter(|(_, line)| {
+        let line = line.trim_start();
+        !line.starts_with("//")
+    })
+}
+
+#[test]
+fn every_file_begins_with_a_module_head() {
+    let headless = rust().into_iter().filter(|source| !source.text.starts_with("//! "));
+    assert_none(&headless.map(|source| source.name).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_file_is_longer_than_a_room() {
+    let long = rust().into_iter().filter(|source| source.text.lines().count() > FILE_LINES_MAX);
+    assert_none(&long.map(|source| source.name).collect::<Vec<_>>());
+}
+
+#[test]
+fn no_line_is_too_long() {
+    let mut problems = Vec::new();
+    for source in rust().iter().chain(&sources(".yaml")) {
+        for (index, line) in source.text.lines().enumerate() {
+            if line.chars().count() > LINE_MAX {
+                problems.push(format!("{}:{}", source.name, index + 1));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn only_the_listed_files_reach_around_the_env() {
+    let mut problems = Vec::new();
+    for source in rust() {
+        for (number, line) in code(&source) {
+            for (banned, exempt) in BANNED {
+                if line.contains(banned) && !exempt.contains(&source.name.as_str()) {
+                    problems.push(format!("{}:{number}: {banned}", source.name));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_exemption_is_used() {
+    let files = rust();
+    let mut problems = Vec::new();
+    for (banned, exempt) in BANNED {
+        for name in exempt {
+            let used = files.iter().any(|source| source.name == *name);
+            if !used {
+                problems.push(format!("{name} may use {banned} and is not there"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_exception_to_a_lint_has_a_reason() {
+    let mut problems = Vec::new();
+    for source in rust() {
+        for opening in ["#[allow(", "#![allow(", "#[expect(", "#![expect("] {
+            for (start, _) in source.text.match_indices(opening) {
+                let attribute = source.text[start..].split(")]").next().unwrap_or_default();
+                if !attribute.contains("reason") {
+                    let line = source.text[..start].lines().count() + 1;
+                    problems.push(format!("{}:{line}: {attribute}", source.name));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn cargo_test_with_the_name_of_the_folder_runs_the_files_alone() {
+    let mut problems = Vec::new();
+    for source in rust().iter().filter(|source| source.name != "scenarios/tests/scenarios.rs") {
+        let mut is_test = false;
+        for (number, line) in code(source) {
+            let line = line.trim_start();
+            if line.starts_with("#[") {
+                is_test |= line.starts_with("#[test]") || line.contains("::test");
+                continue;
+            }
+            let name = line.split_once("fn ").map(|(_, rest)| rest).unwrap_or_default();
+            let name = name.split(['(', '<']).next().unwrap_or_default();
+            if is_test && name.contains("scenarios") {
+                problems.push(format!("{}:{number}: {name}", source.name));
+            }
+            is_test = false;
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn every_file_of_the_language_says_what_it_is_for() {
+    let mut problems = Vec::new();
+    for source in sources(".yaml").iter().filter(|source| source.text.contains("\nexpect:")) {
+        let comment: Vec<&str> = source
+            .text
+            .lines()
+            .take_while(|line| line.starts_with('#'))
+            .map(|line| line.trim_start_matches('#').trim())
+            .collect();
+        let comment = comment.join(" ");
+        let sentences = comment.split_inclusive(['.', '?', '!']).filter(|part| {
+            let ended = part.ends_with(['.', '?', '!']);
+            ended && part.split_whitespace().count() >= 3
+        });
+        if sentences.count() < SCENARIO_SENTENCES_MIN {
+            problems.push(source.name.clone());
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut problems = Vec::new();
+    for source in sources(".md") {
+        let folder = root().join(&source.name).parent().map(Path::to_path_buf).unwrap_or_default();
+        for part in source.text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
+                problems.push(format!("{}: {target}", source.name));
+            }
+        }
+    }
+    assert_none(&problems);
+}
