@@ -68,6 +68,8 @@ fn describe_operation(operation: &Operation) -> String {
         Operation::Deliver { subscription, topic } => format!("deliver from '{topic}' to subscription {subscription}"),
         Operation::Dial { address } => format!("dial {address}"),
         Operation::Listen { address } => format!("listen at {address}"),
+        Operation::StartService { service } => format!("start service '{service}'"),
+        Operation::StopService { service } => format!("stop service '{service}'"),
         Operation::Start { service } => format!("start '{service}'"),
         Operation::Stop { service } => format!("stop '{service}'"),
     }
@@ -102,6 +104,7 @@ fn describe_point(point: &Point) -> String {
             format!("attempt {attempt} at {node} failed: {}", describe_failure(failure))
         }
         Point::AttemptEnded { node, attempt, failure: None } => format!("attempt {attempt} at {node} succeeded"),
+        Point::CodecFailed { codec, failure } => format!("codec {codec} failed: {}", describe_failure(failure)),
         Point::Marked { service, node, failed } => {
             format!("marks {node} of '{service}' as {}", if *failed { "failed" } else { "healthy" })
         }
@@ -126,6 +129,8 @@ fn describe_fault(fault: &FaultRecord) -> String {
         FaultRecord::Crash { host, fin: true } => format!("{host} crashes, its connections close"),
         FaultRecord::Crash { host, fin: false } => format!("{host} dies without a sign to its peers"),
         FaultRecord::Restart { host } => format!("{host} starts again"),
+        FaultRecord::Pause { host } => format!("{host} executes nothing"),
+        FaultRecord::Resume { host } => format!("{host} goes on"),
         FaultRecord::Cut { from, to } => format!("nothing passes from {} to {}", list(from), list(to)),
         FaultRecord::Heal { from, to } => format!("messages pass again from {} to {}", list(from), list(to)),
         FaultRecord::Hold { a, b } => format!("messages between {} and {} are kept back", list(a), list(b)),

@@ -78,7 +78,10 @@ impl Kind {
             | Operation::Unsubscribe { .. }
             | Operation::Deliver { .. } => Self::Broker,
             Operation::Dial { .. } | Operation::Listen { .. } => Self::Transport,
-            Operation::Start { .. } | Operation::Stop { .. } => Self::Service,
+            Operation::Start { .. }
+            | Operation::Stop { .. }
+            | Operation::StartService { .. }
+            | Operation::StopService { .. } => Self::Service,
         }
     }
 
@@ -89,7 +92,7 @@ impl Kind {
             Point::Watched { .. } | Point::WatchEnded { .. } | Point::View { .. } | Point::Loss { .. } => {
                 Self::Registry
             }
-            Point::Attempt { .. } | Point::AttemptEnded { .. } => Self::Call,
+            Point::Attempt { .. } | Point::AttemptEnded { .. } | Point::CodecFailed { .. } => Self::Call,
             Point::Marked { .. } | Point::Reset { .. } => Self::Selector,
             Point::Fault(_) => Self::Fault,
             Point::Truth(_) => Self::Backend,

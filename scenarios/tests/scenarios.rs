@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Failed, Trial};
 use shaketable_scenarios::{cases, label, seeds};
 use shaketable_sim::engine::engines;
-use shaketable_sim::run::{Case, Job, Run, Token, Verdict, judge_case, run_child_if_asked, run_in_process};
+use shaketable_reports::Palette;
+use shaketable_reports::terminal::render_failures;
+use shaketable_sim::run::{
+    Case, Job, Run, SweepReport, Token, VERSION, Verdict, judge_case, run_child_if_asked, run_in_process,
+};
 use shaketable_stack::plugin::Plugins;
 
 /// Real time that a run may take; the watchdog ends what hangs.
@@ -76,6 +80,14 @@ fn judge(runs: &Runs, some: &[Run], needs_evidence: bool) -> Result<(), Failed> 
     match report.verdict {
         Verdict::Held => Ok(()),
         Verdict::TooLittleEvidence if !needs_evidence => Ok(()),
-        _ => Err(shaketable_reports::case_failure(&report).into()),
+        _ => {
+            let report = SweepReport { version: VERSION, program: program(), cases: vec![report], cut_short: None };
+            Err(render_failures(&report, Palette::PLAIN).into())
+        }
     }
+}
+
+/// This program: it is the one that failed, so it is the one that replays.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "scenarios".to_owned())
 }

@@ -200,9 +200,6 @@ impl<'a> KeyIndex<'a> {
 
     fn node_of(&self, key: &str) -> Option<&'a str> {
         let whole = self.by_segment.get(key).or_else(|| key.rsplit('/').find_map(|part| self.by_segment.get(part)));
-        // The longest, so that `users-1` does not own the keys of `users-10`.
-        let inside =
-            || self.by_segment.iter().filter(|(id, _)| key.contains(id.as_str())).max_by_key(|(id, _)| id.len());
         // The longest, so that `users-1` does not own the keys of `red-users-1`.
         let inside = || self.by_segment.iter().filter(|(id, _)| stands_in(key, id)).max_by_key(|(id, _)| id.len());
         whole.or_else(|| inside().map(|(_, id)| id)).copied()

@@ -59,8 +59,6 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
     for run in operations.iter() {
         let Operation::Subscribe { topic, queue } = run.operation else { continue };
         let after = run.invoked.sequence;
-        let disconnected =
-            disconnects.get(run.host).into_iter().flatten().find(|stamp| stamp.sequence > after).copied();
         let mut disconnected = disconnects.get(run.host).into_iter().flatten().copied();
         let disconnected = disconnected.find(|(began, _)| began.sequence > after);
         let crashed = operations.crash_after(run.host, after);

@@ -2,6 +2,7 @@
 
 mod cases;
 mod child;
+mod replay;
 mod result;
 mod sweep;
 mod timeline;
@@ -10,6 +11,7 @@ mod world;
 
 pub use cases::{Case, LoadError, LoadedCases, cases_of, load_cases};
 pub use child::{run_child_if_asked, run_in_process, run_in_process_with};
+pub use replay::replay;
 pub use result::{
     CaseReport, Job, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,
 };

@@ -11,10 +11,6 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::table::reference;
-use super::{
-    Broker, BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber,
-};
-use crate::env::{Env, testing::Hosts};
 use super::testing::{Recorder, World, assert_kind, numbers, publish, settle, subscribe};
 use super::{BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
 use crate::env::Env;

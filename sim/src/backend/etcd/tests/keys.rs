@@ -139,7 +139,7 @@ fn the_truth_is_told_with_time_and_cause() {
     assert_eq!(
         told,
         [
-            (at(10), EtcdEvent::KeyPut { key: key.clone(), value: bytes("1"), lease: 0, revision: 2 }),
+            (at(10), EtcdEvent::KeyPut { key: key.clone(), value: bytes("1"), lease: 0, created: true, revision: 2 }),
             (at(20), EtcdEvent::KeyDeleted { key, revision: 3, cause: DeletionCause::Fault }),
             (at(40), EtcdEvent::Compacted { revision: 3 }),
         ]
