@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::table::reference;
 use super::testing::{Recorder, World, assert_kind, numbers, publish, settle, subscribe};
-use super::{BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
+use super::{BrokerOptions, ErrorHandler, Event, Handler, Message, SubscribeOptions, Subscriber};
 use crate::env::Env;
 use crate::plugin::{Setting, Settings};
 use crate::{Error, ErrorKind, Result};
