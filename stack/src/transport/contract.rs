@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::{DialOptions, ListenOptions, Listener, Message, Socket, Transport, TransportOptions};
 use crate::env::Env;
-use crate::env::testing::Hosts;
+use crate::env::testing::{Hosts, env};
 use crate::metadata::{Metadata, get_ignoring_case};
 use crate::{ErrorKind, Result};
 
@@ -34,6 +34,11 @@ pub(super) async fn check(traits: Traits, make: Make) {
     opening::check(&stage).await;
     exchange::check(&stage).await;
     closing::check(&stage).await;
+}
+
+/// A test's work, which must not hang.
+pub(super) async fn soon<T>(work: impl Future<Output = T>) -> T {
+    env().timeout(Duration::from_secs(60), work).await.expect("it hangs")
 }
 
 /// Two hosts with the transport on each.

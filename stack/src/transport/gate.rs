@@ -50,8 +50,11 @@ impl Gate {
         });
         let mut limit = self.timeout.map(|timeout| (self.env.sleep(timeout), timeout));
         poll_fn(|context| {
-            if let Poll::Ready(output) = work.as_mut().poll(context) {
-                return Poll::Ready(output);
+            match work.as_mut().poll(context) {
+                // Closing is also what made it fail.
+                Poll::Ready(Err(_)) if self.is_closed() => {}
+                Poll::Ready(output) => return Poll::Ready(output),
+                Poll::Pending => {}
             }
             if closing.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Err(Error::new(ErrorKind::Closed, operation)));

@@ -28,13 +28,20 @@ async fn the_peer_receives_what_was_sent_and_then_the_end(stage: Stage, near_clo
     let (_listener, near, far) = stage.connected().await;
     stage.passes(&near, &far, &message(b"hello")).await;
     let (own, peer) = pick(near_closes, near, far);
-    for number in 0..3 {
-        stage.send(&own, &message(&[number])).await;
-    }
-    own.close().await.unwrap();
-    for number in 0..3 {
-        assert_eq!(stage.recv(&peer).await.unwrap().body, [number][..]);
-    }
+    // More than the network holds, so that the end must wait its turn behind it.
+    let sent = [message(&body(200_000)), message(b""), message(&body(200_001))];
+    let send = async {
+        for message in &sent {
+            own.send(message).await.unwrap();
+        }
+        own.close().await.unwrap();
+    };
+    let receive = async {
+        for message in &sent {
+            stage.same(&peer.recv().await.unwrap(), message);
+        }
+    };
+    stage.soon("what was sent", async { tokio::join!(send, receive) }).await;
     fails(stage.recv(&peer).await, ErrorKind::EndOfStream);
     fails(stage.recv(&peer).await, ErrorKind::EndOfStream);
 }

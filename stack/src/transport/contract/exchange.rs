@@ -1,10 +1,13 @@
 //! Messages on an open connection.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::{Stage, body, fails, header, message};
 use crate::ErrorKind;
-use crate::transport::{DialOptions, Message, TransportOptions};
+use crate::transport::{DialOptions, Message, Socket, TransportOptions};
 
 pub(super) async fn check(stage: &impl Fn() -> Stage) {
     headers_and_body_arrive_intact(stage()).await;
@@ -97,12 +100,12 @@ async fn many_messages_wait_to_be_received_in_order(stage: Stage) {
 async fn both_ends_send_and_receive_at_once(stage: Stage) {
     let (_listener, near, far) = stage.connected().await;
     let numbered = |number: usize| message(&body(3000 + number));
-    let send = async |socket: &std::sync::Arc<dyn crate::transport::Socket>| {
+    let send = async |socket: &Arc<dyn Socket>| {
         for number in 0..300 {
             socket.send(&numbered(number)).await.unwrap();
         }
     };
-    let receive = async |socket: &std::sync::Arc<dyn crate::transport::Socket>| {
+    let receive = async |socket: &Arc<dyn Socket>| {
         for number in 0..300 {
             stage.same(&socket.recv().await.unwrap(), &numbered(number));
         }
@@ -128,7 +131,7 @@ async fn a_recv_that_is_dropped_loses_nothing(stage: Stage) {
         loop {
             // Dropped after every poll that is not the last.
             let mut recv = far.recv();
-            if let std::task::Poll::Ready(received) = futures_util::poll!(&mut recv) {
+            if let Poll::Ready(received) = poll_fn(|context| Poll::Ready(recv.as_mut().poll(context))).await {
                 return received;
             }
             drop(recv);
@@ -144,7 +147,8 @@ async fn several_receivers_share_the_messages(stage: Stage) {
     let listener = stage.listen().await;
     let near = stage.client.dial(&listener.address(), DialOptions::default()).await.unwrap();
     let far = stage.soon("accept", listener.accept()).await.unwrap();
-    let both = async { tokio::join!(far.recv(), far.recv(), near.send(&message(b"1")), near.send(&message(b"2"))) };
+    let sent = [message(b"1"), message(b"2")];
+    let both = async { tokio::join!(far.recv(), far.recv(), near.send(&sent[0]), near.send(&sent[1])) };
     let (first, second, ..) = stage.soon("two receivers", both).await;
     let mut bodies = [first.unwrap().body, second.unwrap().body];
     bodies.sort();

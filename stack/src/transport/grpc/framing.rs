@@ -71,8 +71,7 @@ pub(super) fn decode(buffer: &mut BytesMut, body_bytes_max: usize) -> Result<Opt
 pub(super) fn status_trailers(code: u16, text: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert(STATUS, HeaderValue::from(code));
-    // The texts are our own; one that no header can hold is left out.
-    if let (false, Ok(text)) = (text.is_empty(), HeaderValue::from_str(text)) {
+    if let (false, Ok(text)) = (text.is_empty(), HeaderValue::from_str(&percent_encode(text))) {
         trailers.insert(STATUS_TEXT, text);
     }
     trailers
@@ -84,9 +83,39 @@ pub(super) fn check_status(headers: &HeaderMap) -> Result<()> {
     if status.as_bytes() == b"0" {
         return Ok(());
     }
-    let text = |value: Option<&HeaderValue>| {
-        value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
-    };
-    let detail = format!("grpc status {}: {}", text(Some(status)), text(headers.get(STATUS_TEXT)));
+    let code = String::from_utf8_lossy(status.as_bytes());
+    let text = headers.get(STATUS_TEXT).map(|value| percent_decode(value.as_bytes())).unwrap_or_default();
+    let detail = format!("grpc status {code}: {text}");
     Err(Error::remote("receive", Status { detail, ..Status::default() }))
+}
+
+/// The text as `grpc-message` has it: visible ASCII, all else as `%` and two digits.
+pub(super) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'%' => encoded.push_str("%25"),
+            b' '..=b'~' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// What [`percent_encode`] was given; a `%` without two digits stands for itself.
+pub(super) fn percent_decode(mut text: &[u8]) -> String {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut decoded = Vec::with_capacity(text.len());
+    while let [first, rest @ ..] = text {
+        text = rest;
+        decoded.push(*first);
+        if let (b'%', [high, low, rest @ ..]) = (first, rest)
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            text = rest;
+            decoded.pop();
+            decoded.push(high << 4 | low);
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }

@@ -16,6 +16,7 @@ mod serve;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod tracked;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use ::http::{Request, Version, header};
 use async_trait::async_trait;
 
-use super::config::{Config, HEADER_BYTES_MAX};
+use super::config::Config;
 use super::connect::{StreamListener, connect, timed_out};
 use super::{DialOptions, ListenOptions, Listener, Socket, Transport, TransportOptions};
 use crate::env::Env;
@@ -77,14 +78,7 @@ impl Transport for GrpcTransport {
         let stream = connect(&self.env, address, &options).await?;
         let (local, remote) = (stream.local_address(), stream.peer_address());
         let opening = async {
-            let mut builder = h2::client::Builder::new();
-            builder
-                .enable_push(false)
-                .initial_window_size(WINDOW_BYTES)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .max_header_list_size(HEADER_BYTES_MAX as u32);
-            let (requests, connection) = builder.handshake(stream).await?;
-            let hold = link::drive(&self.env, connection);
+            let (requests, hold) = link::open(&self.env, stream).await?;
             let mut requests = requests.ready().await?;
             let (response, sender) = requests.send_request(call(address, remote), false)?;
             Ok((response, sender, hold))

@@ -23,13 +23,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// Which end of the call it is, and where its messages come from.
 pub(super) enum Side {
-    /// The response may begin late: many servers begin it with their first message.
-    Dialling {
-        response: ResponseFuture,
-    },
-    Accepting {
-        body: RecvStream,
-    },
+    Dialling { response: ResponseFuture },
+    Accepting { body: RecvStream },
 }
 
 /// A socket on one call.
@@ -47,7 +42,9 @@ pub(super) struct GrpcSocket {
     remote: SocketAddr,
 }
 
-enum Incoming {
+/// The receiving half of a call.
+pub(super) enum Incoming {
+    /// The response has not begun; many servers begin it with their first message.
     Opening(ResponseFuture),
     Open(RecvStream),
 }
@@ -217,8 +214,10 @@ impl GrpcSocket {
                 sender.send_data(Bytes::new(), true)
             };
         }
-        drop(lock(&self.incoming).take());
-        drop(lock(&self.hold).take());
+        let (incoming, hold) = (lock(&self.incoming).take(), lock(&self.hold).take());
+        if let (Some(incoming), Some(hold), true) = (incoming, hold, whole && !self.accepting) {
+            hold.part(incoming);
+        }
     }
 }
 

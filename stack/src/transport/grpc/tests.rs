@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use shaketable_proto::micro::transport::v1 as wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use tower_service::Service;
 use wire::transport_client::TransportClient;
@@ -68,30 +70,34 @@ impl Service<Uri> for Connector {
 
 #[tokio::test(start_paused = true)]
 async fn a_library_client_speaks_with_our_listener() {
-    let hosts = Hosts::default();
-    let listener = listen(&hosts).await;
-    let env = hosts.host(1);
-    let endpoint = tonic::transport::Endpoint::from_static("http://host-2:80").executor(env.executor("library"));
-    let channel = endpoint.connect_with_connector(Connector(env)).await.unwrap();
-    let first = wire::Message { header: message("1").header, body: message("1").body };
-    let mut client = TransportClient::new(channel);
-    let mut answers = client.stream(tokio_stream::iter([first.clone(), first.clone()])).await.unwrap().into_inner();
-    let far = listener.accept().await.unwrap();
-    assert_eq!(far.recv().await.unwrap(), message("1"));
-    assert_eq!(far.recv().await.unwrap(), message("1"));
-    assert_eq!(far.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream, "the client has no more to send");
-    far.send(&message("1")).await.unwrap();
-    assert_eq!(answers.message().await.unwrap(), Some(first));
-    far.close().await.unwrap();
-    assert_eq!(answers.message().await.unwrap(), None);
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let listener = listen(&hosts).await;
+        let env = hosts.host(1);
+        let endpoint = tonic::transport::Endpoint::from_static("http://host-2:80").executor(env.executor("library"));
+        let channel = endpoint.connect_with_connector(Connector(env)).await.unwrap();
+        let first = wire::Message { header: message("1").header, body: message("1").body };
+        let mut client = TransportClient::new(channel);
+        let mut answers = client.stream(tokio_stream::iter([first.clone(), first.clone()])).await.unwrap().into_inner();
+        let far = listener.accept().await.unwrap();
+        assert_eq!(far.recv().await.unwrap(), message("1"));
+        assert_eq!(far.recv().await.unwrap(), message("1"));
+        assert_eq!(far.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream, "the client has no more to send");
+        far.send(&message("1")).await.unwrap();
+        assert_eq!(answers.message().await.unwrap(), Some(first));
+        far.close().await.unwrap();
+        assert_eq!(answers.message().await.unwrap(), None);
 
-    // Several sockets live on one connection, and one that is dropped is an end, not a failure.
-    let mut answers = client.stream(tokio_stream::pending()).await.unwrap().into_inner();
-    let far = listener.accept().await.unwrap();
-    far.send(&message("2")).await.unwrap();
-    assert_eq!(answers.message().await.unwrap().unwrap().header, message("2").header);
-    drop(answers);
-    assert_eq!(far.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream);
+        // Several sockets live on one connection, and one that is dropped is an end, not a failure.
+        let (sender, requests) = mpsc::channel(1);
+        let mut answers = client.stream(ReceiverStream::new(requests)).await.unwrap().into_inner();
+        let far = listener.accept().await.unwrap();
+        far.send(&message("2")).await.unwrap();
+        assert_eq!(answers.message().await.unwrap().unwrap().header, message("2").header);
+        drop((sender, answers));
+        assert_eq!(far.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream);
+    })
+    .await;
 }
 
 /// Sends everything back, or refuses.
@@ -123,24 +129,30 @@ async fn serve(hosts: &Hosts, refuses: bool) -> Task {
 
 #[tokio::test(start_paused = true)]
 async fn our_socket_speaks_with_a_library_server() {
-    let hosts = Hosts::default();
-    let _server = serve(&hosts, false).await;
-    let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
-    for id in ["1", "2"] {
-        near.send(&message(id)).await.unwrap();
-        assert_eq!(near.recv().await.unwrap(), message(id));
-    }
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let _server = serve(&hosts, false).await;
+        let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
+        for id in ["1", "2"] {
+            near.send(&message(id)).await.unwrap();
+            assert_eq!(near.recv().await.unwrap(), message(id));
+        }
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_status_of_the_server_is_a_remote_error() {
-    let hosts = Hosts::default();
-    let _server = serve(&hosts, true).await;
-    let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
-    let error = near.recv().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Remote);
-    assert_eq!(error.status().unwrap().detail, "grpc status 14: not today");
-    assert_eq!(near.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream);
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let _server = serve(&hosts, true).await;
+        let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
+        let error = near.recv().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Remote);
+        assert_eq!(error.status().unwrap().detail, "grpc status 14: not today");
+        assert_eq!(near.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream);
+    })
+    .await;
 }
 
 /// What our listener answers to a call with this head and these bytes: the gRPC status.
@@ -163,37 +175,43 @@ async fn answer(hosts: &Hosts, path: &str, content_type: &str, bytes: &'static [
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_are_not_ours_are_refused() {
-    let hosts = Hosts::default();
-    let listener = listen(&hosts).await;
-    assert_eq!(answer(&hosts, "/go.micro.grpc.transport.Transport/Stream", CONTENT_TYPE, b"").await, "12");
-    assert_eq!(answer(&hosts, PATH, "text/plain", b"").await, "12");
-    still_serves(&hosts, &listener).await;
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let listener = listen(&hosts).await;
+        assert_eq!(answer(&hosts, "/go.micro.grpc.transport.Transport/Stream", CONTENT_TYPE, b"").await, "12");
+        assert_eq!(answer(&hosts, PATH, "text/plain", b"").await, "12");
+        still_serves(&hosts, &listener).await;
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_no_message_end_the_call_and_leave_the_listener_serving() {
-    let hosts = Hosts::default();
-    let listener = listen(&hosts).await;
-    let cases: [(&[u8], ErrorKind, &str); 4] = [
-        (b"\x01\0\0\0\0", ErrorKind::InvalidMessage, "13"),
-        (b"\0\0\0\0\x02\xff\xff", ErrorKind::InvalidMessage, "13"),
-        (b"\0\xff\xff\xff\xff", ErrorKind::TooLarge, "8"),
-        (b"\0\0\0\0\x02\xff", ErrorKind::Disconnected, "0"),
-    ];
-    for (bytes, expected, status) in cases {
-        let receive = async {
-            let far = listener.accept().await.unwrap();
-            let kind = far.recv().await.unwrap_err().kind();
-            far.close().await.unwrap();
-            kind
-        };
-        let (answered, kind) = tokio::join!(answer(&hosts, PATH, CONTENT_TYPE, bytes), receive);
-        assert_eq!((kind, &*answered), (expected, status), "{bytes:?}");
-    }
-    let mut raw = hosts.host(1).network().connect("host-2:80").await.unwrap();
-    raw.write_all(b"GET / HTTP/1.1\r\nHost: host-2\r\n\r\n").await.unwrap();
-    let _ = raw.read_to_end(&mut Vec::new()).await;
-    still_serves(&hosts, &listener).await;
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let listener = listen(&hosts).await;
+        let cases: [(&[u8], ErrorKind, &str); 4] = [
+            (b"\x01\0\0\0\0", ErrorKind::InvalidMessage, "13"),
+            (b"\0\0\0\0\x02\xff\xff", ErrorKind::InvalidMessage, "13"),
+            (b"\0\xff\xff\xff\xff", ErrorKind::TooLarge, "8"),
+            (b"\0\0\0\0\x02\xff", ErrorKind::Disconnected, "0"),
+        ];
+        for (bytes, expected, status) in cases {
+            let receive = async {
+                let far = listener.accept().await.unwrap();
+                let kind = far.recv().await.unwrap_err().kind();
+                far.close().await.unwrap();
+                kind
+            };
+            let (answered, kind) = tokio::join!(answer(&hosts, PATH, CONTENT_TYPE, bytes), receive);
+            assert_eq!((kind, &*answered), (expected, status), "{bytes:?}");
+        }
+        let mut raw = hosts.host(1).network().connect("host-2:80").await.unwrap();
+        raw.write_all(b"GET / HTTP/1.1\r\nHost: host-2\r\n\r\n").await.unwrap();
+        let _ = raw.read_to_end(&mut Vec::new()).await;
+        still_serves(&hosts, &listener).await;
+    })
+    .await;
 }
 
 proptest! {
@@ -219,7 +237,13 @@ proptest! {
     }
 
     #[test]
+    fn every_text_survives_a_status(text in any::<String>()) {
+        prop_assert_eq!(framing::percent_decode(framing::percent_encode(&text).as_bytes()), text);
+    }
+
+    #[test]
     fn no_bytes_make_framing_panic(bytes in any::<Vec<u8>>()) {
         let _ = framing::decode(&mut BytesMut::from(&bytes[..]), 1 << 20);
+        let _ = framing::percent_decode(&bytes);
     }
 }

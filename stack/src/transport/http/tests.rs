@@ -39,6 +39,7 @@ async fn read_exactly(stream: &mut Stream, expected: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn requests_and_responses_look_as_go_writes_them() {
+    contract::soon(async {
     let hosts = Hosts::default();
     let mut listener = hosts.host(2).network().listen(":80").await.unwrap();
     let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
@@ -68,97 +69,111 @@ async fn requests_and_responses_look_as_go_writes_them() {
     assert_eq!(near.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream);
     let invalid = near.send(&message(&[("no name", "")], "")).await.unwrap_err();
     assert_eq!(invalid.kind(), ErrorKind::InvalidInput);
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_to_close_says_so() {
-    let hosts = Hosts::default();
-    let listener = transport(hosts.host(2)).listen(":80", ListenOptions::default()).await.unwrap();
-    let options = DialOptions { connection_close: true, ..DialOptions::default() };
-    let near = transport(hosts.host(1)).dial("host-2:80", options).await.unwrap();
-    near.send(&Message::default()).await.unwrap();
-    let received = listener.accept().await.unwrap().recv().await.unwrap();
-    assert_eq!(received.header.get("Connection").map(String::as_str), Some("close"));
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let listener = transport(hosts.host(2)).listen(":80", ListenOptions::default()).await.unwrap();
+        let options = DialOptions { connection_close: true, ..DialOptions::default() };
+        let near = transport(hosts.host(1)).dial("host-2:80", options).await.unwrap();
+        near.send(&Message::default()).await.unwrap();
+        let received = listener.accept().await.unwrap().recv().await.unwrap();
+        assert_eq!(received.header.get("Connection").map(String::as_str), Some("close"));
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_reads_pipelined_requests_and_answers_as_often_as_it_likes() {
-    let hosts = Hosts::default();
-    let listener = transport(hosts.host(2)).listen(":80", ListenOptions::default()).await.unwrap();
-    let mut near = hosts.host(1).network().connect("host-2:80").await.unwrap();
-    near.write_all(
-        b"POST /any HTTP/1.1\r\nhost: a\r\nx-first: 1\r\nMicro-Id: 1\r\ntransfer-encoding: Chunked\r\n\r\n\
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let listener = transport(hosts.host(2)).listen(":80", ListenOptions::default()).await.unwrap();
+        let mut near = hosts.host(1).network().connect("host-2:80").await.unwrap();
+        near.write_all(
+            b"POST /any HTTP/1.1\r\nhost: a\r\nx-first: 1\r\nMicro-Id: 1\r\ntransfer-encoding: Chunked\r\n\r\n\
           4;x=y\r\nab\r\n\r\n1\r\nc\r\n0\r\nTrailing: t\r\n\r\nGET / HTTP/1.0\r\nMicro-Id: 2\r\nMicro-Id: 3\r\n\r\n",
-    )
-    .await
-    .unwrap();
-    let far = listener.accept().await.unwrap();
-    assert_eq!(far.recv().await.unwrap(), message(&[("X-First", "1"), ("Micro-Id", "1")], "ab\r\nc"));
-    assert_eq!(far.recv().await.unwrap(), message(&[("Micro-Id", "2")], ""));
-    for answer in ["one", "two", ""] {
-        far.send(&message(&[("Micro-Id", "2")], answer)).await.unwrap();
-        let length = answer.len();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nMicro-Id: 2\r\nX-First: 1\r\n\r\n{answer}");
-        read_exactly(&mut near, &head).await;
-    }
+        )
+        .await
+        .unwrap();
+        let far = listener.accept().await.unwrap();
+        assert_eq!(far.recv().await.unwrap(), message(&[("X-First", "1"), ("Micro-Id", "1")], "ab\r\nc"));
+        assert_eq!(far.recv().await.unwrap(), message(&[("Micro-Id", "2")], ""));
+        for answer in ["one", "two", ""] {
+            far.send(&message(&[("Micro-Id", "2")], answer)).await.unwrap();
+            let length = answer.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nMicro-Id: 2\r\nX-First: 1\r\n\r\n{answer}");
+            read_exactly(&mut near, &head).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_no_request_are_answered_and_leave_the_listener_serving() {
-    let hosts = Hosts::default();
-    let listener = transport(hosts.host(2)).listen(":80", ListenOptions::default()).await.unwrap();
-    let long = format!("POST / HTTP/1.1\r\nA: {}", "x".repeat(70_000));
-    let many = format!("POST / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(300));
-    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n";
-    let cases = [
-        ("\0\u{1}\u{2}", ErrorKind::InvalidMessage),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ErrorKind::InvalidMessage),
-        ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", ErrorKind::InvalidMessage),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", ErrorKind::InvalidMessage),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ErrorKind::InvalidMessage),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", ErrorKind::InvalidMessage),
-        ("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", ErrorKind::TooLarge),
-        (&format!("{chunked}\r\nx\r\n"), ErrorKind::InvalidMessage),
-        (&format!("{chunked}\r\n\r\n"), ErrorKind::InvalidMessage),
-        (&format!("{chunked}\r\n1\r\nab"), ErrorKind::InvalidMessage),
-        (&format!("{chunked}\r\nffffffffffffffff\r\n"), ErrorKind::TooLarge),
-        (&format!("{chunked}\r\n1;{}", "x".repeat(5000)), ErrorKind::InvalidMessage),
-        (&format!("{chunked}\r\n0\r\n: \r\n\r\n"), ErrorKind::InvalidMessage),
-        (&long, ErrorKind::TooLarge),
-        (&many, ErrorKind::TooLarge),
-        ("POST / HTTP/1.1\r\n", ErrorKind::Disconnected),
-        ("", ErrorKind::EndOfStream),
-    ];
-    for (bytes, expected) in cases {
-        let mut near = hosts.host(1).network().connect("host-2:80").await.unwrap();
-        let far = listener.accept().await.unwrap();
-        let exchange = async {
-            // It fails where the other end hangs up before it has read everything.
-            let _ = near.write_all(bytes.as_bytes()).await;
-            near.shutdown().await.unwrap();
-            let mut answer = String::new();
-            near.read_to_string(&mut answer).await.unwrap();
-            answer
-        };
-        let receive = async {
-            let error = far.recv().await.unwrap_err();
-            let refused = far.send(&Message::default()).await.is_err();
-            assert!(refused || !matches!(expected, ErrorKind::InvalidMessage | ErrorKind::TooLarge));
-            far.close().await.unwrap();
-            error.kind()
-        };
-        let (answer, kind) = tokio::join!(exchange, receive);
-        let shown = &bytes[..bytes.len().min(60)];
-        assert_eq!(kind, expected, "{shown:?}");
-        match expected {
-            ErrorKind::InvalidMessage => assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}"),
-            ErrorKind::TooLarge => assert!(answer.starts_with("HTTP/1.1 413 Request Entity Too Large\r\n"), "{answer}"),
-            _ => {}
+    contract::soon(async {
+        let hosts = Hosts::default();
+        let listener = transport(hosts.host(2)).listen(":80", ListenOptions::default()).await.unwrap();
+        let long = format!("POST / HTTP/1.1\r\nA: {}", "x".repeat(70_000));
+        let many = format!("POST / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(300));
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n";
+        let cases = [
+            ("\0\u{1}\u{2}", ErrorKind::InvalidMessage),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", ErrorKind::InvalidMessage),
+            ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", ErrorKind::InvalidMessage),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", ErrorKind::InvalidMessage),
+            ("POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ErrorKind::InvalidMessage),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", ErrorKind::InvalidMessage),
+            ("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n", ErrorKind::TooLarge),
+            (&format!("{chunked}\r\nx\r\n"), ErrorKind::InvalidMessage),
+            (&format!("{chunked}\r\n\r\n"), ErrorKind::InvalidMessage),
+            (&format!("{chunked}\r\n1\r\nab"), ErrorKind::InvalidMessage),
+            (&format!("{chunked}\r\nffffffffffffffff\r\n"), ErrorKind::TooLarge),
+            (&format!("{chunked}\r\n1;{}", "x".repeat(5000)), ErrorKind::InvalidMessage),
+            (&format!("{chunked}\r\n0\r\n: \r\n\r\n"), ErrorKind::InvalidMessage),
+            (&long, ErrorKind::TooLarge),
+            (&many, ErrorKind::TooLarge),
+            ("POST / HTTP/1.1\r\n", ErrorKind::Disconnected),
+            ("", ErrorKind::EndOfStream),
+        ];
+        for (bytes, expected) in cases {
+            let mut near = hosts.host(1).network().connect("host-2:80").await.unwrap();
+            let far = listener.accept().await.unwrap();
+            let exchange = async {
+                // It fails where the other end hangs up before it has read everything.
+                let _ = near.write_all(bytes.as_bytes()).await;
+                near.shutdown().await.unwrap();
+                let mut answer = String::new();
+                near.read_to_string(&mut answer).await.unwrap();
+                answer
+            };
+            let receive = async {
+                let error = far.recv().await.unwrap_err();
+                let refused = far.send(&Message::default()).await.is_err();
+                assert!(refused || !matches!(expected, ErrorKind::InvalidMessage | ErrorKind::TooLarge));
+                far.close().await.unwrap();
+                error.kind()
+            };
+            let (answer, kind) = tokio::join!(exchange, receive);
+            let shown = &bytes[..bytes.len().min(60)];
+            assert_eq!(kind, expected, "{shown:?}");
+            match expected {
+                ErrorKind::InvalidMessage => assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}"),
+                ErrorKind::TooLarge => {
+                    assert!(answer.starts_with("HTTP/1.1 413 Request Entity Too Large\r\n"), "{answer}")
+                }
+                _ => {}
+            }
         }
-    }
-    let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
-    near.send(&message(&[], "still there?")).await.unwrap();
-    assert_eq!(listener.accept().await.unwrap().recv().await.unwrap().body, "still there?");
+        let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
+        near.send(&message(&[], "still there?")).await.unwrap();
+        assert_eq!(listener.accept().await.unwrap().recv().await.unwrap().body, "still there?");
+    })
+    .await;
 }
 
 /// Everything that `bytes` hold when they come in pieces of `step`.
