@@ -9,7 +9,7 @@ pub mod grpc;
 mod headers;
 mod options;
 pub mod rpc;
-mod table;
+pub mod table;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ pub use context::Context;
 pub use options::{
     Backoff, CallOptions, ClientOptions, ClientParts, MessageOptions, PublishOptions, RequestOptions, RetryDecision,
 };
-pub use table::reference;
 
 /// A request. go-micro: `client.Request`.
 #[derive(Clone, Debug)]

@@ -6,7 +6,9 @@ mod handler;
 mod options;
 pub mod rpc;
 mod shared;
-mod table;
+pub mod table;
+#[cfg(test)]
+mod whole_tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +23,6 @@ pub use handler::{
     UnaryFunction,
 };
 pub use options::{RegisterCheck, ServerOptions, ServerParts};
-pub use table::reference;
 
 /// Serves handlers and subscribers, and registers itself.
 #[async_trait]

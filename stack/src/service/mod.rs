@@ -1,7 +1,7 @@
 //! Service: client and server as one, with a lifecycle. Methods as in go-micro's `service/service.go`.
 
 mod lifecycle;
-mod table;
+pub mod table;
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,7 +14,6 @@ use crate::client::Client;
 use crate::server::{Reply, Server};
 
 pub use lifecycle::Lifecycle;
-pub use table::reference;
 
 /// How a service is set up. go-micro: `service.Options`.
 #[derive(Clone, Debug)]
