@@ -7,6 +7,8 @@ mod options;
 pub mod rpc;
 mod shared;
 pub mod table;
+#[cfg(test)]
+mod whole_tests;
 
 use std::fmt;
 use std::sync::Arc;
