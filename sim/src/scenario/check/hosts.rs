@@ -29,16 +29,13 @@ impl Checker<'_> {
             self.some_time(&format!("{path}.register_interval"), service.register_interval);
             if service.register_interval >= service.register_ttl {
                 let (interval, ttl) = (shown(service.register_interval), shown(service.register_ttl));
-                let path = if self
-                    .tree
-                    .nearest(&format!("{path}.register_interval"))
-                    .0
-                    .is_some_and(|key| key.name == "register_interval")
-                {
-                    format!("{path}.register_interval")
-                } else {
-                    format!("{path}.register_ttl")
+                // Whichever of the two the file gives is shown.
+                let given = self.tree.nearest(&format!("{path}.register_interval")).0;
+                let field = match given.is_some_and(|key| key.name == "register_interval") {
+                    true => "register_interval",
+                    false => "register_ttl",
                 };
+                let path = format!("{path}.{field}");
                 let message = format!("'{name}' is registered for {ttl} and renewed only every {interval}");
                 self.error(&path, message, "let the register_interval be a third of the register_ttl".to_owned());
             }
