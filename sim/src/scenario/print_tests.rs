@@ -214,13 +214,32 @@ proptest! {
     }
 
     #[test]
-    fn what_checks_without_error_can_be_planned(scenario in scenario(), seed in any::<u64>()) {
+    fn checking_takes_any_scenario(scenario in scenario()) {
         let text = print(&scenario).unwrap();
-        let problems =
-            check("printed.yaml", &text, &scenario, &check::tests::plugins(), &engines()[0], &engines());
+        let (plugins, engines) = (check::tests::plugins(), engines());
+        let problems = check("printed.yaml", &text, &scenario, &plugins, &engines[0], &engines);
         prop_assert!(!problems.render(true).is_empty() || problems.is_empty());
-        if !problems.has_errors() {
-            prop_assert!(Plan::draw(&scenario, seed, &["etcd".to_owned()]).is_ok());
+    }
+
+    #[test]
+    fn what_checks_without_error_can_be_planned(mut fault in fault(), seconds in (0u64..50, 0u64..50, 0u64..50), seed in any::<u64>()) {
+        let mut scenario =
+            parse("crash.yaml", include_str!("../../../scenarios/lease-expiry-crash.yaml")).unwrap();
+        // Times near the shake phase of 50 s and one kind that is right: what is left to chance is how they are combined.
+        let seconds = (Duration::from_secs(seconds.0), Duration::from_secs(seconds.1), Duration::from_secs(seconds.2));
+        fault.at = fault.at.map(|_| seconds.0);
+        fault.every = fault.every.map(|_| seconds.1);
+        fault.between = fault.between.map(|_| Between { from: seconds.0, to: seconds.2 });
+        let Fault { at, every, between, lasting, .. } = fault;
+        let crash = scenario.faults[0].crash.clone();
+        scenario.faults.push(Fault { at, every, between, lasting, crash, ..Fault::default() });
+        let text = print(&scenario).unwrap();
+        let (plugins, engines) = (check::tests::plugins(), engines());
+        let problems = check("printed.yaml", &text, &scenario, &plugins, &engines[0], &engines);
+        let plan = Plan::draw(&scenario, seed, &["etcd".to_owned()]);
+        prop_assert!(problems.has_errors() || plan.is_ok(), "{:?}", plan);
+        if let (false, Ok(plan)) = (problems.has_errors(), plan) {
+            prop_assert!(plan.faults.iter().any(|fault| fault.entry == 1), "{text}");
         }
     }
 }

@@ -132,7 +132,9 @@ impl Checker<'_> {
         if total > TIME_MAX {
             let message = format!("a run of {} is too long", shown(total));
             self.error("phases", message, format!("at most {} together", shown(TIME_MAX)));
-        } else if total.as_nanos() / self.scenario.network.tick.as_nanos().max(1) > STEPS_MAX {
+        } else if !self.scenario.network.tick.is_zero()
+            && total.as_nanos() / self.scenario.network.tick.as_nanos().max(1) > STEPS_MAX
+        {
             let message = format!(
                 "a run of {} in steps of {} has too many of them",
                 shown(total),
