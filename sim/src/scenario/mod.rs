@@ -7,6 +7,8 @@ pub mod model;
 mod overrides;
 mod parse;
 mod print;
+#[cfg(test)]
+mod print_tests;
 mod problem;
 mod reader;
 mod tree;

@@ -23,35 +23,21 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Problems> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
+    use proptest::prelude::*;
 
     use super::parse;
 
     #[test]
-    fn the_files_of_this_repository_parse() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-        let mut count = 0;
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "yaml") {
-                let text = fs::read_to_string(&path).unwrap();
-                let scenario =
-                    parse(&path.display().to_string(), &text).unwrap_or_else(|problems| panic!("{problems}"));
-                assert_eq!(Some(scenario.name.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
-                count += 1;
-            }
-        }
-        assert!(count >= 8, "only {count} files");
-    }
-
-    fn wrong(text: &str) -> String {
-        parse("churn.yaml", text).expect_err("this is wrong").to_string()
-    }
-
-    #[test]
-    fn probe() {
-        for text in [
+    fn what_is_wrong_is_shown_with_place_and_mend() {
+        let start = "name: x\nservices:\n  api: { replicas: 2 }\n";
+        let nines = "[*a, *a, *a, *a, *a, *a, *a, *a, *a]";
+        let bomb = ["b", "c", "d", "e", "f"]
+            .into_iter()
+            .zip(["a", "b", "c", "d", "e"])
+            .fold("a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, (new, old)| {
+                text + &format!("{new}: &{new} {}\n", nines.replace("*a", &format!("*{old}")))
+            });
+        let texts = [
             "name: x\nstack:\n  regstry: etcd\nservices: {}\nexpect: {}\n",
             "name: x\nservices:\n  api:\n    version: 1.10\nexpect: {}\n",
             "name: x\nservices:\n  api: { replicas: many }\nexpect: {}\n",
@@ -66,18 +52,54 @@ mod tests {
             "",
             "- a\n",
             "name: x\n---\nname: y\n",
-            "name: x\nservices: {}\nload:\n- churn: { of: api, every: 1s, actions: [join, leav] }\nexpect: {}\n",
-            "name: x\nstack: { registry: { plugin: etcd, option: {} } }\nservices: {}\nexpect: {}\n",
-            "name: x\nstack: { registry: }\nservices: {}\nexpect: {}\n",
-            "name: x\nservices: {}\nfaults:\n  - at: 5s\n    for: 3s\n    crash:\n      fin: true\nexpect: {}\n",
+            &format!("{start}load:\n- churn: {{ of: api, every: 1s, actions: [join, leav] }}\nexpect: {{}}\n"),
+            &format!("{start}stack: {{ registry: {{ plugin: etcd, option: {{}} }} }}\nexpect: {{}}\n"),
+            &format!("{start}stack: {{ registry: }}\nexpect: {{}}\n"),
+            &format!("{start}faults:\n  - at: 5s\n    for: 3s\n    crash:\n      fin: true\nexpect: {{}}\n"),
+            &format!("{start}load:\n- calls: {{ from: a, to: b, rate: .nan }}\nexpect: {{}}\n"),
+            &format!(
+                "{start}expect: {{ nothing_hangs: {{ within: 5s }}, latency: [ {{ phase: ü, quantile: high }} ] }}\n"
+            ),
             "name: *a\n",
-            "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
-            "name: x\nservices: {}\nload:\n- calls: {from: a, to: b, rate: .nan}\nexpect: {}\n",
-        ] {
-            println!("{}", wrong(text));
+            &bomb,
+            &"[".repeat(300),
+            &"- ".repeat(300),
+            &"a: 1\n".repeat(100_000),
+        ];
+        let wrong = |text: &str| parse("churn.yaml", text).expect_err("this is wrong").to_string();
+        let shown: Vec<_> = texts.into_iter().map(wrong).collect();
+        insta::assert_snapshot!(shown.join("\n"));
+    }
+
+    #[test]
+    fn colour_changes_nothing_else() {
+        let problems = parse("churn.yaml", "nam: x\n").unwrap_err();
+        let coloured = problems.render(true);
+        assert!(coloured.contains("\u{1b}["));
+        let mut plain = String::new();
+        for (index, piece) in coloured.split('\u{1b}').enumerate() {
+            plain.push_str(if index == 0 { piece } else { piece.split_once('m').unwrap().1 });
         }
-        println!("{}", wrong(&"[".repeat(100_000)));
-        println!("{}", wrong(&"- ".repeat(100_000)));
-        println!("{}", wrong(&"a: 1\n".repeat(100_000)));
+        assert_eq!(plain, problems.render(false));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(?s)[-:,{}\\[\\]&*!|>'\"#%@` \\n\\ta-c0-9\\PC]{0,200}") {
+            if let Err(problems) = parse("any.yaml", &text) {
+                prop_assert!(!problems.render(true).is_empty());
+            }
+        }
+
+        #[test]
+        fn no_slip_in_a_good_file_makes_it_panic(start in 0usize..2000, length in 0usize..40, slip in "\\PC{0,8}") {
+            let good = include_str!("../../../scenarios/registration-churn-members.yaml");
+            let cut = |index: usize| (0..=index.min(good.len())).rev().find(|index| good.is_char_boundary(*index)).unwrap_or(0);
+            let text = format!("{}{slip}{}", &good[..cut(start)], &good[cut(start + length)..]);
+            if let Err(problems) = parse("slip.yaml", &text) {
+                let problem = problems.iter().next().unwrap();
+                prop_assert!(problem.span.end <= text.len() && !problems.to_string().is_empty());
+            }
+        }
     }
 }

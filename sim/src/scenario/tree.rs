@@ -69,7 +69,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Node, Problems> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: 24,
-            flow_nesting_limit: 24,
+            flow_nesting_limit: 64,
             max_nodes: 20_000,
             max_events: 60_000,
             max_aliases: 200,
@@ -131,6 +131,7 @@ impl Node {
 fn words(error: &Error) -> (String, Option<String>) {
     let mend = |mend: &str| Some(mend.to_owned());
     match error {
+        Error::AliasError { error, .. } => words(error),
         Error::Budget { breach: BudgetBreach::Documents { .. }, .. } | Error::MultipleDocuments { .. } => {
             ("the file holds more than one document".to_owned(), mend("write one scenario a file"))
         }

@@ -1,6 +1,5 @@
 //! Faults: one kind and one time each, within the shake phase, on hosts that there are, and such as the engine can do.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Checker, mend, shown};
@@ -155,8 +154,7 @@ impl Checker<'_> {
     }
 
     fn is_service(&self, word: &str) -> bool {
-        let group = word.rsplit_once('-').map_or(word, |(group, _)| group);
-        self.scenario.services.contains_key(word) || self.scenario.services.contains_key(group)
+        self.scenario.services.contains_key(self.group(word).unwrap_or(word))
     }
 
     fn partition(&mut self, path: &str, partition: &Partition) {
@@ -184,26 +182,27 @@ impl Checker<'_> {
 
     /// Refuses a host on two sides of a link.
     fn apart(&mut self, path: &str, sides: &[&String]) {
-        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let mut seen: Vec<&str> = Vec::new();
         let mut twice = None;
         for side in sides {
-            let here: BTreeSet<&str> = words(side).collect();
-            for word in &here {
-                let group = word.rsplit_once('-').map_or(*word, |(group, _)| group);
-                let member = |other: &&str| {
-                    other.rsplit_once('-').is_some_and(|(group, _)| group == *word && self.member(other).is_some())
-                };
-                let in_group =
-                    *word != group && self.size(group).is_some() && self.size(word).is_none() && seen.contains(group);
-                if seen.contains(word) || in_group || seen.iter().any(|other| member(other)) {
-                    twice = Some((*word).to_owned());
-                }
-            }
-            seen.extend(here);
+            twice = twice.or_else(|| words(side).find(|word| seen.iter().any(|other| self.overlap(word, other))));
+            seen.extend(words(side));
         }
         if let Some(word) = twice {
-            self.error(path, format!("'{word}' is on two sides at once"), "name each host on one side".to_owned());
+            let message = format!("'{word}' is on two sides at once");
+            self.error(path, message, "name each host on one side".to_owned());
         }
+    }
+
+    /// Whether two words mean a host in common.
+    fn overlap(&self, one: &str, other: &str) -> bool {
+        one == other || self.group(one) == Some(other) || self.group(other) == Some(one)
+    }
+
+    /// The group of the host `word`.
+    fn group<'w>(&self, word: &'w str) -> Option<&'w str> {
+        let (group, _) = word.rsplit_once('-')?;
+        (self.size(word).is_none() && self.member(word).is_some()).then_some(group)
     }
 
     fn backend(&mut self, path: &str, name: &str) {

@@ -29,16 +29,13 @@ impl Checker<'_> {
             self.some_time(&format!("{path}.register_interval"), service.register_interval);
             if service.register_interval >= service.register_ttl {
                 let (interval, ttl) = (shown(service.register_interval), shown(service.register_ttl));
-                let path = if self
-                    .tree
-                    .nearest(&format!("{path}.register_interval"))
-                    .0
-                    .is_some_and(|key| key.name == "register_interval")
-                {
-                    format!("{path}.register_interval")
-                } else {
-                    format!("{path}.register_ttl")
+                // Whichever of the two the file gives is shown.
+                let given = self.tree.nearest(&format!("{path}.register_interval")).0;
+                let field = match given.is_some_and(|key| key.name == "register_interval") {
+                    true => "register_interval",
+                    false => "register_ttl",
                 };
+                let path = format!("{path}.{field}");
                 let message = format!("'{name}' is registered for {ttl} and renewed only every {interval}");
                 self.error(&path, message, "let the register_interval be a third of the register_ttl".to_owned());
             }
@@ -135,7 +132,9 @@ impl Checker<'_> {
         if total > TIME_MAX {
             let message = format!("a run of {} is too long", shown(total));
             self.error("phases", message, format!("at most {} together", shown(TIME_MAX)));
-        } else if total.as_nanos() / self.scenario.network.tick.as_nanos().max(1) > STEPS_MAX {
+        } else if !self.scenario.network.tick.is_zero()
+            && total.as_nanos() / self.scenario.network.tick.as_nanos().max(1) > STEPS_MAX
+        {
             let message = format!(
                 "a run of {} in steps of {} has too many of them",
                 shown(total),

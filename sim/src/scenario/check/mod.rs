@@ -7,7 +7,7 @@ mod hosts;
 mod load;
 mod plugins;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,1 +1,156 @@
-//! T
+//! What checking says, and that the files of this repository pass.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use shaketable_stack::plugin::{Made, Plugins, Promises, Simulatable};
+use shaketable_stack::{Error, ErrorKind};
+
+use super::check;
+use crate::engine::{EngineInfo, engines};
+use crate::plan::Plan;
+use crate::scenario::{Severity, parse};
+use crate::world::Capability;
+
+/// Tables with the names and promises of the reference stack; nothing is ever made of them.
+pub(in crate::scenario) fn plugins() -> Plugins {
+    fn never<T: Send + 'static>() -> Made<T> {
+        Box::pin(std::future::ready(Err(Error::new(ErrorKind::Unsupported, "make"))))
+    }
+    macro_rules! add {
+        ($table:expr, $factory:expr, $($name:literal $promises:expr),+) => {
+            $($table.add($name, "", $promises, Arc::new($factory));)+
+        };
+    }
+    let plain = Promises::default;
+    let memory = || Promises { shared_state: true, ..Promises::default() };
+    let etcd = Promises { backend: Some("etcd"), ..Promises::default() };
+    let rabbit = Promises { simulatable: Simulatable::No("its client opens sockets by itself"), ..Promises::default() };
+    let mut plugins = Plugins::empty();
+    add!(plugins.transports, |_, _| never(), "memory" memory(), "http" plain(), "grpc" plain());
+    add!(plugins.codecs, |_, _| never(), "protobuf" plain(), "json" plain());
+    add!(plugins.registries, |_, _| never(), "memory" memory(), "etcd" etcd);
+    add!(plugins.selectors, |_, _, _| never(), "random" plain(), "round_robin" plain());
+    add!(plugins.brokers, |_, _, _| never(), "memory" memory(), "http" plain(), "rabbitmq" rabbit);
+    add!(plugins.clients, |_, _, _| never(), "rpc" plain(), "grpc" plain());
+    add!(plugins.servers, |_, _, _| never(), "rpc" plain(), "grpc" plain());
+    add!(plugins.services, |_, _, _| never(), "service" plain());
+    plugins
+}
+
+fn shown(text: &str, engines: &[EngineInfo]) -> String {
+    let scenario = parse("churn.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    check("churn.yaml", text, &scenario, &plugins(), &engines[0], engines).to_string()
+}
+
+/// A scenario without fault, to which `changes` are made.
+fn changed(changes: &[(&str, &str)]) -> String {
+    let good = "name: churn
+matrix:
+  registry: [memory, etcd]
+services:
+  user: { replicas: 3, register_ttl: 6s, register_interval: 2s }
+clients:
+  web: { count: 2 }
+load:
+  - calls: { from: web, to: user, rate: 20 }
+faults:
+  - { at: 5s, for: 8s, crash: { host: user } }
+expect:
+  nothing_hangs: { within: 5s }
+";
+    changes.iter().fold(good.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replacen(old, new, 1)
+    })
+}
+
+#[test]
+fn a_good_one_has_no_problems() {
+    assert_eq!(shown(&changed(&[]), &engines()), "");
+}
+
+#[test]
+fn what_is_wrong_is_shown_with_place_and_mend() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let calls = "calls: { from: web, to: user, rate: 20 }";
+    let expect = "nothing_hangs: { within: 5s }";
+    let cases = [
+        changed(&[("[memory, etcd]", "[memry, etcd, etcd]")]),
+        changed(&[("registry: [", "regstry: [")]),
+        changed(&[("matrix:\n  registry: [memory, etcd]", "stack:\n  registry: ectd\n  broker: rabbitmq")]),
+        changed(&[("register_interval: 2s", "register_interval: 6s"), ("replicas: 3", "replicas: 0")]),
+        changed(&[("web:", "user-1:"), ("from: web", "from: user-1")]),
+        changed(&[("web:", "Web:"), ("from: web", "from: Web")]),
+        changed(&[("from: web, to: user", "from: wbe, to: usr")]),
+        changed(&[("from: web", "from: web-3"), ("{ host: user }", "{ host: etcd }")]),
+        changed(&[("rate: 20", "rate: 20, workers: 2")]),
+        changed(&[("rate: 20", "rate: 9000")]),
+        changed(&[("rate: 20", "rate: 0")]),
+        changed(&[(", rate: 20", "")]),
+        changed(&[(calls, "{ calls: { from: web, to: user, rate: 1 }, watch: { on: web } }")]),
+        changed(&[(calls, "churn: { of: user, every: 1s, actions: [join], keep: 3 }")]),
+        changed(&[(fault, "{ at: 5s, every: 8s, crash: { host: user } }")]),
+        changed(&[(fault, "{ crash: { host: user } }")]),
+        changed(&[(fault, "{ at: 30s, crash: { host: user }, pause: { host: user } }")]),
+        changed(&[(fault, "{ at: 3s, pause: { host: user } }")]),
+        changed(&[(fault, "{ between: { from: 9s, to: 3s }, loss: { a: web, b: 'user, web-1', probability: 1.5 } }")]),
+        changed(&[(fault, "{ at: 3s, partition: { groups: [web] } }")]),
+        changed(&[(fault, "{ at: 3s, partition: { groups: [web-1, web, consul], one_way: true } }")]),
+        changed(&[(fault, "{ at: 3s, backend_restart: { backend: etdc } }")]),
+        changed(&[("[memory, etcd]", "[memory]"), (fault, "{ at: 3s, backend_restart: { backend: etcd } }")]),
+        changed(&[(fault, "{ at: 3s, for: 2s, lease_lost: { host: web } }")]),
+        changed(&[(expect, "delivery: { within: 5s }\n  views_converge: { within: 15s }")]),
+        changed(&[(expect, "latency: [ { phase: shaek, quantile: 99, at_most: 0s } ]")]),
+        changed(&[("expect:\n  nothing_hangs: { within: 5s }", "expect: {}")]),
+        changed(&[("load:", "network: { latency: { min: 9ms, max: 2ms }, tick: 0s }\nload:")]),
+        changed(&[("load:", "network: { latency: { min: 1ms, max: 2ms } }\nphases: { shake: 2h }\nload:")]),
+        changed(&[
+            ("[memory, etcd]", "[memory]"),
+            (calls, "watch: { on: web }"),
+            (fault, "{ at: 3s, partition: { groups: [web, user] } }"),
+        ]),
+    ];
+    let mut engines = engines();
+    let all = [Capability::Pause, Capability::PacketLoss].into();
+    engines.push(EngineInfo { name: "fabric", summary: "", capabilities: all });
+    let shown: Vec<_> = cases.iter().map(|text| shown(text, &engines)).collect();
+    assert_eq!(shown.iter().position(String::is_empty), None, "each is wrong");
+    insta::assert_snapshot!(shown.join("\n-----\n"));
+    let alone = self::shown(&changed(&[(fault, "{ at: 3s, pause: { host: user } }")]), &engines[..1]);
+    assert!(alone.contains("no engine of this build can"), "{alone}");
+}
+
+#[test]
+fn the_files_of_this_repository_parse_check_and_can_be_planned() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let mut families: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let (file, text) = (path.display().to_string(), fs::read_to_string(&path).unwrap());
+        let scenario = parse(&file, &text).unwrap_or_else(|problems| panic!("{problems}"));
+        let problems = check(&file, &text, &scenario, &plugins(), &engines()[0], &engines());
+        assert!(problems.is_empty(), "{problems}");
+        assert_eq!(Some(scenario.name.as_str()), path.file_stem().and_then(|stem| stem.to_str()));
+        let plan = Plan::draw(&scenario, 1, &["etcd".to_owned()]).unwrap();
+        assert!(plan.hosts.len() <= 10 && plan.end_at.as_secs() <= 90, "{file}: too large");
+        assert!(text.starts_with("# "), "{file}: tells no story");
+        for family in ["registration-churn", "lease-expiry", "selector-fairness", "broker-fan-out"] {
+            *families.entry(family.to_owned()).or_default() += u32::from(scenario.name.starts_with(family));
+        }
+    }
+    assert!(families.len() == 4 && families.values().all(|count| *count >= 2), "{families:?}");
+}
+
+#[test]
+fn warnings_alone_leave_the_file_usable() {
+    let text = changed(&[("[memory, etcd]", "[memory, memory, etcd]")]);
+    let scenario = parse("churn.yaml", &text).unwrap();
+    let problems = check("churn.yaml", &text, &scenario, &plugins(), &engines()[0], &engines());
+    assert!(!problems.has_errors());
+    assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);
+}
