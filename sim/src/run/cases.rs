@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use shaketable_stack::plugin::Plugins;
 
-use crate::engine::EngineInfo;
+use crate::engine::{EngineInfo, engines};
 use crate::scenario::model::Scenario;
-use crate::scenario::{Overrides, Problems, parse};
+use crate::scenario::{Overrides, Problems, check, parse};
 
 /// One scenario under one set of overrides.
 #[derive(Clone, Debug)]
@@ -106,11 +106,11 @@ pub fn cases_of(
     file: &str,
     text: &str,
     set: &Overrides,
-    _plugins: &Plugins,
-    _engine: &EngineInfo,
+    plugins: &Plugins,
+    engine: &EngineInfo,
 ) -> Result<(Vec<Case>, Problems), Problems> {
     let scenario = parse(file, text)?.apply(set);
-    let problems = Problems::none(file, text);
+    let problems = check(file, text, &scenario, plugins, engine, &engines());
     if problems.has_errors() {
         return Err(problems);
     }
