@@ -1,14 +1,17 @@
 //! `nothing_hangs`: every operation ends in its own time and a little more, unless its host died.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::history::{History, Operation};
 
 use super::findings::{Findings, clarity, text};
 use super::operations::{Operations, Run};
+use super::reach::Reach;
+use super::spans::Spans;
 use super::{Facts, Judgement, Oracle};
 
-/// The oracle. It judges every operation but streams, which end when their user says so.
+/// The oracle. It judges every operation that returned, or should have. Time in which the host was paused does not count.
 #[derive(Debug)]
 pub(super) struct NothingHangs;
 
@@ -20,11 +23,13 @@ impl Oracle for NothingHangs {
     fn judge(&self, history: &History, facts: &Facts) -> Option<Judgement> {
         let within = facts.scenario.expect.nothing_hangs?.within;
         let operations = Operations::of(history);
-        let (mut findings, mut judged) = (Findings::default(), 0);
+        let reach = Reach::of(history, facts, within);
+        let (mut findings, mut judged, mut alive) = (Findings::default(), 0, BTreeMap::<&str, Spans>::new());
         for run in operations.iter() {
-            let Some(own) = own_time(run.operation, facts) else { continue };
-            let limit = own + within;
-            let took = run.returned.map_or(facts.end, |returned| returned.at).since(run.invoked.at);
+            let limit = own_time(run.operation, facts) + within;
+            let until = run.returned.map_or(facts.end, |returned| returned.at);
+            let alive = alive.entry(run.host).or_insert_with(|| reach.alive(run.host));
+            let took = alive.length_between(run.invoked.at, until);
             if run.returned.is_none() && (took <= limit || gave_up(&operations, run)) {
                 continue;
             }
@@ -62,23 +67,25 @@ fn gave_up(operations: &Operations<'_>, run: &Run<'_>) -> bool {
     !handler && whole.is_some_and(|whole| whole.host == run.host && whole.id != run.id && whole.returned.is_some())
 }
 
-/// How long an operation may take by itself; none: as long as it likes.
-fn own_time(operation: &Operation, facts: &Facts) -> Option<Duration> {
+/// How long an operation may take by itself.
+fn own_time(operation: &Operation, facts: &Facts) -> Duration {
     let scenario = &facts.scenario;
     let handling = || scenario.services.values().map(|service| service.work).max().unwrap_or_default();
     let delivering =
         || scenario.load.iter().filter_map(|load| Some(load.subscribe.as_ref()?.work)).max().unwrap_or_default();
+    let calling =
+        || scenario.load.iter().filter_map(|load| Some(load.calls.as_ref()?.timeout)).max().unwrap_or_default();
     match operation {
-        Operation::Stream { .. } => None,
-        Operation::Call { timeout, .. } => Some(*timeout),
-        Operation::Handle { .. } => Some(handling()),
+        Operation::Call { timeout, .. } => *timeout,
+        Operation::Stream { .. } => calling(),
+        Operation::Handle { .. } => handling(),
         // A publish may deliver before it returns, and a graceful stop waits for what is being handled.
-        Operation::Deliver { .. } | Operation::Publish { .. } | Operation::ClientPublish { .. } => Some(delivering()),
+        Operation::Deliver { .. } | Operation::Publish { .. } | Operation::ClientPublish { .. } => delivering(),
         Operation::Stop { .. }
         | Operation::StopService { .. }
         | Operation::Unsubscribe { .. }
-        | Operation::Disconnect => Some(handling().max(delivering())),
-        _ => Some(Duration::ZERO),
+        | Operation::Disconnect => handling().max(delivering()),
+        _ => Duration::ZERO,
     }
 }
 
@@ -92,7 +99,7 @@ fn describe(operation: &Operation) -> String {
         Operation::Select { service, .. } => format!("selecting a node of {service}"),
         Operation::Load { service } => format!("loading {service}"),
         Operation::Call { service, endpoint, .. } => format!("the call of {endpoint} of {service}"),
-        Operation::Stream { service, endpoint } => format!("the stream to {endpoint} of {service}"),
+        Operation::Stream { service, endpoint } => format!("opening a stream to {endpoint} of {service}"),
         Operation::ClientPublish { topic } => format!("the client's publishing to {topic}"),
         Operation::Handle { endpoint, node } => format!("the handler of {endpoint} at node {node}"),
         Operation::Connect => "connecting the broker".to_owned(),

@@ -13,7 +13,7 @@ use super::spans::{Span, Spans, Step};
 #[derive(Debug)]
 pub(super) struct Reach<'a> {
     end: Moment,
-    /// Hosts that were down at some time.
+    /// Hosts that were down, or paused, at some time.
     down: BTreeMap<&'a str, Spans>,
     /// Links that were impassable at some time, by sender and receiver.
     blocked: BTreeMap<(&'a str, &'a str), Spans>,
@@ -34,7 +34,8 @@ impl<'a> Reach<'a> {
     /// Reads the faults. `bound` is what something may take: a link whose one-way latency is more than a quarter of it is no
     /// way, because connecting and asking are four journeys.
     pub(super) fn of(history: &'a History, facts: &'a Facts, bound: Duration) -> Self {
-        let (mut down, mut links) = (BTreeMap::<&str, Vec<_>>::new(), Links::new());
+        let (mut down, mut paused) = (BTreeMap::<&str, Vec<_>>::new(), BTreeMap::<&str, Vec<_>>::new());
+        let mut links = Links::new();
         for (at, fault) in records(history) {
             match fault {
                 Some(FaultRecord::Crash { host, .. } | FaultRecord::BackendDown { host }) => {
@@ -43,24 +44,27 @@ impl<'a> Reach<'a> {
                 Some(FaultRecord::Restart { host } | FaultRecord::BackendUp { host }) => {
                     down.entry(host).or_default().push((at, Step::EndAll));
                 }
+                Some(FaultRecord::Pause { host }) => paused.entry(host).or_default().push((at, Step::BeginOnly)),
+                Some(FaultRecord::Resume { host }) => paused.entry(host).or_default().push((at, Step::EndAll)),
                 Some(fault) => link_steps(&mut links, at, fault, bound),
                 // The heal ends whatever is in force between hosts, however often it was done.
                 None => links.values_mut().for_each(|steps| steps.push((at, Step::EndAll))),
             }
         }
         let end = facts.end;
-        let down = down.into_iter().map(|(host, steps)| (host, Spans::in_force(&steps, end))).collect();
+        let mut idle = BTreeMap::<_, Spans>::new();
+        for (host, steps) in down.into_iter().chain(paused) {
+            idle.entry(host).or_default().add(&Spans::in_force(&steps, end));
+        }
         let mut blocked = BTreeMap::<_, Spans>::new();
         for ((from, to, _), steps) in links {
-            let spans = Spans::in_force(&steps, end);
-            let known = blocked.entry((from, to)).or_default();
-            *known = known.not(end).and(&spans.not(end)).not(end);
+            blocked.entry((from, to)).or_default().add(&Spans::in_force(&steps, end));
         }
         let registry = facts.registry_backend().map(|host| host.name.as_str());
-        Self { end, down, blocked, registry }
+        Self { end, down: idle, blocked, registry }
     }
 
-    /// When `host` was alive.
+    /// When `host` was alive, and not paused.
     pub(super) fn alive(&self, host: &str) -> Spans {
         self.down.get(host).map_or_else(|| Spans::whole(self.end), |down| down.not(self.end))
     }
@@ -207,13 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn who_is_dead_reaches_nobody() {
+    fn who_is_dead_or_paused_reaches_nobody() {
         let tell = |story: &mut Story| {
             story.crash(1_000, "callers-1");
             story.fault(2_000, FaultRecord::Restart { host: "callers-1".to_owned() });
+            story.fault(2_600, FaultRecord::Pause { host: "callers-1".to_owned() });
+            story.fault(2_700, FaultRecord::Resume { host: "callers-1".to_owned() });
             story.fault(3_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
             story.fault(4_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
         };
-        check(tell, &[(1_500, false), (2_500, true), (3_500, false), (4_500, true)]);
+        check(tell, &[(1_500, false), (2_500, true), (2_650, false), (2_750, true), (3_500, false), (4_500, true)]);
     }
 }

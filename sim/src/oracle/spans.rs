@@ -77,6 +77,12 @@ impl Spans {
         Self(merged)
     }
 
+    /// Makes it hold where `other` does, too.
+    pub(super) fn add(&mut self, other: &Self) {
+        let spans = self.0.iter().chain(&other.0).copied().collect();
+        *self = Self::of(spans);
+    }
+
     /// Where both hold.
     pub(super) fn and(&self, other: &Self) -> Self {
         let (mut left, mut right, mut both) = (0, 0, Vec::new());

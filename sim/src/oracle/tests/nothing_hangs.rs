@@ -29,13 +29,24 @@ fn a_lookup_that_never_returns_is_found() {
 }
 
 #[test]
-fn opening_a_watch_must_end_but_a_stream_may_stay_open() {
+fn opening_a_watch_or_a_stream_must_end() {
     let mut story = story();
-    let (service, endpoint) = ("users".to_owned(), "Users.List".to_owned());
-    story.invoke(20_000, "callers-1", Operation::Stream { service, endpoint });
-    story.passes(&NothingHangs, 0);
     story.invoke(20_000, "callers-1", Operation::Watch { service: None });
     story.trips(&NothingHangs, &["opening a watch"]);
+    let mut story = self::story();
+    let (service, endpoint) = ("users".to_owned(), "Users.List".to_owned());
+    story.invoke(20_000, "callers-1", Operation::Stream { service, endpoint });
+    story.trips(&NothingHangs, &["opening a stream to Users.List of users"]);
+}
+
+#[test]
+fn time_in_which_the_host_is_paused_does_not_count() {
+    let mut story = story();
+    let call = story.call(20_000, "callers-1", ms(5_000));
+    story.fault(21_000, FaultRecord::Pause { host: "callers-1".to_owned() });
+    story.fault(25_000, FaultRecord::Resume { host: "callers-1".to_owned() });
+    story.fail(30_000, "callers-1", call, "Timeout");
+    story.passes(&NothingHangs, 1);
 }
 
 #[test]
