@@ -25,7 +25,7 @@ use crate::metadata::Metadata;
 /// What travels: headers and a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// Headers; key case may change on the way (HTTP/1.1 title-cases, gRPC lower-cases).
+    /// Headers; key case may change on the way (`http` title-cases, `grpc` and `memory` keep it).
     pub header: Metadata,
     /// The encoded body.
     pub body: Bytes,
