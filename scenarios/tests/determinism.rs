@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
+#[expect(clippy::disallowed_methods, reason = "real time must pass between two runs")]
 fn compare(case: &Case) -> Result<(), Failed> {
     let job = Job {
         file: case.file.clone(),
