@@ -36,6 +36,7 @@ struct Runs {
 }
 
 impl Runs {
+    #[expect(clippy::disallowed_methods, reason = "how long a run takes in real time is part of its report")]
     fn run(&self, seed: u64) -> &Run {
         self.runs[usize::try_from(seed).unwrap_or(usize::MAX)].get_or_init(|| {
             let job = Job {
