@@ -14,6 +14,10 @@ pub(super) struct Arguments {
     pub(super) exact: bool,
     /// Only name the tests.
     pub(super) list: bool,
+    /// Run only this seed.
+    pub(super) seed: Option<u64>,
+    /// Print the digest of every run.
+    pub(super) digests: bool,
     /// Runs at once.
     pub(super) jobs: Option<NonZeroUsize>,
     /// Replay this token; the file where the line names one.
@@ -45,6 +49,11 @@ impl Arguments {
                 }
                 "--list" => arguments.list = true,
                 "--exact" => arguments.exact = true,
+                "--digests" => arguments.digests = true,
+                "--seed" => {
+                    let seed = needed("--seed")?;
+                    arguments.seed = Some(seed.parse().map_err(|_| format!("--seed takes a number, not '{seed}'"))?);
+                }
                 "--ignored" => arguments.ignored = true,
                 "--skip" => {
                     let skip = needed("--skip")?;
@@ -61,7 +70,7 @@ impl Arguments {
                 unknown if unknown.starts_with('-') => {
                     return Err(format!(
                         "there is no option '{unknown}'; there are: a part of a test's name, --exact, --skip, --list, \
-                         --test-threads, and `replay TOKEN`"
+                         --seed, --digests, --test-threads, and `replay TOKEN`"
                     ));
                 }
                 _ => arguments.filters.push(name),
@@ -90,6 +99,8 @@ mod tests {
 
     #[test]
     fn the_words_of_libtest_are_understood() {
+        let alone = read("--seed 99 --digests").unwrap();
+        assert_eq!((alone.seed, alone.digests), (Some(99), true));
         let arguments = read("churn --nocapture --test-threads=2 --skip etcd --format pretty").unwrap();
         assert_eq!((arguments.jobs.map(usize::from), arguments.filters.len()), (Some(2), 1));
         assert!(arguments.chooses("churn[registry=memory]") && !arguments.chooses("churn[registry=etcd]"));

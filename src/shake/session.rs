@@ -65,6 +65,9 @@ impl Session<'_> {
     }
 
     fn seeds(&self) -> Result<Seeds, String> {
+        if let Some(seed) = self.arguments.seed {
+            return Ok(Seeds::One(seed));
+        }
         let from_environment = match std::env::var("SHAKETABLE_SEEDS") {
             Ok(text) => Some(text.parse::<u32>().ok().filter(|count| *count > 0).ok_or_else(|| {
                 format!("error: SHAKETABLE_SEEDS is '{text}'; it must be a number of seeds, such as 20")
@@ -93,13 +96,16 @@ impl Session<'_> {
         for test in tests {
             print(&format!("test {} ... ", test.name));
             let report = sweep(&self.request(&test.case, seeds, engine), &mut |_| {});
+            let digests = if self.arguments.digests { digests(&report) } else { String::new() };
             let verdict = report.verdict();
             worst = worst.max(verdict);
             if verdict == Verdict::Held {
                 passed += 1;
                 print("ok\n");
+                print(&digests);
             } else {
                 print(&format!("FAILED ({})\n", terminal::verdict_word(verdict)));
+                print(&digests);
                 failures.push((&test.name, report));
             }
         }
@@ -139,6 +145,16 @@ fn name(case: &Case, seeds: Seeds) -> String {
         Seeds::FromScenario => format!("seeds_0_to_{}", case.scenario.seeds.saturating_sub(1)),
     };
     format!("{}{overrides}::{seeds}", case.scenario.name)
+}
+
+/// A line for each run: two runs are the same run when their digests are.
+fn digests(report: &SweepReport) -> String {
+    let runs = report.cases.iter().flat_map(|case| &case.runs);
+    runs.map(|run| match &run.outcome {
+        Ok(done) => format!("  seed {} digest {}\n", run.seed, done.digest),
+        Err(_) => format!("  seed {} has no digest\n", run.seed),
+    })
+    .collect()
 }
 
 fn print_failures(failures: &[(&String, SweepReport)]) {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use shaketable_stack::metadata::{self, Metadata, names};
 use shaketable_stack::{Env, Result, registry as record};
 
-use crate::history::{Answer, NodeRecord, Operation, OperationId, Point, Recorder, with_cause};
+use crate::history::{Answer, Failure, NodeRecord, Operation, OperationId, Point, Recorder, with_cause};
 
 pub use broker::RecordedBroker;
 pub use client::RecordedClient;
@@ -66,18 +66,50 @@ impl Scribe {
         answer: impl FnOnce(&T) -> Answer,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
+        let open = Open { scribe: self, id: Some(id) };
         let result = work.await;
-        self.end(id, result.as_ref().map(answer));
+        open.end(result.as_ref().map(answer));
         result
     }
 
+    fn open(&self, operation: Operation) -> Open<'_> {
+        Open { scribe: self, id: Some(self.begin(operation)) }
+    }
+
     fn end(&self, id: OperationId, result: std::result::Result<Answer, &shaketable_stack::Error>) {
-        self.recorder.complete(&self.host, self.env.clock().wall(), id, result);
+        self.recorder.complete(&self.host, self.env.clock().wall(), id, result.map_err(Failure::of));
     }
 
     /// Records something without a duration.
     pub fn point(&self, operation: Option<OperationId>, point: Point) {
         self.recorder.point(&self.host, self.env.clock().wall(), operation, point);
+    }
+}
+
+/// An operation under way: when the caller drops it, that is how it ends.
+struct Open<'a> {
+    scribe: &'a Scribe,
+    id: Option<OperationId>,
+}
+
+impl Open<'_> {
+    fn id(&self) -> Option<OperationId> {
+        self.id
+    }
+
+    fn end(mut self, result: std::result::Result<Answer, &shaketable_stack::Error>) {
+        if let Some(id) = self.id.take() {
+            self.scribe.end(id, result);
+        }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let scribe = self.scribe;
+            scribe.recorder.complete(&scribe.host, scribe.env.clock().wall(), id, Err(Failure::cancelled()));
+        }
     }
 }
 

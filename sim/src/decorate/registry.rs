@@ -1,16 +1,17 @@
 //! Records what registries are asked and what their watchers deliver.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use shaketable_stack::registry::{
-    Action, DeregisterOptions, Event, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions,
+    Action, DeregisterOptions, Event, GetOptions, ListOptions, Loss, Node, RegisterOptions, Registry, RegistryOptions,
     Service, Services, WatchOptions, Watcher,
 };
 use shaketable_stack::{ErrorKind, Result};
 
-use super::{Scribe, done, node_of, nodes_of};
-use crate::history::{Answer, Change, Failure, Operation, OperationId, Point};
+use super::{Open, Scribe, done, node_of, nodes_of};
+use crate::history::{Answer, Change, Failure, Operation, OperationId, Point, with_cause};
 
 /// A registry whose operations are recorded.
 #[derive(Debug)]
@@ -37,18 +38,15 @@ impl Registry for RecordedRegistry {
     }
 
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
-        let mut ids = Vec::new();
-        for node in &service.nodes {
-            ids.push(self.scribe.begin(Operation::Register {
-                service: service.name.clone(),
-                node: node_of(service, node),
-                ttl: options.ttl,
-            }));
-        }
-        let work = self.inner.register(service, options);
-        let result = crate::history::with_cause(ids.first().copied(), work).await;
-        for id in ids {
-            self.scribe.end(id, result.as_ref().map(done));
+        let begin = |node: &Node| {
+            let (service, node) = (service.name.clone(), node_of(service, node));
+            self.scribe.open(Operation::Register { service, node, ttl: options.ttl })
+        };
+        let open: Vec<Open<'_>> = service.nodes.iter().map(begin).collect();
+        let cause = open.first().and_then(Open::id);
+        let result = with_cause(cause, self.inner.register(service, options.clone())).await;
+        for open in open {
+            open.end(result.as_ref().map(done));
         }
         result
     }
@@ -75,7 +73,7 @@ impl Registry for RecordedRegistry {
     async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
         let id = self.scribe.begin(Operation::Watch { service: options.service.clone() });
         let inner = self.scribe.finish(id, done, self.inner.watch(options)).await?;
-        Ok(Arc::new(RecordedWatcher { inner, scribe: self.scribe.clone(), id }))
+        Ok(Arc::new(RecordedWatcher { inner, scribe: self.scribe.clone(), id, ended: AtomicBool::new(false) }))
     }
 
     fn cached(&self, name: &str) -> Option<Services> {
@@ -100,33 +98,49 @@ struct RecordedWatcher {
     inner: Arc<dyn Watcher>,
     scribe: Scribe,
     id: OperationId,
+    ended: AtomicBool,
+}
+
+impl RecordedWatcher {
+    /// A watcher ends once, by an error, by a stop or because it was let go.
+    fn end(&self, failure: Option<Failure>) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.scribe.point(Some(self.id), Point::WatchEnded { watcher: self.id, failure });
+        }
+    }
+}
+
+impl Drop for RecordedWatcher {
+    fn drop(&mut self) {
+        self.end(None);
+    }
 }
 
 #[async_trait]
 impl Watcher for RecordedWatcher {
     async fn next(&self) -> Result<Event> {
         let result = self.inner.next().await;
-        let point = match &result {
-            Ok(event) => Point::Watched {
-                watcher: self.id,
-                change: match event.action {
-                    Action::Create => Change::Create,
-                    Action::Update => Change::Update,
-                    Action::Delete => Change::Delete,
-                },
-                service: event.service.name.clone(),
-                nodes: nodes_of(std::slice::from_ref(&event.service)),
-            },
-            Err(error) => Point::WatchEnded {
-                watcher: self.id,
-                failure: (error.kind() != ErrorKind::WatcherStopped).then(|| Failure::of(error)),
-            },
-        };
-        self.scribe.point(Some(self.id), point);
+        match &result {
+            Ok(event) => {
+                let point = Point::Watched {
+                    watcher: self.id,
+                    change: match event.action {
+                        Action::Create => Change::Create,
+                        Action::Update => Change::Update,
+                        Action::Delete => Change::Delete,
+                    },
+                    service: event.service.name.clone(),
+                    nodes: nodes_of(std::slice::from_ref(&event.service)),
+                };
+                self.scribe.point(Some(self.id), point);
+            }
+            Err(error) => self.end((error.kind() != ErrorKind::WatcherStopped).then(|| Failure::of(error))),
+        }
         result
     }
 
     fn stop(&self) {
         self.inner.stop();
+        self.end(None);
     }
 }

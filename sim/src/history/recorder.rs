@@ -36,6 +36,8 @@ pub struct Recorder {
 struct State {
     history: History,
     operations: u64,
+    /// A host that is dying: what its dropped tasks say is not heard.
+    dying: Option<String>,
 }
 
 impl Recorder {
@@ -65,8 +67,8 @@ impl Recorder {
     }
 
     /// Records how `operation` ended.
-    pub fn complete(&self, host: &Arc<str>, wall: SystemTime, operation: OperationId, result: Result<Answer, &Error>) {
-        let edge = Edge::Return(result.map_err(Failure::of));
+    pub fn complete(&self, host: &Arc<str>, wall: SystemTime, operation: OperationId, result: Result<Answer, Failure>) {
+        let edge = Edge::Return(result);
         self.push(&mut self.state(), self.now(), host, wall, (Some(operation), None), edge);
     }
 
@@ -80,6 +82,15 @@ impl Recorder {
     /// asked for their truths after every step.
     pub fn point_at(&self, at: Moment, host: &Arc<str>, wall: SystemTime, point: Point) {
         self.push(&mut self.state(), at, host, wall, (None, None), Edge::Point(point));
+    }
+
+    /// Runs `death`, in which `host` dies: nothing that it says then is recorded, so that the operations which it cuts off
+    /// have no return.
+    pub fn while_dying<T>(&self, host: &str, death: impl FnOnce() -> T) -> T {
+        self.state().dying = Some(host.to_owned());
+        let result = death();
+        self.state().dying = None;
+        result
     }
 
     /// The world's time.
@@ -111,6 +122,9 @@ impl Recorder {
         (operation, cause): (Option<OperationId>, Option<OperationId>),
         edge: Edge,
     ) {
+        if state.dying.as_deref() == Some(&**host) {
+            return;
+        }
         let sequence = state.history.events.len() as u64;
         let wall_ns = wall
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -130,6 +144,11 @@ impl fmt::Debug for Recorder {
 }
 
 impl Failure {
+    /// The caller has let go of the operation before it ended.
+    pub fn cancelled() -> Self {
+        Self { kind: "Cancelled".to_owned(), text: "cancelled by the caller".to_owned() }
+    }
+
     /// The failure that `error` is.
     pub fn of(error: &Error) -> Self {
         Self { kind: format!("{:?}", error.kind()), text: error.to_string() }

@@ -1,6 +1,7 @@
 //! Serves a simulated etcd over gRPC, thinly: requests are handed to the state machine with the time of the host's clock.
 //! Every task belongs to the host, so a crash of the host ends the server and nothing else; data stays in the handle.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::future::select;
 use futures_util::stream::Peekable;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use shaketable_proto::etcd::v3::rpc::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
     LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
@@ -26,8 +28,9 @@ use shaketable_proto::etcd::v3::rpc::{
 };
 use shaketable_stack::env::{Env, Instant, Task};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tonic::service::Routes;
+use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
+use tower_service::Service as _;
 
 use super::handle::EtcdHandle;
 use super::streams::{KeepingAlive, Watching};
@@ -71,14 +74,16 @@ where
     };
     handle.start(clock());
     let _driver = env.spawn("etcd driver", drive(env.clone(), clock.clone(), handle.clone()));
-    let routes = routes(&Service { handle, clock });
+    let routes = Routes::new(&Service { handle, clock });
     let mut http = hyper::server::conn::http2::Builder::new(env.executor("etcd stream"));
     // etcd sends no date and sets no limit of its own on streams.
     http.auto_date_header(false).max_concurrent_streams(u32::MAX);
     let mut incoming = pin!(incoming);
     let mut connections: Vec<Task> = Vec::new();
     while let Some(stream) = incoming.next().await {
-        let connection = http.serve_connection(TokioIo::new(stream?), TowerToHyperService::new(routes.clone()));
+        let routes = routes.clone();
+        let answer = service_fn(move |request| routes.clone().answer(request));
+        let connection = http.serve_connection(TokioIo::new(stream?), answer);
         connections.retain(|connection| !connection.is_finished());
         connections.push(env.spawn("etcd connection", async move {
             // A connection that breaks is the client's loss; it sees the error on its side.
@@ -106,13 +111,41 @@ async fn drive(env: Env, clock: Arc<Clock>, handle: EtcdHandle) {
     }
 }
 
-fn routes(service: &Service) -> Routes {
-    Routes::new(KvServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(WatchServer::new(service.clone()))
-        .add_service(LeaseServer::new(service.clone()))
-        .add_service(ClusterServer::new(service.clone()))
-        .add_service(MaintenanceServer::new(service.clone()))
-        .prepare()
+/// etcd's services by name. tonic's own router would bring an HTTP framework into every stranger's tests.
+#[derive(Clone)]
+struct Routes {
+    kv: KvServer<Service>,
+    watch: WatchServer<Service>,
+    lease: LeaseServer<Service>,
+    cluster: ClusterServer<Service>,
+    maintenance: MaintenanceServer<Service>,
+}
+
+impl Routes {
+    fn new(service: &Service) -> Self {
+        Self {
+            kv: KvServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+            watch: WatchServer::new(service.clone()),
+            lease: LeaseServer::new(service.clone()),
+            cluster: ClusterServer::new(service.clone()),
+            maintenance: MaintenanceServer::new(service.clone()),
+        }
+    }
+
+    async fn answer(mut self, request: http::Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
+        let path = request.uri().path().to_owned();
+        match path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service) {
+            Some("etcdserverpb.KV") => self.kv.call(request).await,
+            Some("etcdserverpb.Watch") => self.watch.call(request).await,
+            Some("etcdserverpb.Lease") => self.lease.call(request).await,
+            Some("etcdserverpb.Cluster") => self.cluster.call(request).await,
+            Some("etcdserverpb.Maintenance") => self.maintenance.call(request).await,
+            // As grpc-go answers.
+            service => {
+                Ok(Status::unimplemented(format!("unknown service {}", service.unwrap_or_default())).into_http())
+            }
+        }
+    }
 }
 
 /// Answers with the headers of a stream when its first message is there. gRPC in Go does the same, so that a client which

@@ -130,7 +130,8 @@ impl TurmoilWorld {
             self.links.silence(host);
             self.apply_links();
         }
-        self.sim.crash(host);
+        let recorder = self.recorder.clone();
+        recorder.while_dying(host, || self.sim.crash(host));
     }
 
     fn restart(&mut self, host: &str) {

@@ -1,0 +1,127 @@
+//! A stranger's crate, copied out of the tree and built with no configuration of ours against the facade alone: its seeds give
+//! one digest each, alone, as the hundredth of a sweep, and with two jobs; and what it pulls in is no more than it should be.
+#![expect(clippy::disallowed_methods, reason = "how long a build takes is real time, shown and not judged")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// The last of a hundred.
+const SEED: &str = "99";
+
+#[test]
+fn a_strangers_crate_builds_outside_the_tree_and_its_runs_are_the_same_however_they_are_run() {
+    let copy = Copy::new("digests");
+    let built = copy.cargo(&["test", "--no-run", "--offline"]);
+    println!("{}", built.text);
+    assert!(built.success, "the stranger's crate does not build:\n{}", built.text);
+    let program = built
+        .text
+        .lines()
+        .find_map(|line| line.split_once("tests/shake.rs (")?.1.strip_suffix(')'))
+        .unwrap_or_else(|| panic!("cargo named no test program:\n{}", built.text));
+    let program = copy.folder.join(program);
+
+    let alone = digests(&copy, &program, &["--seed", SEED, "--test-threads", "1"], None);
+    let one_job = digests(&copy, &program, &["--test-threads", "1"], Some("100"));
+    let two_jobs = digests(&copy, &program, &["--test-threads", "2"], Some("100"));
+    assert_eq!(one_job.len(), 100);
+    assert_eq!(alone.first(), one_job.last(), "alone and as the hundredth of a sweep");
+    assert_eq!(one_job, two_jobs, "with one job and with two");
+    let mut different = one_job.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), 100, "a digest that does not depend on the seed says nothing");
+}
+
+#[test]
+fn a_stranger_gets_no_command_line_http_framework_container_or_broker_crate() {
+    let copy = Copy::new("tree");
+    let tree = copy.cargo(&["tree", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    assert!(tree.success, "{}", tree.text);
+    let names: Vec<&str> = tree.text.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"shaketable-sim"), "{}", tree.text);
+    for unwanted in
+        ["clap", "libtest-mimic", "indicatif", "actix-web", "rocket", "warp", "testcontainers", "bollard", "lapin",
+         "rdkafka", "async-nats", "etcd-client", "protoc-bin-vendored", "criterion"]
+    {
+        assert!(!names.contains(&unwanted), "a stranger's tests would pull in {unwanted}:\n{}", tree.text);
+    }
+}
+
+struct Copy {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+struct Output {
+    success: bool,
+    text: String,
+}
+
+impl Copy {
+    /// Copies the example out of the tree. Its build is kept beside ours, so that only the first one is cold.
+    fn new(name: &str) -> Self {
+        let facade = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = facade.parent().expect("the facade lies in the repository");
+        let example = root.join("fixtures/outside");
+        let folder = std::env::temp_dir().join(format!("shaketable-outside-{name}-{}", std::process::id()));
+        for part in ["src", "tests"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+            for entry in std::fs::read_dir(example.join(part)).unwrap() {
+                let entry = entry.unwrap();
+                std::fs::copy(entry.path(), folder.join(part).join(entry.file_name())).unwrap();
+            }
+        }
+        let manifest = std::fs::read_to_string(example.join("Cargo.toml")).unwrap();
+        let pointed = manifest.replace("\"../../src\"", &format!("{:?}", facade.display().to_string()));
+        assert_ne!(manifest, pointed, "the example depends on the facade by path");
+        std::fs::write(folder.join("Cargo.toml"), pointed).unwrap();
+        std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+        // The program that runs is target/<profile>/deps/<test>.
+        let program = std::env::current_exe().unwrap();
+        let target = program.ancestors().nth(3).expect("a test program lies in a target folder").join("outside");
+        Self { folder, target }
+    }
+
+    /// Runs cargo there as a stranger would: without our configuration, flags and protoc.
+    fn cargo(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO"));
+        for (name, _) in std::env::vars() {
+            let ours = name.starts_with("CARGO") && name != "CARGO_HOME";
+            if ours || name.starts_with("RUST") && !name.starts_with("RUSTUP") || name == "PROTOC" {
+                command.env_remove(name);
+            }
+        }
+        let began = Instant::now();
+        let output = command
+            .args(words)
+            .current_dir(&self.folder)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .env("CARGO_TERM_COLOR", "never")
+            .output()
+            .unwrap();
+        println!("cargo {} took {:?}", words.join(" "), began.elapsed());
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        Output { success: output.status.success(), text }
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The digests of the runs, in the order of their seeds.
+fn digests(copy: &Copy, program: &Path, words: &[&str], seeds: Option<&str>) -> Vec<String> {
+    let mut command = Command::new(program);
+    command.args(words).arg("--digests").current_dir(&copy.folder).env_remove("SHAKETABLE_SEEDS");
+    if let Some(seeds) = seeds {
+        command.env("SHAKETABLE_SEEDS", seeds);
+    }
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().filter_map(|line| Some(line.split_once(" digest ")?.1.to_owned())).collect()
+}
