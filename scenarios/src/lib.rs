@@ -24,7 +24,11 @@ pub fn cases(plugins: &Plugins) -> Vec<Case> {
 
 /// `lease-expiry-renewal[registry=etcd]`.
 pub fn label(case: &Case) -> String {
-    if case.overrides.is_empty() { case.scenario.name.clone() } else { format!("{}[{}]", case.scenario.name, case.overrides) }
+    if case.overrides.is_empty() {
+        case.scenario.name.clone()
+    } else {
+        format!("{}[{}]", case.scenario.name, case.overrides)
+    }
 }
 
 /// How many seeds each case takes: `SHAKETABLE_SEEDS`, or 3.

@@ -1,17 +1,18 @@
 //! `cargo test scenarios`: every scenario file, under every combination of its matrix, with a few seeds, each as a test of its
 //! own; and one test per case for what only all its seeds together show.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use shaketable_reports::Palette;
+use shaketable_reports::terminal::{render, render_failures};
 use shaketable_scenarios::{cases, label, seeds};
 use shaketable_sim::engine::engines;
-use shaketable_reports::Palette;
-use shaketable_reports::terminal::render_failures;
 use shaketable_sim::run::{
-    Case, Job, Run, SweepReport, Token, VERSION, Verdict, judge_case, run_child_if_asked, run_in_process,
+    Case, Job, Run, SweepReport, Token, VERSION, Verdict, judge_case, replay, run_child_if_asked, run_in_process,
 };
 use shaketable_stack::plugin::Plugins;
 
@@ -23,9 +24,30 @@ fn main() -> ExitCode {
     if let Some(code) = run_child_if_asked(&plugins) {
         return code;
     }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, token, file] = &words[..]
+        && command == "replay"
+    {
+        return replay_line(token, file, &plugins);
+    }
     let arguments = Arguments::from_args();
     let trials = cases(&plugins).into_iter().flat_map(|case| trials(Arc::new(case)));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// What the last line of a failure asks for.
+fn replay_line(token: &str, file: &str, plugins: &Plugins) -> ExitCode {
+    let replayed = token.parse().and_then(|token: Token| replay(&token, Path::new(file), plugins, RUN_TIMEOUT));
+    match replayed {
+        Ok(report) => {
+            print!("{}", render(&report, Duration::ZERO, Palette::PLAIN));
+            ExitCode::from(report.verdict().exit_code())
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// The runs of one case; whoever needs one first runs it.

@@ -83,9 +83,7 @@ impl Arguments {
     /// Whether the test called `name` is asked for.
     pub(super) fn chooses(&self, name: &str) -> bool {
         let matches = |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
-        !self.ignored
-            && (self.filters.is_empty() || self.filters.iter().any(matches))
-            && !self.skip.iter().any(matches)
+        !self.ignored && (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
     }
 }
 

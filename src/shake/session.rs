@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use shaketable_reports::{Palette, terminal};
 use shaketable_sim::engine::{EngineInfo, engines};
-use shaketable_sim::run::{Case, LoadError, Seeds, SweepReport, SweepRequest, Token, Verdict, load_cases, replay, sweep};
+use shaketable_sim::run::{
+    Case, LoadError, Seeds, SweepReport, SweepRequest, Token, Verdict, load_cases, replay, sweep,
+};
 use shaketable_sim::scenario::Overrides;
 use shaketable_stack::plugin::Plugins;
 
@@ -78,8 +80,8 @@ impl Session<'_> {
     }
 
     fn tests(&self, engine: &EngineInfo, seeds: Seeds) -> Result<Vec<Test>, String> {
-        let loaded = load_cases(self.files, &Overrides::default(), self.plugins, engine)
-            .map_err(|error| match error {
+        let loaded =
+            load_cases(self.files, &Overrides::default(), self.plugins, engine).map_err(|error| match error {
                 LoadError::Wrong(_) => error.to_string(),
                 LoadError::Unreadable(text) | LoadError::Nothing(text) => format!("error: {text}"),
             })?;

@@ -41,10 +41,22 @@ fn a_stranger_gets_no_command_line_http_framework_container_or_broker_crate() {
     assert!(tree.success, "{}", tree.text);
     let names: Vec<&str> = tree.text.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"shaketable-sim"), "{}", tree.text);
-    for unwanted in
-        ["clap", "libtest-mimic", "indicatif", "actix-web", "rocket", "warp", "testcontainers", "bollard", "lapin",
-         "rdkafka", "async-nats", "etcd-client", "protoc-bin-vendored", "criterion"]
-    {
+    for unwanted in [
+        "clap",
+        "libtest-mimic",
+        "indicatif",
+        "actix-web",
+        "rocket",
+        "warp",
+        "testcontainers",
+        "bollard",
+        "lapin",
+        "rdkafka",
+        "async-nats",
+        "etcd-client",
+        "protoc-bin-vendored",
+        "criterion",
+    ] {
         assert!(!names.contains(&unwanted), "a stranger's tests would pull in {unwanted}:\n{}", tree.text);
     }
 }

@@ -14,8 +14,7 @@ pub(crate) fn cargo(words: &[&str], environment: &[(&str, &str)]) -> Result<(), 
     eprintln!("xtask: {shown}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let started = now();
-    let status =
-        Command::new(cargo).args(words).envs(environment.iter().copied()).current_dir(root()).status();
+    let status = Command::new(cargo).args(words).envs(environment.iter().copied()).current_dir(root()).status();
     let took = started.elapsed();
     match status {
         Ok(status) if status.success() => {

@@ -24,10 +24,10 @@ const BANNED: [(&str, &[&str]); 7] = [
 
 /// Files that may read the real clock.
 const REAL_TIME: &[&str] = &[
-    "src/command/src/progress.rs",  // the time that a person waits
-    "src/shake/session.rs",         // the same
-    "xtask/src/step.rs",            // how long a chore takes
-    "stack/src/env/os.rs",          // the operating system's Env
+    "src/command/src/progress.rs", // the time that a person waits
+    "src/shake/session.rs",        // the same
+    "xtask/src/step.rs",           // how long a chore takes
+    "stack/src/env/os.rs",         // the operating system's Env
 ];
 
 /// Files that may have real threads.

@@ -7,16 +7,11 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
+use super::{EPOCH_S, Escapes, Refinement};
 use libc::{c_int, c_uint, c_void, pthread_attr_t, pthread_t, size_t, ssize_t, timespec};
-
-/// The date at which every simulated world begins: 2026-01-01T00:00:00Z, in seconds since 1970.
-pub const EPOCH_S: u64 = 1_767_225_600;
 
 /// Monotonic clocks begin here, so that a library may subtract from `Instant::now` without underflow.
 const MONOTONIC_ORIGIN_S: u64 = 1_000_000;
-
-/// Tells the time of the host that is executing, finer than the engine's tick.
-pub type Refinement = fn() -> Option<Duration>;
 
 // `const` initialisation and no destructor: these functions are called while thread-locals are being set up.
 thread_local! {
@@ -26,15 +21,6 @@ thread_local! {
     static REFINEMENT: Cell<Option<Refinement>> = const { Cell::new(None) };
     static REFINING: Cell<bool> = const { Cell::new(false) };
     static ESCAPES: Cell<Escapes> = const { Cell::new(Escapes { sockets: 0, threads: 0 }) };
-}
-
-/// What went around the `Env`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Escapes {
-    /// Real sockets that were asked for.
-    pub sockets: u32,
-    /// Real threads that were asked for.
-    pub threads: u32,
 }
 
 /// Ends the interposition on this thread when dropped.
@@ -128,7 +114,7 @@ fn simulated_now_ns() -> u64 {
 /// # Safety
 /// `buffer` must be valid for writes of `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
+unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
     if !ACTIVE.get() {
         // SAFETY: the system call with the caller's own arguments.
         return unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) as ssize_t };
@@ -146,7 +132,7 @@ pub unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c
 /// # Safety
 /// `time` must be valid for a write.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) -> c_int {
+unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) -> c_int {
     if !ACTIVE.get() {
         return match real(&REAL_CLOCK_GETTIME, c"clock_gettime") {
             // SAFETY: glibc's function has this type.
@@ -177,7 +163,7 @@ pub unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timesp
 /// # Safety
 /// As the C function.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
+unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
     if ACTIVE.get() {
         let mut escapes = ESCAPES.get();
         escapes.sockets += 1;
@@ -197,7 +183,7 @@ type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
 /// # Safety
 /// As the C function.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pthread_create(
+unsafe extern "C" fn pthread_create(
     thread: *mut pthread_t,
     attributes: *const pthread_attr_t,
     start: StartRoutine,

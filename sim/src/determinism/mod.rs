@@ -1,6 +1,28 @@
 //! What makes a process a pure function of its seed: system randomness and clocks answer from the seed and from simulated
-//! time while a simulation runs on this thread, and whoever opens a real socket or thread meanwhile is told so.
+//! time while a simulation runs on this thread, and whoever opens a real socket or thread meanwhile is told so. Linux with
+//! glibc; elsewhere it builds, and runs are less deterministic.
 
-pub mod interpose;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod interpose;
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[path = "elsewhere.rs"]
+mod interpose;
 
-pub use interpose::{EPOCH_S, Escapes, Guard, activate, effective, escapes, set_now, set_refinement};
+pub use interpose::{Guard, activate, effective, escapes, set_now, set_refinement};
+
+use std::time::Duration;
+
+/// The date at which every simulated world begins: 2026-01-01T00:00:00Z, in seconds since 1970.
+pub const EPOCH_S: u64 = 1_767_225_600;
+
+/// Tells the time of the host that is executing, finer than the engine's tick.
+pub type Refinement = fn() -> Option<Duration>;
+
+/// What went around the `Env`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Escapes {
+    /// Real sockets that were asked for.
+    pub sockets: u32,
+    /// Real threads that were asked for.
+    pub threads: u32,
+}

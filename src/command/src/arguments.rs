@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, list, replay, run, trace};
+use crate::{check, doctor, list, replay, run, trace};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,6 +44,8 @@ pub(crate) enum Command {
     List(list::Arguments),
     /// Show every event of one run
     Trace(trace::Arguments),
+    /// Say whether runs are deterministic here, and what this program can simulate
+    Doctor(doctor::Arguments),
 }
 
 #[cfg(test)]

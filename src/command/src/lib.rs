@@ -1,11 +1,12 @@
 //! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`, `replay`,
-//! `check`, `list` and `trace` with them. Nothing here judges or simulates; it reads words, asks `sim`, and prints what
+//! `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads words, asks `sim`, and prints what
 //! `reports` renders. One file per subcommand.
 
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod check;
+mod doctor;
 mod list;
 mod output;
 mod progress;
@@ -75,6 +76,7 @@ impl Cli {
             Command::Replay(asked) => replay::run(asked, &self.plugins, &output),
             Command::Check(asked) => check::run(asked, &self.plugins, &output),
             Command::List(asked) => list::run(asked, &self.plugins, &output),
+            Command::Doctor(asked) => doctor::run(asked, &output),
             Command::Trace(asked) => trace::run(asked, &self.plugins, &output),
         };
         match result {

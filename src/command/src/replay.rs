@@ -34,8 +34,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> Result<u8, Stop> {
     let stopwatch = Stopwatch::start();
-    let report = replay(&arguments.token, &arguments.file, plugins, arguments.run_timeout)
-        .map_err(Stop::BadInput)?;
+    let report = replay(&arguments.token, &arguments.file, plugins, arguments.run_timeout).map_err(Stop::BadInput)?;
     output.print(&terminal::render(&report, stopwatch.elapsed(), output.palette()));
     Ok(report.verdict().exit_code())
 }
