@@ -351,7 +351,7 @@ pub struct Fault {
     /// When, from the start of the `shake` phase.
     #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub at: Option<Duration>,
-    /// Again and again with this period.
+    /// Again and again with this period, first at the start of the span and always before its end.
     #[serde(with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub every: Option<Duration>,
     /// From when to when; with `every` the whole `shake` phase by default.

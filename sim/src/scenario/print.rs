@@ -1,4 +1,5 @@
-//! Prints a scenario as a file that parses to the same value: what `shaketable check --print` shows, and what reports keep.
+//! Prints a scenario as a file that parses to the same value: with it a scenario that was
+//! changed by overrides or made smaller can be kept.
 
 use super::model::Scenario;
 

@@ -138,6 +138,10 @@ fn words(error: &Error) -> (String, Option<String>) {
         Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
             ("the file is nested too deeply for a scenario".to_owned(), None)
         }
+        // The parser's own limit for brackets within brackets, which it has no kind for.
+        Error::ExternalMessage { msg, .. } if msg == "recursion limit exceeded" => {
+            ("the file is nested too deeply for a scenario".to_owned(), None)
+        }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
