@@ -1,5 +1,6 @@
-//! What a plugin author depends on: the interfaces to implement, the `Env` through which a plugin reaches the outside, the
-//! tables of plugins, and [`Shake`], which makes a `harness = false` test out of scenario files. It re-exports; the rooms are
+//! What a plugin author depends on: the interfaces to implement, the `Env` through which a plugin reaches the outside,
+//! the tables of plugins, and [`Shake`], which makes a `harness = false` test out of scenario files. It re-exports; the
+//! rooms are
 //! `stack`, `sim` and `reports`. No command-line, HTTP-framework, container or broker crate comes with it.
 //!
 //! A test target that shakes a registry of one's own:

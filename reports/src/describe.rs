@@ -1,5 +1,5 @@
-//! Every event in words. One sentence fragment per event kind, without its time, host and operation: those have columns of
-//! their own.
+//! Every event in words. One sentence fragment per event kind, without its time, host and operation: those have columns
+//! of their own.
 
 use shaketable_sim::history::{
     Answer, Change, Edge, Event, Failure, FaultRecord, NodeRecord, Operation, OperationId, Point, Truth,

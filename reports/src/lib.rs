@@ -1,5 +1,5 @@
-//! Renders results for people. Their model is `shaketable_sim::run`'s; how they came about, and which engine or plugin was
-//! behind them, is not known here, and nothing here writes anywhere: every renderer returns text.
+//! Renders results for people. Their model is `shaketable_sim::run`'s; how they came about, and which engine or plugin
+//! was behind them, is not known here, and nothing here writes anywhere: every renderer returns text.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! The few colours of a terminal report, by meaning. Whether there are any is the caller's choice; nothing here looks at
-//! the terminal or the environment.
+//! The few colours of a terminal report, by meaning. Whether there are any is the caller's choice; nothing here looks
+//! at the terminal or the environment.
 
 use anstyle::{AnsiColor, Style};
 

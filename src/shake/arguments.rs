@@ -1,5 +1,5 @@
-//! The words that `cargo test` passes on, as far as they mean something here. What libtest knows and this does not need is
-//! accepted; what nobody knows is refused.
+//! The words that `cargo test` passes on, as far as they mean something here. What libtest knows and this does not need
+//! is accepted; what nobody knows is refused.
 
 use std::num::NonZeroUsize;
 

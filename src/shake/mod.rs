@@ -1,5 +1,5 @@
-//! The main function of a test target without a harness: each case of the scenario files is a test of its own, named and
-//! reported as `cargo test` users know it. It knows nothing of plugins or engines beyond their names.
+//! The main function of a test target without a harness: each case of the scenario files is a test of its own, named
+//! and reported as `cargo test` users know it. It knows nothing of plugins or engines beyond their names.
 
 mod arguments;
 mod session;
@@ -15,8 +15,8 @@ use session::Session;
 
 /// Scenario files as a test target; the plugins of a stranger beside the reference ones.
 ///
-/// The target says `harness = false`, and its `main` does nothing before it calls [`main`](Self::main): each run is this
-/// program started again. The program understands the words that `cargo test` users know: a part of a test's name,
+/// The target says `harness = false`, and its `main` does nothing before it calls [`main`](Self::main): each run is
+/// this program started again. The program understands the words that `cargo test` users know: a part of a test's name,
 /// `--exact`, `--skip`, `--list`, and `replay TOKEN` as a failure's last line says.
 #[derive(Clone, Debug)]
 pub struct Shake {
@@ -50,8 +50,8 @@ impl Shake {
 
     /// Runs what the arguments ask for and prints what came of it.
     ///
-    /// Exit codes: 0 everything held, 1 something was violated, 2 bad input or nothing to run, 3 the harness or a backend
-    /// failed, 4 too little evidence.
+    /// Exit codes: 0 everything held, 1 something was violated, 2 bad input or nothing to run, 3 the harness or a
+    /// backend failed, 4 too little evidence.
     pub fn main(self) -> ExitCode {
         if let Some(code) = run_child_if_asked(&self.plugins) {
             return code;

@@ -1,5 +1,5 @@
-//! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario. They
-//! start cargo and our own binary, and know nothing of what these do.
+//! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario.
+//! They start cargo and our own binary, and know nothing of what these do.
 
 #![forbid(unsafe_code)]
 

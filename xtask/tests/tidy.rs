@@ -1,37 +1,42 @@
-//! Holds the rules of style that a program can hold, over every file of the workspace. It reads text; what needs a compiler
-//! is clippy's.
+//! Holds the rules of style that a program can hold, over every file of the workspace. It reads text; what needs a
+//! compiler is clippy's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest line, in characters.
-const LINE_MAX: usize = 120;
+/// Longest line, in characters. rustfmt holds code at 120; a comment or a text may run over by a word.
+const LINE_MAX: usize = 128;
 /// Longest file, in lines.
 const FILE_LINES_MAX: usize = 800;
 /// Sentences that say what a scenario is for and what one learns from it.
 const SCENARIO_SENTENCES_MIN: usize = 3;
 
-/// What reaches around the `Env`, and the files that may, each with its reason.
-const BANNED: [(&str, &[&str]); 7] = [
-    ("HashMap", &[]),
-    ("HashSet", &[]),
-    ("Instant::now()", REAL_TIME),
-    ("SystemTime::now()", REAL_TIME),
-    ("thread::spawn(", REAL_THREADS),
-    ("thread::sleep(", REAL_THREADS),
-    ("rand::rng()", &[]),
+/// What reaches around the `Env`.
+const BANNED: [&str; 7] = [
+    "HashMap",
+    "HashSet",
+    "Instant::now()",
+    "SystemTime::now()",
+    "thread::spawn(",
+    "thread::sleep(",
+    "rand::rng()",
 ];
 
-/// Files that may read the real clock.
-const REAL_TIME: &[&str] = &[
-    "src/command/src/progress.rs", // the time that a person waits
-    "src/shake/session.rs",        // the same
-    "xtask/src/step.rs",           // how long a chore takes
-    "stack/src/env/os.rs",         // the operating system's Env
+/// The files that may, and why.
+const EXEMPT: [(&str, &str); 12] = [
+    ("fixtures/src/process.rs", "a real server lives in real time"),
+    ("fixtures/tests/etcd_parity/timing.rs", "a real server lives in real time"),
+    ("scenarios/tests/determinism.rs", "a run that is over a second later must be the same"),
+    ("scenarios/tests/scenarios.rs", "how long a run takes is real time"),
+    ("sim/src/determinism/interpose.rs", "compares the clocks that it interposes"),
+    ("sim/src/engine/turmoil/host.rs", "makes the simulated clock of tokio's"),
+    ("sim/src/run/sweep.rs", "a sweep runs in real time, outside of any simulation"),
+    ("src/command/src/progress.rs", "the time that a person waits is real"),
+    ("src/shake/session.rs", "the time that a person waits is real"),
+    ("stack/src/env/os.rs", "the operating system's Env"),
+    ("stack/src/env/testing.rs", "the Env of unit tests, on tokio's paused clock"),
+    ("xtask/src/step.rs", "how long a chore takes is real time"),
 ];
-
-/// Files that may have real threads.
-const REAL_THREADS: &[&str] = &[];
 
 struct Source {
     /// Relative to the root, with `/`.
@@ -110,30 +115,19 @@ fn no_line_is_too_long() {
 #[test]
 fn only_the_listed_files_reach_around_the_env() {
     let mut problems = Vec::new();
+    let mut unused: Vec<&str> = EXEMPT.iter().map(|(name, _)| *name).collect();
     for source in rust() {
+        let exempt = EXEMPT.iter().any(|(name, _)| *name == source.name);
         for (number, line) in code(&source) {
-            for (banned, exempt) in BANNED {
-                if line.contains(banned) && !exempt.contains(&source.name.as_str()) {
+            for banned in BANNED.iter().filter(|banned| line.contains(**banned)) {
+                unused.retain(|name| *name != source.name);
+                if !exempt {
                     problems.push(format!("{}:{number}: {banned}", source.name));
                 }
             }
         }
     }
-    assert_none(&problems);
-}
-
-#[test]
-fn every_exemption_is_used() {
-    let files = rust();
-    let mut problems = Vec::new();
-    for (banned, exempt) in BANNED {
-        for name in exempt {
-            let used = files.iter().any(|source| source.name == *name);
-            if !used {
-                problems.push(format!("{name} may use {banned} and is not there"));
-            }
-        }
-    }
+    problems.extend(unused.iter().map(|name| format!("{name} is exempt and need not be")));
     assert_none(&problems);
 }
 

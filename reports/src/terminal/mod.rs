@@ -1,5 +1,5 @@
-//! The report of a sweep for a terminal: options first, a line for each expectation, failures last, and one line that sums
-//! it up. A failure is an oracle's sentence, the events that prove it, and the command that replays it.
+//! The report of a sweep for a terminal: options first, a line for each expectation, failures last, and one line that
+//! sums it up. A failure is an oracle's sentence, the events that prove it, and the command that replays it.
 
 mod failures;
 mod summary;
@@ -18,7 +18,8 @@ pub use failures::render_failures;
 pub use summary::render_summary;
 pub use verdicts::render_verdicts;
 
-/// What was asked for, one line per option; printed before anything runs, so that a run that never ends can be explained.
+/// What was asked for, one line per option; printed before anything runs, so that a run that never ends can be
+/// explained.
 pub fn render_options(options: &[(&str, String)], palette: Palette) -> String {
     let mut columns = Columns::indented(0);
     for (name, value) in options {

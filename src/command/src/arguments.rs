@@ -23,8 +23,8 @@ Exit codes:
 
 /// Shakes microservice stacks in a deterministic simulator, and judges whether they hold.
 ///
-/// A scenario file says which services run on which plugins, what they do, what is done to them, and what must hold. A run
-/// is decided by the scenario, the seed and this program alone: a seed that fails once fails always.
+/// A scenario file says which services run on which plugins, what they do, what is done to them, and what must hold. A
+/// run is decided by the scenario, the seed and this program alone: a seed that fails once fails always.
 #[derive(Debug, Parser)]
 #[command(name = "shaketable", version, after_help = EXAMPLES, max_term_width = 110)]
 pub(crate) struct Arguments {

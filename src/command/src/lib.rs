@@ -1,6 +1,6 @@
-//! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`, `replay`,
-//! `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads words, asks `sim`, and prints what
-//! `reports` renders. One file per subcommand.
+//! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
+//! `replay`, `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads words, asks `sim`,
+//! and prints what `reports` renders. One file per subcommand.
 
 #![forbid(unsafe_code)]
 
@@ -56,8 +56,8 @@ impl Cli {
     /// Reads the program's arguments and does what they ask. Call it before anything else in `main`: each run of a
     /// scenario is this program started again.
     ///
-    /// Exit codes: 0 everything held, 1 something was violated, 2 bad input or nothing to run, 3 the harness or a backend
-    /// failed, 4 too little evidence.
+    /// Exit codes: 0 everything held, 1 something was violated, 2 bad input or nothing to run, 3 the harness or a
+    /// backend failed, 4 too little evidence.
     pub fn main(self) -> ExitCode {
         if let Some(code) = run_child_if_asked(&self.plugins) {
             return code;

@@ -1,4 +1,5 @@
-//! Standard output and standard error: colours only where a person looks, and a reader that has gone away ends no program.
+//! Standard output and standard error: colours only where a person looks, and a reader that has gone away ends no
+//! program.
 
 use std::io::{self, IsTerminal, Write};
 

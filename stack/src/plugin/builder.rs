@@ -1,5 +1,5 @@
-//! One method per interface that adds a plugin, for whatever has tables of plugins in a field `plugins`: the command line
-//! and the main function of a test are such builders. A closure is enough for a factory.
+//! One method per interface that adds a plugin, for whatever has tables of plugins in a field `plugins`: the command
+//! line and the main function of a test are such builders. A closure is enough for a factory.
 
 /// Gives a builder with a field `plugins` of type [`Plugins`](super::Plugins) one method per interface.
 #[doc(hidden)]
