@@ -1,6 +1,7 @@
 //! Records what registries are asked and what their watchers deliver.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use shaketable_stack::registry::{
@@ -75,7 +76,7 @@ impl Registry for RecordedRegistry {
     async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
         let id = self.scribe.begin(Operation::Watch { service: options.service.clone() });
         let inner = self.scribe.finish(id, done, self.inner.watch(options)).await?;
-        Ok(Arc::new(RecordedWatcher { inner, scribe: self.scribe.clone(), id }))
+        Ok(Arc::new(RecordedWatcher { inner, scribe: self.scribe.clone(), id, ended: AtomicBool::new(false) }))
     }
 
     fn cached(&self, name: &str) -> Option<Services> {
@@ -100,33 +101,46 @@ struct RecordedWatcher {
     inner: Arc<dyn Watcher>,
     scribe: Scribe,
     id: OperationId,
+    ended: AtomicBool,
+}
+
+impl RecordedWatcher {
+    fn end(&self, failure: Option<Failure>) {
+        if !self.ended.swap(true, Ordering::Relaxed) {
+            self.scribe.point(Some(self.id), Point::WatchEnded { watcher: self.id, failure });
+        }
+    }
+}
+
+/// Who drops a watcher has stopped it, and wants to hear no more.
+impl Drop for RecordedWatcher {
+    fn drop(&mut self) {
+        self.end(None);
+    }
 }
 
 #[async_trait]
 impl Watcher for RecordedWatcher {
     async fn next(&self) -> Result<Event> {
         let result = self.inner.next().await;
-        let point = match &result {
-            Ok(event) => Point::Watched {
-                watcher: self.id,
-                change: match event.action {
+        match &result {
+            Ok(event) => {
+                let change = match event.action {
                     Action::Create => Change::Create,
                     Action::Update => Change::Update,
                     Action::Delete => Change::Delete,
-                },
-                service: event.service.name.clone(),
-                nodes: nodes_of(std::slice::from_ref(&event.service)),
-            },
-            Err(error) => Point::WatchEnded {
-                watcher: self.id,
-                failure: (error.kind() != ErrorKind::WatcherStopped).then(|| Failure::of(error)),
-            },
-        };
-        self.scribe.point(Some(self.id), point);
+                };
+                let nodes = nodes_of(std::slice::from_ref(&event.service));
+                let service = event.service.name.clone();
+                self.scribe.point(Some(self.id), Point::Watched { watcher: self.id, change, service, nodes });
+            }
+            Err(error) => self.end((error.kind() != ErrorKind::WatcherStopped).then(|| Failure::of(error))),
+        }
         result
     }
 
     fn stop(&self) {
+        self.end(None);
         self.inner.stop();
     }
 }
