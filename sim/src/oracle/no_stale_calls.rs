@@ -50,7 +50,8 @@ impl Oracle for NoStaleCalls {
             let Some(presence) = membership.get(node).and_then(|member| member.begun_by(event.at)) else { continue };
             let departed = presence.until.filter(|(gone, _)| gone.at <= event.at);
             let departed = departed.map(|(gone, how)| (gone, how.text()));
-            let Some((gone, how)) = departed.or_else(|| Some((left.since(node, Stamp::of(event))?, ACKNOWLEDGED))) else {
+            let Some((gone, how)) = departed.or_else(|| Some((left.since(node, Stamp::of(event))?, ACKNOWLEDGED)))
+            else {
                 continue;
             };
             let spans = registry.entry(&event.host).or_insert_with(|| reach.registry(&event.host));

@@ -41,11 +41,7 @@ pub(super) fn env(shared: &Shared, name: &str, address: IpAddr, incarnation: u32
             host: format!("{name}/{incarnation}"),
             opened: Mutex::default(),
         }),
-        spawner: Arc::new(HostSpawner {
-            live: Arc::default(),
-            host: name.to_owned(),
-            panics: shared.panics.clone(),
-        }),
+        spawner: Arc::new(HostSpawner { live: Arc::default(), host: name.to_owned(), panics: shared.panics.clone() }),
         host: HostIdentity { name: name.to_owned(), address, incarnation },
         namespace: shared.namespace.clone(),
     })
