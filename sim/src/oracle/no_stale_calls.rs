@@ -1,6 +1,7 @@
-//! `no_stale_calls`: no call goes to a node that is gone, once its caller could have known. Serving stale is right for who
-//! could not reach the registry, so only stretches in which the caller could count. A node is gone when the backend does not
-//! hold it any more, and when its deregistration was answered with success, whatever the backend holds.
+//! `no_stale_calls`: no call goes to a node that is gone, once its caller could have known. Serving stale is right
+//! for who could not reach the registry, so only stretches in which the caller could count. A node is gone when the
+//! backend does not hold it any more, and when its deregistration was answered with success, whatever the backend
+//! holds.
 
 use std::collections::BTreeMap;
 
