@@ -28,8 +28,15 @@ pub enum WorldError {
         /// How long, in the world's time.
         within: Duration,
     },
-    /// The engine broke, or a program panicked.
+    /// The engine broke.
     Engine(String),
+    /// A component panicked, and nobody caught it.
+    Panicked {
+        /// Where.
+        host: String,
+        /// What it said.
+        text: String,
+    },
     /// A component went around its `Env`.
     Escaped(String),
 }
@@ -43,6 +50,7 @@ impl fmt::Display for WorldError {
             Self::Incapable { engine, capability } => write!(formatter, "engine {engine} cannot {capability}"),
             Self::Elapsed { what, within } => write!(formatter, "waited {within:?} in vain for {what}"),
             Self::Engine(text) => write!(formatter, "the engine failed: {text}"),
+            Self::Panicked { host, text } => write!(formatter, "a component on {host} broke: {text}"),
             Self::Escaped(what) => write!(
                 formatter,
                 "a component went around its Env inside the simulation: {what}; declare its plugin as not simulatable, \

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use shaketable_stack::env::{
     BoxTask, Clock, Env, EnvParts, HostIdentity, Instant, LiveTasks, Namespace, Random, RandomSource, Sleep, Spawner,
     Task,
@@ -23,7 +25,11 @@ pub(super) struct Shared {
     pub(super) namespace: Namespace,
     pub(super) names: Names,
     pub(super) cuts: Cuts,
+    pub(super) panics: Panics,
 }
+
+/// The first task that panicked: its host and what it said. tokio keeps a panic for who joins the task, and nobody may.
+pub(super) type Panics = Arc<Mutex<Option<(String, String)>>>;
 
 /// Makes the environment of one incarnation; called on the host's runtime.
 pub(super) fn env(shared: &Shared, name: &str, address: IpAddr, incarnation: u32, tap: Tap) -> Env {
@@ -35,7 +41,7 @@ pub(super) fn env(shared: &Shared, name: &str, address: IpAddr, incarnation: u32
             host: format!("{name}/{incarnation}"),
             opened: Mutex::default(),
         }),
-        spawner: Arc::new(HostSpawner::default()),
+        spawner: Arc::new(HostSpawner { live: Arc::default(), host: name.to_owned(), panics: shared.panics.clone() }),
         host: HostIdentity { name: name.to_owned(), address, incarnation },
         namespace: shared.namespace.clone(),
     })
@@ -86,13 +92,23 @@ impl RandomSource for HostRandom {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HostSpawner {
     live: Arc<LiveTasks>,
+    host: String,
+    panics: Panics,
 }
 
 impl Spawner for HostSpawner {
     fn spawn(&self, name: &'static str, task: BoxTask) -> Task {
+        let (host, panics) = (self.host.clone(), self.panics.clone());
+        let task = async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                let text = super::panic_text(&*panic);
+                panics.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((host, text));
+                std::panic::resume_unwind(panic);
+            }
+        };
         Task::new(tokio::spawn(self.live.track(name, inherit_cause(task))))
     }
 

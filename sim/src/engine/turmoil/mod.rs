@@ -103,6 +103,7 @@ impl TurmoilWorld {
                 namespace: setup.namespace,
                 names: Arc::default(),
                 cuts: Arc::default(),
+                panics: Arc::default(),
             },
             tracer: setup.tracer,
             recorder: Recorder::new(Arc::new(move || {
@@ -211,12 +212,17 @@ impl World for TurmoilWorld {
                 Ok(Err(error)) => return Err(WorldError::Engine(error)),
                 Err(panic) => return Err(WorldError::Engine(panic_text(&*panic))),
             }
+            let panicked = self.shared.panics.lock().unwrap_or_else(PoisonError::into_inner).take();
             let escaped = escapes();
             if escaped.sockets > 0 {
                 return Err(WorldError::Escaped("it opened a real socket".to_owned()));
             }
             if escaped.threads > 0 {
                 return Err(WorldError::Escaped("it started a real thread".to_owned()));
+            }
+            // After the escapes: a library may panic because the socket or thread that it asked for was refused.
+            if let Some((host, text)) = panicked {
+                return Err(WorldError::Panicked { host, text });
             }
         }
         let now = self.sim.elapsed();

@@ -1,6 +1,6 @@
 //! `no_stale_calls` before hand-written histories; the bound is 2 s.
 
-use crate::history::{FaultRecord, Point};
+use crate::history::{FaultRecord, Operation, Point};
 use crate::oracle::no_stale_calls::NoStaleCalls;
 use crate::oracle::testing::{Story, ms};
 use crate::scenario::model::{Expect, Within};
@@ -80,4 +80,30 @@ fn a_key_whose_node_has_a_longer_id_is_not_taken_for_another_nodes() {
     story.deleted(2_000, "u-10");
     story.call_to(9_000, "callers-1", "u-1", "random");
     story.passes(&NoStaleCalls, 1);
+}
+
+fn deregister(story: &mut Story, from: u64, to: u64) {
+    let nodes = vec!["u2".to_owned()];
+    story.done(from, to, "users-2", Operation::Deregister { service: "users".to_owned(), nodes });
+}
+
+#[test]
+fn a_deregistration_that_was_acknowledged_counts_although_the_backend_holds_the_node() {
+    let mut story = story();
+    deregister(&mut story, 10_000, 10_100);
+    story.call_to(12_100, "callers-1", "u2", "random");
+    assert_eq!(story.judge(&NoStaleCalls).findings.len(), 0, "in time");
+    story.call_to(15_000, "callers-1", "u2", "random");
+    story.trips(&NoStaleCalls, &["callers-1", "node u2 after 12.100s", "as its host was told", "at 15.000s"]);
+}
+
+#[test]
+fn who_registers_again_while_or_after_it_deregistered_is_back() {
+    for again in [10_050, 11_000] {
+        let mut story = story();
+        deregister(&mut story, 10_000, 10_100);
+        story.register(again, "u2");
+        story.call_to(15_000, "callers-1", "u2", "random");
+        assert_eq!(story.judge(&NoStaleCalls).findings.len(), 0, "registered again at {again}");
+    }
 }
