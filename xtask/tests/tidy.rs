@@ -12,15 +12,8 @@ const FILE_LINES_MAX: usize = 800;
 const SCENARIO_SENTENCES_MIN: usize = 3;
 
 /// What reaches around the `Env`.
-const BANNED: [&str; 7] = [
-    "HashMap",
-    "HashSet",
-    "Instant::now()",
-    "SystemTime::now()",
-    "thread::spawn(",
-    "thread::sleep(",
-    "rand::rng()",
-];
+const BANNED: [&str; 7] =
+    ["HashMap", "HashSet", "Instant::now()", "SystemTime::now()", "thread::spawn(", "thread::sleep(", "rand::rng()"];
 
 /// The files that may, and why.
 const EXEMPT: [(&str, &str); 12] = [
