@@ -23,12 +23,12 @@ fn a_strangers_crate_builds_outside_the_tree_and_its_runs_are_the_same_however_t
     let program = copy.folder.join(program);
 
     let alone = digests(&copy, &program, &["--seed", SEED, "--test-threads", "1"], None);
-    let one_job = digests(&copy, &program, &["--test-threads", "1"], Some("100"));
     let two_jobs = digests(&copy, &program, &["--test-threads", "2"], Some("100"));
-    assert_eq!(one_job.len(), 100);
-    assert_eq!(alone.first(), one_job.last(), "alone and as the hundredth of a sweep");
-    assert_eq!(one_job, two_jobs, "with one job and with two");
-    let mut different = one_job.clone();
+    let one_job = digests(&copy, &program, &["--test-threads", "1"], Some("5"));
+    assert_eq!(two_jobs.len(), 100);
+    assert_eq!(alone.first(), two_jobs.last(), "alone and as the hundredth of a sweep");
+    assert_eq!(one_job, two_jobs[..5], "with one job and with two");
+    let mut different = two_jobs.clone();
     different.sort();
     different.dedup();
     assert_eq!(different.len(), 100, "a digest that does not depend on the seed says nothing");

@@ -25,6 +25,11 @@ pub trait SimulatedBackend: Send + Sync + fmt::Debug {
     /// What its host runs; each start after the first is a restart that keeps the data.
     fn program(&self) -> Option<Program>;
 
+    /// Restarts it; one that has a host restarts with that instead.
+    fn restart(&self, now: Moment) {
+        let _ = now;
+    }
+
     /// Takes what truly happened since the last call, in order.
     fn take_truths(&self, now: Moment) -> Vec<(Moment, Truth)>;
 

@@ -22,13 +22,6 @@ impl Shared {
         backends.record_truth();
         Self { backends }
     }
-
-    /// Restarts them: every registration has its full TTL anew.
-    pub fn restart(&self, now: Moment) {
-        for backend in self.backends.all() {
-            backend.restart(instant(now));
-        }
-    }
 }
 
 /// The clocks of simulated hosts begin with the world.
@@ -47,6 +40,13 @@ impl SimulatedBackend for Shared {
 
     fn program(&self) -> Option<Program> {
         None
+    }
+
+    /// Every registration has its full TTL anew.
+    fn restart(&self, now: Moment) {
+        for backend in self.backends.all() {
+            backend.restart(instant(now));
+        }
     }
 
     fn take_truths(&self, now: Moment) -> Vec<(Moment, Truth)> {

@@ -119,7 +119,8 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
         add(host.map(|host| Fault::LeaseLost { host }).into_iter().collect(), Vec::new());
     }
     if let Some(restart) = &entry.backend_restart {
-        let host = one(hosts, &restart.backend, random);
+        // A backend that has no host in this run lives in the world itself, which restarts it.
+        let host = one(hosts, &restart.backend, random).or_else(|| Some(restart.backend.clone()));
         let (does, undoes) = (|host| Fault::BackendDown { host }, |host| Fault::BackendUp { host });
         add(host.clone().map(does).into_iter().collect(), host.map(undoes).into_iter().collect());
     }

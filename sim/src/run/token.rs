@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::result::Job;
 
-/// What decides a run: `st1:<scenario>:<seed>:<engine>:<overrides>:<build>`.
+/// What decides a run: `st1:<scenario>:<seed>:<engine>:<overrides>:<build>:<checksum>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Digest of the scenario's text.
@@ -73,6 +73,11 @@ impl Token {
     }
 }
 
+/// Tells a token that was changed from the one that was printed.
+fn checksum(text: &str) -> String {
+    format!("{:08x}", xxh3_64(text.as_bytes()) >> 32)
+}
+
 /// Digest of the program that is running; 0 when it cannot be read.
 fn build() -> u64 {
     static BUILD: OnceLock<u64> = OnceLock::new();
@@ -85,7 +90,8 @@ fn build() -> u64 {
 impl fmt::Display for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scenario, seed, engine, overrides, build } = self;
-        write!(formatter, "st1:{scenario:016x}:{seed}:{engine}:{overrides}:{build:016x}")
+        let text = format!("st1:{scenario:016x}:{seed}:{engine}:{overrides}:{build:016x}");
+        write!(formatter, "{text}:{}", checksum(&text))
     }
 }
 
@@ -94,15 +100,21 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let fields: Vec<&str> = text.trim().split(':').collect();
-        let [version, scenario, seed, engine, overrides, build] = fields[..] else {
+        let [version, scenario, seed, engine, overrides, build, sum] = fields[..] else {
             return Err(format!(
-                "'{text}' is no token: it has {} fields, a token has 6 (st1:scenario:seed:engine:overrides:build); copy the \
-                 whole line that the failing run printed",
+                "'{text}' is no token: it has {} fields, a token has 7 \
+                 (st1:scenario:seed:engine:overrides:build:checksum); copy the whole line that the failing run printed",
                 fields.len()
             ));
         };
         if version != "st1" {
             return Err(format!("'{text}' is a token of version '{version}'; this program reads st1"));
+        }
+        if checksum(&fields[..6].join(":")) != sum {
+            return Err(format!(
+                "'{text}' is no token: its checksum does not match, so it was changed or cut off; copy the whole line that \
+                 the failing run printed, or run the seed: run FILE --seed {seed}"
+            ));
         }
         let digest = |name: &str, text: &str| {
             u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16).ok_or_else(|| {
@@ -149,7 +161,15 @@ mod tests {
         assert!(token.check("a.yaml", "name: b").unwrap_err().contains("its text has changed"));
         let other = Token { build: token.build ^ 1, ..token.clone() };
         assert!(other.check("a.yaml", "name: a").unwrap_err().contains("another build"));
-        for wrong in ["", "st1", "st2:0:0:0:0:0", "st1:zz:1:turmoil::0000000000000000", &token.to_string()[..40]] {
+        let another_seed = token.to_string().replacen(":7:", ":8:", 1);
+        for wrong in [
+            another_seed.as_str(),
+            "",
+            "st1",
+            "st2:0:0:0:0:0",
+            "st1:zz:1:turmoil::0000000000000000",
+            &token.to_string()[..40],
+        ] {
             assert!(wrong.parse::<Token>().is_err(), "{wrong}");
         }
     }

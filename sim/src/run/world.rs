@@ -167,6 +167,16 @@ impl ShakeTable {
     }
 
     fn inflict(&mut self, fault: &Fault) -> Result<(), WorldError> {
+        if let Fault::BackendDown { host } | Fault::BackendUp { host } = fault
+            && !self.plan.hosts.iter().any(|planned| planned.name == *host)
+        {
+            // It lives in the world's namespace: no host to take down, and its restart takes no time.
+            if matches!(fault, Fault::BackendDown { .. }) {
+                let now = self.world.now();
+                self.backends.iter().for_each(|backend| backend.restart(now));
+            }
+            return Ok(());
+        }
         // A fault that changes nothing is none, and must not stand in the history.
         let skip = match fault {
             Fault::Crash { host, .. } | Fault::BackendDown { host } => !self.world.is_running(host),
