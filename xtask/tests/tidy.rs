@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest line, in characters. rustfmt holds code at 120; a comment or a text may run over by a word.
+/// Longest line, in characters. rustfmt holds code at 120; a comment may run over by a word, and a text is not broken.
 const LINE_MAX: usize = 128;
 /// Longest file, in lines.
 const FILE_LINES_MAX: usize = 800;
@@ -97,7 +97,7 @@ fn no_line_is_too_long() {
     let mut problems = Vec::new();
     for source in rust().iter().chain(&sources(".yaml")) {
         for (index, line) in source.text.lines().enumerate() {
-            if line.chars().count() > LINE_MAX {
+            if line.chars().count() > LINE_MAX && !line.contains('"') {
                 problems.push(format!("{}:{}", source.name, index + 1));
             }
         }

@@ -1,5 +1,5 @@
-//! `success_rate` and `latency`: how calls fared, by the phase in which they began, in simulated time. Calls that their own host's
-//! crash or the end of the run cut off are not counted: nobody waited for their answer any more.
+//! `success_rate` and `latency`: how calls fared, by the phase in which they began, in simulated time. Calls that their
+//! own host's crash or the end of the run cut off are not counted: nobody waited for their answer any more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -134,7 +134,8 @@ fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
-/// The index of the `quantile` among `count` sorted values, by nearest rank: the smallest that is not below that share of all.
+/// The index of the `quantile` among `count` sorted values, by nearest rank: the smallest that is not below that share
+/// of all.
 fn nearest_rank(quantile: f64, count: usize) -> usize {
     // Half a millionth takes back what binary fractions add: 0.07 × 100 is 7.000000000000001.
     let rank = (quantile * count as f64 - 5e-7).ceil();

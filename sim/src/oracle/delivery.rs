@@ -1,6 +1,6 @@
-//! `delivery`: subscribers get what the broker promises: each message once, one member of each queue group, in each publisher's
-//! order, nothing after unsubscribing. What a broker does not promise is not judged, and a loss only where nothing stood between
-//! publisher and subscriber.
+//! `delivery`: subscribers get what the broker promises: each message once, one member of each queue group, in each
+//! publisher's order, nothing after unsubscribing. What a broker does not promise is not judged, and a loss only where
+//! nothing stood between publisher and subscriber.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

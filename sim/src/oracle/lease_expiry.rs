@@ -1,5 +1,5 @@
-//! `lease_expiry`: a lease runs out neither before its granted TTL nor much after it. Judged on what the backend did alone; each
-//! restart of the backend starts the window anew, and while it is down nothing can run out.
+//! `lease_expiry`: a lease runs out neither before its granted TTL nor much after it. Judged on what the backend did
+//! alone; each restart of the backend starts the window anew, and while it is down nothing can run out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -132,7 +132,8 @@ impl<'a> Court<'a> {
         }
     }
 
-    /// Takes a lease that something else than its expiry happened to; that it was there still may show that it is overdue.
+    /// Takes a lease that something else than its expiry happened to; that it was there still may show that it is
+    /// overdue.
     fn ended_otherwise(&mut self, stamp: Stamp, name: &'a str, what: &str) -> Option<Lease> {
         let lease = self.leases.remove(name)?;
         if stamp.at > self.latest(&lease) {

@@ -11,7 +11,8 @@ use super::reach::Reach;
 use super::spans::Spans;
 use super::{Facts, Judgement, Oracle};
 
-/// The oracle. It judges every operation that returned, or should have. Time in which the host was paused does not count.
+/// The oracle. It judges every operation that returned, or should have. Time in which the host was paused does not
+/// count.
 #[derive(Debug)]
 pub(super) struct NothingHangs;
 
@@ -56,8 +57,8 @@ impl Oracle for NothingHangs {
     }
 }
 
-/// Whether nobody waits for `run` any more: its host died, or the operation on the same host that it was a part of has returned,
-/// which drops its parts. Handlers are no parts of what led to them.
+/// Whether nobody waits for `run` any more: its host died, or the operation on the same host that it was a part of has
+/// returned, which drops its parts. Handlers are no parts of what led to them.
 fn gave_up(operations: &Operations<'_>, run: &Run<'_>) -> bool {
     if operations.cut_off(run).is_some() {
         return true;

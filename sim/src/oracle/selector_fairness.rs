@@ -1,5 +1,6 @@
-//! `selector_fairness`: while a host's view of a service does not change, `round_robin` picks each node equally often, within one,
-//! and `random` picks are counted by the node's rank, for the sweep to test. Other strategies promise no fairness.
+//! `selector_fairness`: while a host's view of a service does not change, `round_robin` picks each node equally often,
+//! within one, and `random` picks are counted by the node's rank, for the sweep to test. Other strategies promise no
+//! fairness.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,8 @@ use super::membership::{Member, Membership};
 use super::operations::{Operations, Stamp};
 use super::{Facts, Judgement, Oracle, Picks};
 
-/// The oracle. It judges every window between two changes of a host's view that has two nodes or more, and enough picks.
+/// The oracle. It judges every window between two changes of a host's view that has two nodes or more, and enough
+/// picks.
 #[derive(Debug)]
 pub(super) struct SelectorFairness;
 
@@ -204,7 +206,8 @@ impl<'a> Court<'a, '_> {
         let members = self.members.get(service).map_or(&[][..], Vec::as_slice);
         let mut ranked: Vec<&str> = members.iter().filter(there).map(|(id, _)| *id).collect();
         if ranked.len() != among || !window.picks.keys().all(|id| ranked.contains(id)) {
-            // The truth is no help (the view lagged behind it, or a filter narrowed it); who was picked is, if all were.
+            // The truth is no help (the view lagged behind it, or a filter narrowed it); who was picked is, if all
+            // were.
             ranked = window.picks.keys().copied().collect();
             if ranked.len() != among {
                 return;

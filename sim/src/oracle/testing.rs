@@ -1,4 +1,5 @@
-//! Histories written by hand, for the oracles' tests: one story reads from top to bottom, in milliseconds. Known to tests alone.
+//! Histories written by hand, for the oracles' tests: one story reads from top to bottom, in milliseconds. Known to
+//! tests alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use crate::scenario::model::{Expect, Network, Phases, Scenario, Stack};
 
 use super::{Facts, HostFacts, HostKind, Judgement, Oracle, PhaseSpan};
 
-/// A history under construction, with the facts that go with it. The backend is `etcd`; `warmup` ends at 10 s, `shake` at
+/// A history under construction, with the facts that go with it. The backend is `etcd`; `warmup` ends at 10 s, `shake`
+/// at
 /// 40 s, `settle` and the run at 60 s.
 pub(super) struct Story {
     history: History,

@@ -1,5 +1,5 @@
-//! `views_converge`: some time after the heal every host sees what is truly registered. What changed so recently that a host may
-//! not know it yet is left out.
+//! `views_converge`: some time after the heal every host sees what is truly registered. What changed so recently that a
+//! host may not know it yet is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
-//! `watch_order`: a watcher delivers each change of what it watches once, in the backend's order, and invents none. Writes that
-//! may have changed nothing need not be told. After the backend compacted its history, or when a watch is opened in place of one
-//! that ended, one resync is right, and then the watcher must agree with the truth again.
+//! `watch_order`: a watcher delivers each change of what it watches once, in the backend's order, and invents none.
+//! Writes that may have changed nothing need not be told. After the backend compacted its history, or when a watch is
+//! opened in place of one that ended, one resync is right, and then the watcher must agree with the truth again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -137,8 +137,8 @@ impl Trial<'_, '_> {
         track.last = Some((report.stamp, report.change));
     }
 
-    /// The change that `report` tells of: the next of its kind that had happened by then. Writes need not be told, so of several
-    /// the first is taken that keeps the order across nodes.
+    /// The change that `report` tells of: the next of its kind that had happened by then. Writes need not be told, so
+    /// of several the first is taken that keeps the order across nodes.
     fn matching(&self, report: &Report<'_>, track: &Track<'_>) -> Option<usize> {
         let by = report.stamp.at + self.tick;
         let open = track.changes.iter().enumerate().skip(track.next).take_while(|(_, change)| change.stamp.at <= by);
@@ -157,7 +157,8 @@ impl Trial<'_, '_> {
         in_order.or(writes.last()).copied()
     }
 
-    /// Whether `change` need not be told: a write; what happened while the watch was being opened; what a resync covers.
+    /// Whether `change` need not be told: a write; what happened while the watch was being opened; what a resync
+    /// covers.
     fn is_optional(&self, track: &Track<'_>, change: &MemberChange) -> bool {
         told_as(change.kind) == Change::Update
             || change.stamp.at <= self.watching.opened.at
@@ -165,7 +166,8 @@ impl Trial<'_, '_> {
             || self.is_covered_by_resync(change.stamp.at)
     }
 
-    /// Whether a change of that time was not due when the backend forgot its history, so that a resync may stand for it.
+    /// Whether a change of that time was not due when the backend forgot its history, so that a resync may stand for
+    /// it.
     fn is_covered_by_resync(&self, at: Moment) -> bool {
         let due = self.registry.first_full(at, self.within);
         self.compactions.iter().any(|(compacted, caught_up)| at <= *caught_up && due.is_none_or(|due| due > *compacted))

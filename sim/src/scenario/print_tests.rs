@@ -222,7 +222,11 @@ proptest! {
     }
 
     #[test]
-    fn what_checks_without_error_can_be_planned(mut fault in fault(), seconds in (0u64..50, 0u64..50, 0u64..50), seed in any::<u64>()) {
+    fn what_checks_without_error_can_be_planned(
+        mut fault in fault(),
+        seconds in (0u64..50, 0u64..50, 0u64..50),
+        seed in any::<u64>(),
+    ) {
         let mut scenario =
             parse("crash.yaml", include_str!("../../../scenarios/lease-expiry-crash.yaml")).unwrap();
         // Times near the shake phase of 50 s and one kind that is right: what is left to chance is how they are combined.
