@@ -65,6 +65,8 @@ impl Oracle for NoStaleCalls {
                 .count += 1;
         }
         let mut findings = Findings::default();
+        // The departures that only the hosts know of; the backend's are counted below.
+        let mut judged = stale.values().filter(|stale| stale.how == ACKNOWLEDGED).count() as u64;
         for ((host, node, _), stale) in stale {
             let calls =
                 if stale.count == 1 { "a call".to_owned() } else { format!("the first of {} calls", stale.count) };
@@ -82,7 +84,6 @@ impl Oracle for NoStaleCalls {
                 [stale.gone.sequence, stale.first.sequence],
             );
         }
-        let mut judged = 0;
         for (_, member) in membership.iter() {
             let callers = last_attempt.range((member.service, "")..).take_while(|((to, _), _)| *to == member.service);
             for ((_, host), last) in callers {

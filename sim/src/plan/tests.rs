@@ -109,9 +109,10 @@ fn a_partition_cuts_every_pair_both_ways_or_the_first_two_one_way() {
 }
 
 #[test]
-fn a_backend_that_a_run_lacks_is_left_out() {
+fn a_backend_that_a_run_lacks_is_cut_from_nobody_and_restarts_in_the_world() {
     let plan = Plan::draw(&scenario(), 1, &[]).unwrap();
-    assert!(of_entry(&plan, 5).is_empty());
+    let down = Fault::BackendDown { host: "etcd".to_owned() };
+    assert_eq!(of_entry(&plan, 5).first().map(|(_, fault)| fault), Some(&down));
     assert_eq!(of_entry(&plan, 2).len(), 4, "web-1 and the users are cut from each other all the same");
 }
 
