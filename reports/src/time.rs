@@ -8,7 +8,8 @@ pub fn duration_in_words(span: Duration) -> String {
         return format!("{}ms", span.as_millis());
     }
     if span < Duration::from_secs(10) {
-        return format!("{:.1}s", span.as_secs_f64());
+        let seconds = format!("{:.1}", span.as_secs_f64());
+        return format!("{}s", seconds.trim_end_matches(".0"));
     }
     let whole = humantime::format_duration(Duration::from_secs(span.as_secs())).to_string();
     whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
@@ -27,7 +28,7 @@ mod tests {
 
     #[test]
     fn durations_keep_the_two_units_that_matter() {
-        for (millis, words) in [(0, "0ms"), (250, "250ms"), (3_210, "3.2s"), (41_900, "41s"), (7_503_000, "2h 5m")] {
+        for (millis, words) in [(0, "0ms"), (250, "250ms"), (2_000, "2s"), (3_210, "3.2s"), (41_900, "41s"), (7_503_000, "2h 5m")] {
             assert_eq!(duration_in_words(Duration::from_millis(millis)), words);
         }
     }

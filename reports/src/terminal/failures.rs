@@ -54,6 +54,9 @@ fn violated(report: &SweepReport, case: &CaseReport, verdict: &OracleVerdict, pa
     for note in outcome.map(|outcome| outcome.notes.as_slice()).unwrap_or_default() {
         text.push_str(&format!("  note: {}\n", hanging(note, 4)));
     }
+    if let Some(outcome) = outcome {
+        text.push_str(&format!("  digest: {}, and the same when it is replayed\n", outcome.digest));
+    }
     if let Some(run) = run {
         text.push_str(&format!("  replay: {}\n", replay_line(&report.program, &run.token, &case.file)));
     }

@@ -129,6 +129,7 @@ fn a_violation_shows_sentence_proof_and_replay() {
         15.000s  client-1  #17        attempt 0 goes to user-2 of 'user' at 10.0.0.2:80, picked by random
       also at seed 2
       note: lease 7 was lost because the host was cut off for 12s
+      digest: 00000000000000000000000000000001, and the same when it is replayed
       replay: target/release/shaketable replay st1:01ab scenarios/churn.yaml
 
     VIOLATED churn [registry=etcd]: selector_fairness
@@ -166,7 +167,7 @@ fn runs_without_a_result_are_named_by_reason() {
       the harness or a backend failed: the engine failed: host 'user-1' panicked
       replay: target/release/shaketable replay st1:00ab scenarios/churn.yaml
 
-    HARNESS FAILED: 1 case, 3 runs, 0ms simulated in 3.0s; expectations: 0 held, 3 runs without a result
+    HARNESS FAILED: 1 case, 3 runs, 0ms simulated in 3s; expectations: 0 held, 3 runs without a result
     ");
 }
 

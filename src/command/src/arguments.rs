@@ -6,7 +6,7 @@ use crate::{check, doctor, list, replay, run, trace};
 
 const EXAMPLES: &str = "\
 Examples:
-  shaketable run scenarios                       every scenario in the folder, with the seeds that each asks for
+  shaketable run scenarios                       every scenario in the folder
   shaketable run churn.yaml --seeds 1000         look for a seed that breaks it
   shaketable run churn.yaml --set registry=etcd  the same with another plugin
   shaketable replay st1:… churn.yaml             one run again, as a failure's last line says

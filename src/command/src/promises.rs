@@ -22,7 +22,10 @@ pub(crate) fn in_words(promises: &Promises) -> String {
         SlowConsumer::Disconnects { buffered } => format!("a slow consumer is cut off beyond {buffered} messages"),
     }));
     words.extend(promises.message_bytes_max.map(|bytes| format!("messages up to {bytes} bytes")));
-    words.extend(promises.ttl_granularity.map(|unit| format!("TTL in steps of {}", duration_in_words(unit))));
+    words.extend(promises.ttl_granularity.map(|unit| match unit.is_zero() {
+        true => "TTL to the instant".to_owned(),
+        false => format!("TTL in steps of {}", duration_in_words(unit)),
+    }));
     words.extend(promises.expiry_slack.map(|slack| format!("expiry at most {} late", duration_in_words(slack))));
     words.extend(promises.backend.map(|backend| format!("needs {backend}")));
     if promises.shared_state {
@@ -51,7 +54,7 @@ mod tests {
         };
         assert_eq!(
             in_words(&promises),
-            "delivers at most once, TTL in steps of 1.0s, not in the simulator: librdkafka has threads of its own"
+            "delivers at most once, TTL in steps of 1s, not in the simulator: librdkafka has threads of its own"
         );
     }
 }
