@@ -28,7 +28,9 @@ mod tests {
 
     #[test]
     fn durations_keep_the_two_units_that_matter() {
-        for (millis, words) in [(0, "0ms"), (250, "250ms"), (2_000, "2s"), (3_210, "3.2s"), (41_900, "41s"), (7_503_000, "2h 5m")] {
+        for (millis, words) in
+            [(0, "0ms"), (250, "250ms"), (2_000, "2s"), (3_210, "3.2s"), (41_900, "41s"), (7_503_000, "2h 5m")]
+        {
             assert_eq!(duration_in_words(Duration::from_millis(millis)), words);
         }
     }
