@@ -42,6 +42,7 @@ fn a_stranger_gets_no_command_line_http_framework_container_or_broker_crate() {
     let names: Vec<&str> = tree.text.lines().filter_map(|line| line.split(' ').next()).collect();
     assert!(names.contains(&"shaketable-sim"), "{}", tree.text);
     for unwanted in [
+        "axum",
         "clap",
         "libtest-mimic",
         "indicatif",
