@@ -6,6 +6,8 @@ use shaketable_sim::history::{
 };
 use shaketable_sim::trace::{TraceEvent, TraceKind};
 
+use shaketable_sim::world::{Distribution, LinkQuality};
+
 use crate::time::exact;
 
 /// How many names a list shows before it counts the rest.
@@ -147,11 +149,43 @@ fn describe_fault(fault: &FaultRecord) -> String {
         FaultRecord::Loss { a, b, probability } => {
             format!("links between {} and {} break with probability {probability}", list(a), list(b))
         }
+        FaultRecord::Link { from, to, quality: None } => {
+            format!("links from {} to {} are as before", list(from), list(to))
+        }
+        FaultRecord::Link { from, to, quality: Some(quality) } => {
+            format!("links from {} to {} change: {}", list(from), list(to), describe_quality(quality))
+        }
+        FaultRecord::Skew { host, by_ns: 0 } => format!("the date of {host} is right again"),
+        FaultRecord::Skew { host, by_ns } => {
+            let by = exact(Duration::from_nanos(by_ns.unsigned_abs()));
+            format!("the date of {host} is {by} {}", if *by_ns > 0 { "ahead" } else { "behind" })
+        }
         FaultRecord::LeaseLost { host } => format!("the backend loses the leases of {host}"),
         FaultRecord::BackendDown { host } => format!("backend {host} goes down"),
         FaultRecord::BackendUp { host } => format!("backend {host} is up again"),
         FaultRecord::Churn { host, action } => format!("{host}: {action}, on purpose"),
     }
+}
+
+fn describe_quality(quality: &LinkQuality) -> String {
+    let latency = quality.latency.map(|latency| match latency {
+        Distribution::Uniform { min, max } if min == max => format!("latency {}", exact(min)),
+        Distribution::Uniform { min, max } => format!("latency {} to {}", exact(min), exact(max)),
+        Distribution::Normal { mean, deviation } => format!("latency {} ± {}", exact(mean), exact(deviation)),
+        Distribution::LongTail { median, p99 } => {
+            format!("latency {}, one in a hundred over {}", exact(median), exact(p99))
+        }
+    });
+    let shares = [
+        ("lost", quality.loss),
+        ("doubled", quality.duplicate),
+        ("overtaken", quality.reorder),
+        ("corrupted", quality.corrupt),
+    ];
+    let shares = shares.iter().filter(|(_, share)| *share > 0.0).map(|(what, share)| format!("{}% {what}", share * 100.0));
+    let bandwidth = quality.bandwidth.map(|bandwidth| format!("{bandwidth} bytes/s"));
+    let queue = quality.queue.map(|queue| format!("a queue of {queue} bytes"));
+    latency.into_iter().chain(shares).chain(bandwidth).chain(queue).collect::<Vec<_>>().join(", ")
 }
 
 fn describe_truth(truth: &Truth) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Escapes, Refinement};
+use super::{Escapes, Parked, Refinement};
 
 /// Ends nothing, because nothing has begun.
 #[derive(Debug)]
@@ -14,11 +14,22 @@ pub fn activate(_seed: u64) -> Guard {
     Guard(())
 }
 
+/// It never is, here.
+pub fn is_active() -> bool {
+    false
+}
+
 /// Does nothing here.
 pub fn set_now(_now: Duration) {}
 
 /// Does nothing here.
-pub fn set_refinement(_refinement: Refinement) {}
+pub fn set_refinement(_refinement: Option<Refinement>) {}
+
+/// Does nothing here.
+pub fn set_wall_offset(_offset_ns: i64) {}
+
+/// Does nothing here.
+pub fn set_parked(_parked: Option<Parked>) {}
 
 /// Nothing is known here.
 pub fn escapes() -> Escapes {

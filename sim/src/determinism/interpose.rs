@@ -1,5 +1,6 @@
-//! Interposed C functions: `getrandom`, `clock_gettime`, `socket`, `pthread_create`. Outside a simulation, and on threads
-//! without one, they pass through. They take effect in every program that links this crate (Linux with glibc).
+//! Interposed C functions: `getrandom`, `clock_gettime`, `socket`, `pthread_create`, and of `syscall` the wait on a futex.
+//! Outside a simulation, and on threads without one, they pass through. They take effect in every program that links this
+//! crate (Linux with glibc).
 #![expect(unsafe_code, reason = "C functions are interposed; each block says why it is sound")]
 
 use std::cell::Cell;
@@ -7,8 +8,8 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
 
-use super::{EPOCH_S, Escapes, Refinement};
-use libc::{c_int, c_uint, c_void, pthread_attr_t, pthread_t, size_t, ssize_t, timespec};
+use super::{EPOCH_S, Escapes, Parked, Refinement};
+use libc::{c_int, c_long, c_uint, c_void, pthread_attr_t, pthread_t, size_t, ssize_t, timespec};
 
 /// Monotonic clocks begin here, so that a library may subtract from `Instant::now` without underflow.
 const MONOTONIC_ORIGIN_S: u64 = 1_000_000;
@@ -21,6 +22,8 @@ thread_local! {
     static REFINEMENT: Cell<Option<Refinement>> = const { Cell::new(None) };
     static REFINING: Cell<bool> = const { Cell::new(false) };
     static ESCAPES: Cell<Escapes> = const { Cell::new(Escapes { sockets: 0, threads: 0 }) };
+    static WALL_OFFSET_NS: Cell<i64> = const { Cell::new(0) };
+    static PARKED: Cell<Option<Parked>> = const { Cell::new(None) };
 }
 
 /// Ends the interposition on this thread when dropped.
@@ -34,6 +37,7 @@ pub fn activate(seed: u64) -> Guard {
     RANDOM.set(seed ^ 0x5eed_5eed_5eed_5eed);
     NOW_NS.set(0);
     ESCAPES.set(Escapes::default());
+    WALL_OFFSET_NS.set(0);
     ACTIVE.set(true);
     Guard(())
 }
@@ -42,7 +46,13 @@ impl Drop for Guard {
     fn drop(&mut self) {
         ACTIVE.set(false);
         REFINEMENT.set(None);
+        PARKED.set(None);
     }
+}
+
+/// Whether this thread is between [`activate`] and the end of its guard.
+pub fn is_active() -> bool {
+    ACTIVE.get()
 }
 
 /// Sets the simulated time since the world began.
@@ -50,9 +60,20 @@ pub fn set_now(now: Duration) {
     NOW_NS.set(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
 }
 
-/// Asks `refinement` for the time first.
-pub fn set_refinement(refinement: Refinement) {
-    REFINEMENT.set(Some(refinement));
+/// Asks `refinement`, where there is one, for the time first.
+pub fn set_refinement(refinement: Option<Refinement>) {
+    REFINEMENT.set(refinement);
+}
+
+/// Moves the date of whoever executes from now on, in nanoseconds; monotonic clocks stay.
+pub fn set_wall_offset(offset_ns: i64) {
+    WALL_OFFSET_NS.set(offset_ns);
+}
+
+/// Calls `parked` instead of letting this thread wait on a futex, which is how an event loop with nothing to do waits for its
+/// next timer. With `None` it waits again. `parked` wakes whoever waits, or the wait begins anew.
+pub fn set_parked(parked: Option<Parked>) {
+    PARKED.set(parked);
 }
 
 /// What has gone around the `Env` on this thread since [`activate`].
@@ -117,7 +138,8 @@ fn simulated_now_ns() -> u64 {
 unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: c_uint) -> ssize_t {
     if !ACTIVE.get() {
         // SAFETY: the system call with the caller's own arguments.
-        return unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) as ssize_t };
+        return unsafe { real_syscall(libc::SYS_getrandom, [buffer as c_long, length as c_long, flags.into(), 0, 0, 0]) }
+            as ssize_t;
     }
     // SAFETY: the caller promises that the buffer is valid.
     let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
@@ -142,7 +164,9 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) 
                 )(clock, time)
             },
             // SAFETY: the system call with the caller's own arguments.
-            None => unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) as c_int },
+            None => unsafe {
+                real_syscall(libc::SYS_clock_gettime, [clock.into(), time as c_long, 0, 0, 0, 0]) as c_int
+            },
         };
     }
     let now = simulated_now_ns();
@@ -150,12 +174,70 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) 
         libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_S,
         _ => MONOTONIC_ORIGIN_S,
     };
+    let now = if origin == EPOCH_S { now.saturating_add_signed(WALL_OFFSET_NS.get()) } else { now };
     // SAFETY: the caller promises that `time` is valid.
     unsafe {
         (*time).tv_sec = (origin + now / 1_000_000_000) as libc::time_t;
-        (*time).tv_nsec = (now % 1_000_000_000) as libc::c_long;
+        (*time).tv_nsec = (now % 1_000_000_000) as c_long;
     }
     0
+}
+
+/// Any system call; of those, the wait on a futex is taken over where [`set_parked`] asks for it. See syscall(2), futex(2).
+///
+/// C declares it with a variable number of arguments; both supported machines pass those like named ones, and the kernel
+/// takes at most six.
+///
+/// # Safety
+/// As the C function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn syscall(
+    number: c_long,
+    first: c_long,
+    second: c_long,
+    third: c_long,
+    fourth: c_long,
+    fifth: c_long,
+    sixth: c_long,
+) -> c_long {
+    if number == libc::SYS_futex
+        && ACTIVE.get()
+        && let Some(parked) = PARKED.get()
+    {
+        let operation = second as c_int & !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+        if operation == libc::FUTEX_WAIT || operation == libc::FUTEX_WAIT_BITSET {
+            // SAFETY: for these operations the fourth argument is null or a valid time.
+            let limit = unsafe { (fourth as *const timespec).as_ref() };
+            let limit_ns = limit.map(|limit| limit.tv_sec as u64 * 1_000_000_000 + limit.tv_nsec as u64);
+            // FUTEX_WAIT_BITSET is given a point of time, FUTEX_WAIT a duration.
+            let since_start = limit_ns.map(|limit_ns| match operation {
+                libc::FUTEX_WAIT => simulated_now_ns().saturating_add(limit_ns),
+                _ => limit_ns.saturating_sub(MONOTONIC_ORIGIN_S * 1_000_000_000),
+            });
+            parked(since_start.map(Duration::from_nanos));
+            // SAFETY: errno belongs to this thread.
+            unsafe { *libc::__errno_location() = if limit.is_some() { libc::ETIMEDOUT } else { libc::EINTR } };
+            return -1;
+        }
+    }
+    // SAFETY: the caller's own arguments.
+    unsafe { real_syscall(number, [first, second, third, fourth, fifth, sixth]) }
+}
+
+/// The C library's `syscall`.
+///
+/// # Safety
+/// As the C function.
+unsafe fn real_syscall(number: c_long, arguments: [c_long; 6]) -> c_long {
+    type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    match real(&REAL_SYSCALL, c"syscall") {
+        // SAFETY: glibc's function has this type.
+        Some(function) => unsafe {
+            std::mem::transmute::<*mut c_void, Syscall>(function)(number, first, second, third, fourth, fifth, sixth)
+        },
+        None => -1,
+    }
 }
 
 /// Opens a socket; refused inside a simulation. See socket(2).
@@ -173,7 +255,7 @@ unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_in
         return -1;
     }
     // SAFETY: the system call with the caller's own arguments.
-    unsafe { libc::syscall(libc::SYS_socket, domain, kind, protocol) as c_int }
+    unsafe { real_syscall(libc::SYS_socket, [domain.into(), kind.into(), protocol.into(), 0, 0, 0]) as c_int }
 }
 
 type StartRoutine = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -208,6 +290,7 @@ unsafe extern "C" fn pthread_create(
 
 static REAL_CLOCK_GETTIME: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static REAL_PTHREAD_CREATE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static REAL_SYSCALL: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The next definition of `name` after ours, which is the C library's.
 fn real(cache: &AtomicPtr<c_void>, name: &CStr) -> Option<*mut c_void> {

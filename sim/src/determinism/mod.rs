@@ -8,7 +8,7 @@ mod interpose;
 #[path = "elsewhere.rs"]
 mod interpose;
 
-pub use interpose::{Guard, activate, effective, escapes, set_now, set_refinement};
+pub use interpose::{Guard, activate, effective, escapes, is_active, set_now, set_parked, set_refinement, set_wall_offset};
 
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ pub const EPOCH_S: u64 = 1_767_225_600;
 
 /// Tells the time of the host that is executing, finer than the engine's tick.
 pub type Refinement = fn() -> Option<Duration>;
+
+/// Is told until when a thread wanted to wait, as time since the world began; without one it waits to be woken.
+pub type Parked = fn(Option<Duration>);
 
 /// What went around the `Env`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

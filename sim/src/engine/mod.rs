@@ -1,10 +1,33 @@
 //! Engines: what carries a simulated world. Each says as data which faults it can do and how finely.
 
+pub mod event;
+mod host;
+mod tap;
+#[cfg(test)]
+mod tests;
 pub mod turmoil;
 
 use std::collections::BTreeSet;
 
-use crate::world::Capability;
+use shaketable_stack::env::Namespace;
+
+use crate::determinism::effective;
+use crate::scenario::model::Network;
+use crate::trace::Tracer;
+use crate::world::{Capability, World, WorldError};
+
+/// What decides a world.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Decides everything that is left open.
+    pub seed: u64,
+    /// What links are like.
+    pub network: Network,
+    /// Where what passes through the network goes.
+    pub tracer: Tracer,
+    /// What hosts share.
+    pub namespace: Namespace,
+}
 
 /// What an engine is and can do.
 #[derive(Clone, Debug)]
@@ -17,14 +40,52 @@ pub struct EngineInfo {
     pub capabilities: BTreeSet<Capability>,
 }
 
-/// The engines of this build, the default first.
+/// The engines of this build, the default first. The one of discrete events needs interposed clocks.
 pub fn engines() -> Vec<EngineInfo> {
-    vec![turmoil_info()]
+    if effective() { vec![event_info(), turmoil_info()] } else { vec![turmoil_info()] }
+}
+
+/// An empty world on the engine called `name`. Call it with the interposition active, so that the process is deterministic.
+///
+/// # Errors
+/// When this build has no such engine, or it cannot work here.
+pub fn world(name: &str, setup: Setup) -> Result<Box<dyn World>, WorldError> {
+    match name {
+        "event" => Ok(Box::new(event::EventWorld::new(setup)?)),
+        "turmoil" => Ok(Box::new(turmoil::TurmoilWorld::new(setup))),
+        _ => Err(WorldError::Engine(format!("no engine is called '{name}'"))),
+    }
 }
 
 /// The engine called `name`.
 pub fn engine(name: &str) -> Option<EngineInfo> {
     engines().into_iter().find(|engine| engine.name == name)
+}
+
+/// Everything, down to single packets.
+fn event_info() -> EngineInfo {
+    use Capability::{
+        BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss, LinkQuality, PacketLoss,
+        Pause, Skew,
+    };
+    EngineInfo {
+        name: "event",
+        summary: "discrete events: idle time costs nothing, TCP with retransmission, faults of single packets",
+        capabilities: BTreeSet::from([
+            Crash,
+            CrashWithoutFin,
+            Pause,
+            Cut,
+            Hold,
+            LinkLatency,
+            LinkLoss,
+            PacketLoss,
+            LinkQuality,
+            Skew,
+            LeaseLoss,
+            BackendRestart,
+        ]),
+    }
 }
 
 /// turmoil 0.7.2 has no pause, no loss of single packets, no latency distribution per link, and its TCP does not

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::world::LinkQuality;
+
 /// The version of this type; a reader refuses others.
 pub const VERSION: u32 = 1;
 
@@ -454,6 +456,22 @@ pub enum FaultRecord {
         b: Vec<String>,
         /// Probability, 0 to 1.
         probability: f64,
+    },
+    /// Packets from `from` to `to` fare as `quality` says.
+    Link {
+        /// Senders.
+        from: Vec<String>,
+        /// Receivers.
+        to: Vec<String>,
+        /// What is different; none is the network's own again.
+        quality: Option<LinkQuality>,
+    },
+    /// The date of a host is this far from the world's.
+    Skew {
+        /// The host.
+        host: String,
+        /// Nanoseconds; more is a date in the future.
+        by_ns: i64,
     },
     /// The backend lost the lease of these keys' registrations.
     LeaseLost {

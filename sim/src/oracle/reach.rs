@@ -112,6 +112,20 @@ fn records(history: &History) -> impl Iterator<Item = (Moment, Option<&FaultReco
 }
 
 fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bound: Duration) {
+    if let FaultRecord::Link { from, to, quality } = fault {
+        // A queue may hold packets back for as long as it takes to drain, so a narrow link counts as slow.
+        let loses = quality.is_some_and(|quality| quality.loss > 0.0 || quality.corrupt > 0.0);
+        let slow = quality.is_some_and(|quality| quality.bandwidth.is_some() || quality.is_slower_than(bound / 4));
+        for (obstacle, stands) in [(Obstacle::Loss, loses), (Obstacle::Slow, slow)] {
+            let step = if stands { Step::BeginOnly } else { Step::EndAll };
+            for from in from {
+                for to in to {
+                    links.entry((from, to, obstacle)).or_default().push((at, step));
+                }
+            }
+        }
+        return;
+    }
     let (from, to, obstacle, step, both_ways) = match fault {
         FaultRecord::Cut { from, to } => (from, to, Obstacle::Cut, Step::Begin, false),
         FaultRecord::Heal { from, to } => (from, to, Obstacle::Cut, Step::End, false),
@@ -125,7 +139,9 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bou
             let slow = latency.is_some_and(|latency| latency.saturating_mul(4) > bound);
             (a, b, Obstacle::Slow, if slow { Step::BeginOnly } else { Step::EndAll }, true)
         }
-        FaultRecord::Crash { .. }
+        FaultRecord::Link { .. }
+        | FaultRecord::Skew { .. }
+        | FaultRecord::Crash { .. }
         | FaultRecord::Restart { .. }
         | FaultRecord::Pause { .. }
         | FaultRecord::Resume { .. }

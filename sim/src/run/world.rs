@@ -1,5 +1,5 @@
 //! One run in this process: the world that a plan describes, the timeline done to it, and what the oracles say of the
-//! history. It drives worlds through their trait; which engine carries one is decided in one line.
+//! history. It drives worlds through their trait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,7 @@ use super::result::{Job, RunFailure, RunReport, VERSION};
 use super::timeline::{Event, timeline};
 use crate::backend::{Shared, SimulatedBackend, simulated};
 use crate::determinism::EPOCH_S;
-use crate::engine::engine;
-use crate::engine::turmoil::{TurmoilSetup, TurmoilWorld};
+use crate::engine::{self, Setup};
 use crate::history::{FaultRecord, Moment, Operation, Point};
 use crate::load::{Command, HostControl, HostPlan, Timing, program};
 use crate::oracle::{self, Facts, HostFacts, HostKind, PhaseSpan};
@@ -41,7 +40,7 @@ pub fn run(job: &Job, plugins: &Plugins) -> Result<RunReport, RunFailure> {
     let scenario = parse(&job.file, &job.text).map_err(|problems| bad(problems.to_string()))?;
     let overrides: Overrides = job.overrides.parse().map_err(bad)?;
     let scenario = scenario.apply(&overrides);
-    engine(&job.engine).ok_or_else(|| bad(format!("no engine is called '{}'", job.engine)))?;
+    engine::engine(&job.engine).ok_or_else(|| bad(format!("no engine is called '{}'", job.engine)))?;
     let mut table = ShakeTable::set_up(job, scenario, plugins)?;
     table.shake()?;
     Ok(table.judge(job))
@@ -50,7 +49,7 @@ pub fn run(job: &Job, plugins: &Plugins) -> Result<RunReport, RunFailure> {
 struct ShakeTable {
     plan: Plan,
     scenario: Arc<Scenario>,
-    world: TurmoilWorld,
+    world: Box<dyn World>,
     tracer: Tracer,
     backends: Vec<Arc<dyn SimulatedBackend>>,
     controls: BTreeMap<String, HostControl>,
@@ -79,12 +78,9 @@ impl ShakeTable {
         let kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
         let plan = Plan::draw(&scenario, job.seed, &kinds).map_err(|error| RunFailure::BadInput(error.to_string()))?;
         let tracer = Tracer::new(job.keep);
-        let world = TurmoilWorld::new(TurmoilSetup {
-            seed: job.seed,
-            network: scenario.network.clone(),
-            tracer: tracer.clone(),
-            namespace,
-        });
+        let setup =
+            Setup { seed: job.seed, network: scenario.network.clone(), tracer: tracer.clone(), namespace };
+        let world = engine::world(&job.engine, setup).map_err(harness)?;
         let mut table = Self {
             plan,
             scenario: Arc::new(scenario),
@@ -382,6 +378,8 @@ fn record(fault: &Fault) -> FaultRecord {
         Fault::Release { a, b } => FaultRecord::Release { a, b },
         Fault::Latency { a, b, latency } => FaultRecord::Latency { a, b, latency },
         Fault::Loss { a, b, probability, .. } => FaultRecord::Loss { a, b, probability },
+        Fault::Link { from, to, quality } => FaultRecord::Link { from, to, quality },
+        Fault::Skew { host, by_ns } => FaultRecord::Skew { host, by_ns },
         Fault::LeaseLost { host } => FaultRecord::LeaseLost { host },
         Fault::BackendDown { host } => FaultRecord::BackendDown { host },
         Fault::BackendUp { host } => FaultRecord::BackendUp { host },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::LinkQuality;
 use crate::scenario::model::LossGranularity;
 
 /// Something that is done to the stack.
@@ -81,6 +82,22 @@ pub enum Fault {
         /// What a loss is.
         granularity: LossGranularity,
     },
+    /// Packets from `from` to `to` fare as `quality` says.
+    Link {
+        /// Senders.
+        from: Vec<String>,
+        /// Receivers.
+        to: Vec<String>,
+        /// What is different; none is the network's own again.
+        quality: Option<LinkQuality>,
+    },
+    /// The date of a host is this far from the world's; its monotonic clock stays.
+    Skew {
+        /// The host.
+        host: String,
+        /// Nanoseconds; more is a date in the future.
+        by_ns: i64,
+    },
     /// The backend loses the leases of the registrations that `host` has made.
     LeaseLost {
         /// The host.
@@ -117,6 +134,10 @@ pub enum Capability {
     LinkLoss,
     /// Loss of single packets beneath TCP.
     PacketLoss,
+    /// What a link does to single packets: distributions of latency, duplicates, order, corruption, bandwidth.
+    LinkQuality,
+    /// Move a host's date.
+    Skew,
     /// Take leases at the backend.
     LeaseLoss,
     /// Restart the backend.
@@ -131,11 +152,13 @@ impl Fault {
             | Self::Restart { host }
             | Self::Pause { host }
             | Self::Resume { host }
+            | Self::Skew { host, .. }
             | Self::LeaseLost { host }
             | Self::BackendDown { host }
             | Self::BackendUp { host } => vec![host],
             Self::Cut { from: a, to: b }
             | Self::Heal { from: a, to: b }
+            | Self::Link { from: a, to: b, .. }
             | Self::Hold { a, b }
             | Self::Release { a, b }
             | Self::Latency { a, b, .. }
@@ -154,6 +177,8 @@ impl Fault {
             Self::Latency { .. } => Capability::LinkLatency,
             Self::Loss { granularity: LossGranularity::Link, .. } => Capability::LinkLoss,
             Self::Loss { granularity: LossGranularity::Packet, .. } => Capability::PacketLoss,
+            Self::Link { .. } => Capability::LinkQuality,
+            Self::Skew { .. } => Capability::Skew,
             Self::LeaseLost { .. } => Capability::LeaseLoss,
             Self::BackendDown { .. } | Self::BackendUp { .. } => Capability::BackendRestart,
         }
@@ -171,6 +196,8 @@ impl fmt::Display for Capability {
             Self::LinkLatency => "give a link a latency of its own",
             Self::LinkLoss => "break links for a moment",
             Self::PacketLoss => "lose single packets",
+            Self::LinkQuality => "say what a link does to single packets",
+            Self::Skew => "move a host's date",
             Self::LeaseLoss => "lose leases at the backend",
             Self::BackendRestart => "restart the backend",
         })

@@ -4,6 +4,7 @@
 
 mod error;
 mod fault;
+mod link;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::history::{Moment, Recorder};
 
 pub use error::WorldError;
 pub use fault::{Capability, Fault};
+pub use link::{Distribution, LinkQuality};
 
 /// What a host runs, from each of its starts; it ends when it returns or the host dies.
 pub type Program = Arc<dyn Fn(Env) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;

@@ -1,11 +1,9 @@
 //! The engine on turmoil 0.7.2: a world whose hosts are turmoil's hosts. What turmoil cannot do is made of what it can where
 //! that is honest (a death without a sign is a cut and then a crash), and refused otherwise.
 
-mod host;
+mod clock;
 mod links;
 mod network;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -13,37 +11,26 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use shaketable_stack::env::Namespace;
 use tokio::sync::Notify;
 
-use self::host::Shared;
+use self::clock::HostClock;
 use self::links::Links;
-use self::network::Tap;
-use super::EngineInfo;
+use self::network::{Cuts, Names, TurmoilNetwork};
+use super::{EngineInfo, Setup};
+use super::host::{Incarnation, Shared, env, panic_text};
+use super::tap::{Tap, TappedNetwork};
 use crate::determinism::{EPOCH_S, escapes, set_now, set_refinement};
 use crate::history::{Moment, Recorder};
-use crate::scenario::model::Network;
 use crate::trace::Tracer;
 use crate::world::{Fault, HostSpec, Job, World, WorldError};
-
-/// What decides a world.
-#[derive(Clone, Debug)]
-pub struct TurmoilSetup {
-    /// Decides everything that is left open.
-    pub seed: u64,
-    /// Latency and tick.
-    pub network: Network,
-    /// Where what passes through the network goes.
-    pub tracer: Tracer,
-    /// What hosts share.
-    pub namespace: Namespace,
-}
 
 /// A simulated world on turmoil.
 pub struct TurmoilWorld {
     sim: turmoil::Sim<'static>,
     info: EngineInfo,
     shared: Shared,
+    names: Names,
+    cuts: Cuts,
     tracer: Tracer,
     recorder: Recorder,
     clock: Arc<AtomicU64>,
@@ -79,7 +66,7 @@ impl Mailbox {
 
 impl TurmoilWorld {
     /// An empty world. Call it with the interposition active, so that the process is deterministic.
-    pub fn new(setup: TurmoilSetup) -> Self {
+    pub fn new(setup: Setup) -> Self {
         let mut builder = turmoil::Builder::new();
         builder
             .rng_seed(setup.seed)
@@ -94,17 +81,13 @@ impl TurmoilWorld {
             .enable_random_order();
         let clock = Arc::new(AtomicU64::new(0));
         let world_clock = clock.clone();
-        set_refinement(turmoil::sim_elapsed);
+        set_refinement(Some(turmoil::sim_elapsed));
         Self {
             sim: builder.build(),
             info: super::turmoil_info(),
-            shared: Shared {
-                seed: setup.seed,
-                namespace: setup.namespace,
-                names: Arc::default(),
-                cuts: Arc::default(),
-                panics: Arc::default(),
-            },
+            shared: Shared { seed: setup.seed, namespace: setup.namespace, panics: Arc::default() },
+            names: Names::default(),
+            cuts: Cuts::default(),
             tracer: setup.tracer,
             recorder: Recorder::new(Arc::new(move || {
                 turmoil::sim_elapsed().map_or_else(|| Moment(world_clock.load(Ordering::Relaxed)), Moment::after)
@@ -149,7 +132,7 @@ impl TurmoilWorld {
     fn apply_links(&mut self) {
         let hosts: Vec<&str> = self.hosts.keys().map(String::as_str).collect();
         let cuts = self.links.apply(&self.sim, &hosts);
-        *self.shared.cuts.lock().unwrap_or_else(PoisonError::into_inner) = cuts;
+        *self.cuts.lock().unwrap_or_else(PoisonError::into_inner) = cuts;
         self.links.apply_losses(&mut self.sim);
     }
 }
@@ -164,7 +147,7 @@ impl World for TurmoilWorld {
             return Err(WorldError::HostExists(spec.name));
         }
         let address = self.sim.lookup(spec.name.as_str());
-        self.shared.names.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), address);
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), address);
         let mailbox = Arc::<Mailbox>::default();
         let tap = Tap {
             host: spec.name.as_str().into(),
@@ -172,15 +155,18 @@ impl World for TurmoilWorld {
             tracer: self.tracer.clone(),
             connections: Arc::default(),
         };
+        let network = TurmoilNetwork { address, names: self.names.clone(), cuts: self.cuts.clone(), host: tap.host.clone() };
+        let network = Arc::new(TappedNetwork { network, tap });
         let (shared, name, program, box_of_host) =
             (self.shared.clone(), spec.name.clone(), spec.program, mailbox.clone());
         let incarnations = Arc::new(AtomicU32::new(0));
         self.sim.host(spec.name.as_str(), move || {
-            let (shared, name, tap) = (shared.clone(), name.clone(), tap.clone());
+            let (shared, name, network) = (shared.clone(), name.clone(), network.clone());
             let (program, mailbox, incarnations) = (program.clone(), box_of_host.clone(), incarnations.clone());
             async move {
-                let incarnation = incarnations.fetch_add(1, Ordering::Relaxed);
-                let env = host::env(&shared, &name, address, incarnation, tap);
+                let number = incarnations.fetch_add(1, Ordering::Relaxed);
+                let clock = Arc::new(HostClock::start());
+                let env = env(&shared, Incarnation { name: &name, address, number, network, clock });
                 let _program = env.spawn("program", program(env.clone()));
                 // The agent: a host lives until it crashes, also when its program has returned.
                 loop {
@@ -249,8 +235,12 @@ impl World for TurmoilWorld {
             Fault::Release { a, b } => self.links.hold(a, b, false),
             Fault::Latency { a, b, latency } => self.links.latency(a, b, *latency),
             Fault::Loss { a, b, probability, .. } => self.links.loss(a, b, *probability),
-            // The backend does it; the run that owns the backend knows how.
-            Fault::LeaseLost { .. } | Fault::Pause { .. } | Fault::Resume { .. } => {}
+            // Leases are the backend's; the run that owns it knows how. The others were refused above.
+            Fault::LeaseLost { .. }
+            | Fault::Pause { .. }
+            | Fault::Resume { .. }
+            | Fault::Link { .. }
+            | Fault::Skew { .. } => {}
         }
         self.apply_links();
         Ok(())
@@ -295,10 +285,4 @@ impl std::fmt::Debug for TurmoilWorld {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("TurmoilWorld").field("now", &self.now()).field("hosts", &self.hosts).finish()
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("panic: {}", text.unwrap_or_else(|| "without a message".to_owned()))
 }
