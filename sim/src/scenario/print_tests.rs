@@ -8,7 +8,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::model::{
-    BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation, Expect, Fairness,
+    AnswersMatch, BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation, Expect, Fairness,
     Fault, Latency, LatencyBound, LeaseExpiry, Link, LinkLatency, LinkLoss, Load, LossGranularity, Network, OnHost,
     OptionValue, Partition, Phases, Publish, Scenario, Service, Stack, Subscribe, SuccessRate, Watch, WatchOrder,
     Within,
@@ -165,8 +165,10 @@ fn expect() -> impl Strategy<Value = Expect> {
     let latency =
         (word(), number(), time()).prop_map(|(phase, quantile, at_most)| LatencyBound { phase, quantile, at_most });
     let bounds = (within(), within(), within(), within());
-    (bounds, of(lease), of(order), of(fairness), of(delivery), vec(success, 0..3), vec(latency, 0..3)).prop_map(
-        |(bounds, lease_expiry, watch_order, selector_fairness, delivery, success_rate, latency)| Expect {
+    let answers = of(Just(AnswersMatch {}));
+    let once = (of(lease), of(order), of(fairness), answers, of(delivery));
+    (bounds, once, vec(success, 0..3), vec(latency, 0..3)).prop_map(
+        |(bounds, (lease_expiry, watch_order, selector_fairness, answers_match, delivery), success_rate, latency)| Expect {
             registration_visible: bounds.0,
             no_stale_calls: bounds.1,
             views_converge: bounds.2,
@@ -174,6 +176,7 @@ fn expect() -> impl Strategy<Value = Expect> {
             lease_expiry,
             watch_order,
             selector_fairness,
+            answers_match,
             delivery,
             success_rate,
             latency,
