@@ -135,8 +135,7 @@ impl Caller {
         let options = RequestOptions { idempotent: self.calls.idempotent, ..RequestOptions::default() };
         let request = client.new_request(&self.calls.to, ECHO, Arc::new(self.request(&id, work_ms)), options);
         let mut response = ProbeResponse::default();
-        let (call, result) =
-            client.call_as_operation(&Context::new(), &request, &mut response, self.options()).await;
+        let (call, result) = client.call_as_operation(&Context::new(), &request, &mut response, self.options()).await;
         result?;
         scribe.point(Some(call), Point::Answered { asked: Some(id), answered: response.id });
         Ok(())
@@ -160,13 +159,7 @@ impl Caller {
 
     /// Sends `messages`, a few ahead of their answers, so that one that overtakes or is lost is noticed, and receives
     /// until the other end says that no more come.
-    async fn exchange(
-        &self,
-        opening: OperationId,
-        stream: &dyn ClientStream,
-        id: &str,
-        messages: u32,
-    ) -> Result<()> {
+    async fn exchange(&self, opening: OperationId, stream: &dyn ClientStream, id: &str, messages: u32) -> Result<()> {
         let scribe = &self.standing.scribe;
         let mut unsent = (0..messages).map(|number| format!("{id}/{number}"));
         let (mut unanswered, mut surplus) = (VecDeque::new(), 0);

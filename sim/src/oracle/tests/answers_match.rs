@@ -116,7 +116,10 @@ fn what_is_wrong_with_a_streams_messages_is_told_apart() {
         (&["b", "a", "c"][..], "the answer to 'a', and at 20.002s brought the one to 'b' out of turn"),
         (&["a", "a", "c"], "the answer to 'b', and at 20.003s brought the one to 'a' again"),
         (&["a", "c", "d"], "the answer to 'b', and at 20.003s brought the one to 'c' out of turn"),
-        (&["a", "b", "c", "c"], "the end, as every message had its answer, and at 20.005s brought the one to 'c' again"),
+        (
+            &["a", "b", "c", "c"],
+            "the end, as every message had its answer, and at 20.005s brought the one to 'c' again",
+        ),
         (&["a", "b", "c", "x"], "the end, as every message had its answer, and at 20.005s brought the one to 'x'"),
     ] {
         let mut story = story();

@@ -126,7 +126,7 @@ fn a_lease_is_granted_for_no_less_than_was_asked_for() {
         story.truth(55_000, Truth::Granted { lease: "lease-u1".to_owned(), ttl_requested, ttl_granted });
         assert_eq!(story.judge(&LeaseExpiry).findings.len(), findings, "granted {granted_ms} ms");
     }
-    let mut story = self::story();
+    let mut story = story();
     let (ttl_requested, ttl_granted) = (ms(9_000), ms(2_000));
     story.truth(55_000, Truth::Granted { lease: "lease-u2".to_owned(), ttl_requested, ttl_granted });
     story.expired(11_100, "u1");
@@ -159,8 +159,16 @@ fn a_registration_hangs_on_a_lease_of_the_ttl_that_was_asked_for_or_more() {
     for (ttl_ms, granted_ms, sentence) in [
         (Some(9_000), Some(9_000), ""),
         (Some(1_000), Some(20_000), ""),
-        (Some(9_000), Some(8_999), "for 9.000s from 50.000s on; at 50.100s it was put on lease lease-7, which was granted"),
-        (Some(9_000), None, "node u1 was to be registered for 9.000s from 50.000s on; at 50.100s it was put without any"),
+        (
+            Some(9_000),
+            Some(8_999),
+            "for 9.000s from 50.000s on; at 50.100s it was put on lease lease-7, which was granted",
+        ),
+        (
+            Some(9_000),
+            None,
+            "node u1 was to be registered for 9.000s from 50.000s on; at 50.100s it was put without any",
+        ),
         (Some(0), None, ""),
         (None, None, ""),
     ] {
