@@ -1,7 +1,7 @@
 //! `answers_match`: each answer is for the request that was asked; the messages of a stream come back complete, in order, none
 //! twice and none after the last. Judged on what callers got: a call that failed, or a stream that broke, owes nothing more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::history::{Edge, History, OperationId, Point};
 
@@ -28,29 +28,24 @@ impl Oracle for AnswersMatch {
         let operations = Operations::of(history);
         let asked = Asked::of(history);
         let (mut findings, mut judged) = (Findings::default(), 0);
+        // On a stream a wrong answer puts every later one out of turn.
+        let mut told = BTreeSet::new();
         for event in &history.events {
             let (Edge::Point(point), Some(id)) = (&event.edge, event.operation) else { continue };
             let stamp = Stamp::of(event);
             let found = match point {
                 Point::Answered { asked: Some(asked), answered } if asked == answered => None,
-                Point::Answered { asked: own, answered } => {
+                Point::Answered { asked: own, answered } => told.insert(id).then(|| {
                     let (happened, other) = asked.explain(id, stamp, answered);
                     let expected = match own {
                         Some(own) => format!("the answer to '{own}'"),
                         None => "the end, as every message had its answer".to_owned(),
                     };
-                    let what = format!("should have brought {expected}, and at {} brought {happened}", stamp.at);
-                    Some((WRONG, what, other))
-                }
-                Point::StreamEnded { unanswered } => unanswered.first().map(|first| {
-                    let rest = match unanswered.len() - 1 {
-                        0 => String::new(),
-                        rest => format!(" and {rest} more"),
-                    };
-                    let what = format!(
-                        "should have brought the answer to '{first}'{rest} before its end, which came in order at {}",
-                        stamp.at
-                    );
+                    (WRONG, format!("should have brought {expected}, and at {} brought {happened}", stamp.at), other)
+                }),
+                Point::StreamEnded { unanswered } => asked.missing(id, unanswered).map(|missing| {
+                    let what =
+                        format!("should have brought {missing} before its end, which came in order at {}", stamp.at);
                     (MISSING, what, None)
                 }),
                 _ => continue,
@@ -75,6 +70,7 @@ fn proof(run: &Run<'_>) -> impl Iterator<Item = u64> {
 #[derive(Default)]
 struct Asked<'a> {
     owners: BTreeMap<&'a str, (OperationId, Stamp)>,
+    asked: BTreeMap<OperationId, Vec<&'a str>>,
     answers: BTreeMap<(OperationId, &'a str), Stamp>,
 }
 
@@ -87,10 +83,22 @@ impl<'a> Asked<'a> {
                 asked.answers.entry((id, answered)).or_insert(stamp);
                 if let Some(own) = own {
                     asked.owners.entry(own).or_insert((id, stamp));
+                    asked.asked.entry(id).or_default().push(own);
                 }
             }
         }
         asked
+    }
+
+    /// What the stream `id` asked and never got an answer to, in words.
+    fn missing(&self, id: OperationId, unanswered: &[String]) -> Option<String> {
+        let asked = self.asked.get(&id).into_iter().flatten().copied().chain(unanswered.iter().map(String::as_str));
+        let mut missing = asked.filter(|asked| !self.answers.contains_key(&(id, *asked)));
+        let first = missing.next()?;
+        Some(match missing.count() {
+            0 => format!("the answer to '{first}'"),
+            rest => format!("the answers to '{first}' and {rest} more"),
+        })
     }
 
     /// What it means that `answered` came in operation `id` at `now`, and the event that shows whose it is.

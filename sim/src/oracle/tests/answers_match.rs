@@ -135,7 +135,17 @@ fn a_message_that_never_comes_back_is_found_at_the_end() {
     let mut story = story();
     let short = stream(&mut story, 20_000, &["a"], &["a"]);
     ended(&mut story, 20_010, short, &["b", "c", "d"]);
-    story.trips(&AnswersMatch, &["the answer to 'b' and 2 more before its end, which came in order at 20.010s"]);
+    story.trips(&AnswersMatch, &["the answers to 'b' and 2 more before its end, which came in order at 20.010s"]);
+}
+
+#[test]
+fn a_lost_message_is_told_once_and_named_at_the_end() {
+    let mut story = story();
+    let lossy = stream(&mut story, 20_000, &["a", "b", "c", "d"], &["a", "c", "d", "e"]);
+    ended(&mut story, 20_010, lossy, &["e"]);
+    let judgement = story.trips(&AnswersMatch, &["the answer to 'b'", "the one to 'c' out of turn"]);
+    assert_eq!((judgement.findings.len(), judgement.judged), (2, 5));
+    assert!(judgement.findings[1].sentence.contains("the answer to 'b' before its end"), "{judgement:?}");
 }
 
 #[test]
