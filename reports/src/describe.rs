@@ -106,6 +106,11 @@ fn describe_point(point: &Point) -> String {
             format!("attempt {attempt} at {node} failed: {}", describe_failure(failure))
         }
         Point::AttemptEnded { node, attempt, failure: None } => format!("attempt {attempt} at {node} succeeded"),
+        Point::Answered { asked: Some(asked), answered } if asked == answered => format!("'{asked}' is answered"),
+        Point::Answered { asked: Some(asked), answered } => format!("'{asked}' gets the answer to '{answered}'"),
+        Point::Answered { asked: None, answered } => format!("gets one more answer to '{answered}'"),
+        Point::StreamEnded { unanswered } if unanswered.is_empty() => "the stream ends".to_owned(),
+        Point::StreamEnded { unanswered } => format!("the stream ends without an answer to {}", list(unanswered)),
         Point::CodecFailed { codec, failure } => format!("codec {codec} failed: {}", describe_failure(failure)),
         Point::Marked { service, node, failed } => {
             format!("marks {node} of '{service}' as {}", if *failed { "failed" } else { "healthy" })
@@ -285,6 +290,8 @@ mod tests {
         check(Edge::Return(Err(failure)), "failed: register: deadline exceeded (Timeout)");
         let watched = Point::Watched { watcher: OperationId(4), change: Change::Update, service, nodes };
         check(Edge::Point(watched), "watcher #4 sees an update of 'user': user-1a");
+        let answered = Point::Answered { asked: Some("web-1/0/7".to_owned()), answered: "web-1/0/6".to_owned() };
+        check(Edge::Point(answered), "'web-1/0/7' gets the answer to 'web-1/0/6'");
         let (a, b) = (vec!["user-1".to_owned()], vec!["etcd".to_owned()]);
         let mended = FaultRecord::Loss { a, b, probability: 0.0 };
         check(Edge::Point(Point::Fault(mended)), "messages between user-1 and etcd are no longer lost");

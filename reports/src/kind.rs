@@ -92,7 +92,11 @@ impl Kind {
             Point::Watched { .. } | Point::WatchEnded { .. } | Point::View { .. } | Point::Loss { .. } => {
                 Self::Registry
             }
-            Point::Attempt { .. } | Point::AttemptEnded { .. } | Point::CodecFailed { .. } => Self::Call,
+            Point::Attempt { .. }
+            | Point::AttemptEnded { .. }
+            | Point::Answered { .. }
+            | Point::StreamEnded { .. }
+            | Point::CodecFailed { .. } => Self::Call,
             Point::Marked { .. } | Point::Reset { .. } => Self::Selector,
             Point::Fault(_) => Self::Fault,
             Point::Truth(_) => Self::Backend,

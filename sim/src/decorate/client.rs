@@ -33,6 +33,43 @@ impl RecordedClient {
         inner.init(options)?;
         Ok(Self { inner, scribe })
     }
+
+    /// [`call`](Client::call), for who wants to know the operation that it is in the history.
+    pub async fn call_as_operation(
+        &self,
+        context: &Context,
+        request: &Request,
+        response: &mut dyn Payload,
+        options: CallOptions,
+    ) -> (OperationId, Result<()>) {
+        let effective = options.clone().or(&self.inner.options().call);
+        let timeout = effective.request_timeout.unwrap_or(CallOptions::REQUEST_TIMEOUT);
+        let left = context.deadline.map(|deadline| deadline.saturating_since(self.scribe.env.now()));
+        let id = self.scribe.begin(Operation::Call {
+            service: request.service.clone(),
+            endpoint: request.endpoint.clone(),
+            idempotent: request.idempotent,
+            timeout: left.map_or(timeout, |left| left.min(timeout)),
+        });
+        let context = spanned(context, id);
+        let work = self.inner.call(&context, request, response, options);
+        (id, self.scribe.finish(id, done, with_cause(Some(id), work)).await)
+    }
+
+    /// [`stream`](Client::stream), for who wants to know the operation that it is in the history.
+    pub async fn stream_as_operation(
+        &self,
+        context: &Context,
+        request: &Request,
+        options: CallOptions,
+    ) -> (OperationId, Result<Box<dyn ClientStream>>) {
+        let id = self
+            .scribe
+            .begin(Operation::Stream { service: request.service.clone(), endpoint: request.endpoint.clone() });
+        let context = spanned(context, id);
+        let work = self.inner.stream(&context, request, options);
+        (id, self.scribe.finish(id, done, with_cause(Some(id), work)).await)
+    }
 }
 
 fn spanned(context: &Context, id: OperationId) -> Context {
@@ -65,18 +102,7 @@ impl Client for RecordedClient {
         response: &mut dyn Payload,
         options: CallOptions,
     ) -> Result<()> {
-        let effective = options.clone().or(&self.inner.options().call);
-        let timeout = effective.request_timeout.unwrap_or(CallOptions::REQUEST_TIMEOUT);
-        let left = context.deadline.map(|deadline| deadline.saturating_since(self.scribe.env.now()));
-        let id = self.scribe.begin(Operation::Call {
-            service: request.service.clone(),
-            endpoint: request.endpoint.clone(),
-            idempotent: request.idempotent,
-            timeout: left.map_or(timeout, |left| left.min(timeout)),
-        });
-        let context = spanned(context, id);
-        let work = self.inner.call(&context, request, response, options);
-        self.scribe.finish(id, done, with_cause(Some(id), work)).await
+        self.call_as_operation(context, request, response, options).await.1
     }
 
     async fn stream(
@@ -85,12 +111,7 @@ impl Client for RecordedClient {
         request: &Request,
         options: CallOptions,
     ) -> Result<Box<dyn ClientStream>> {
-        let id = self
-            .scribe
-            .begin(Operation::Stream { service: request.service.clone(), endpoint: request.endpoint.clone() });
-        let context = spanned(context, id);
-        let work = self.inner.stream(&context, request, options);
-        self.scribe.finish(id, done, with_cause(Some(id), work)).await
+        self.stream_as_operation(context, request, options).await.1
     }
 
     async fn publish(&self, context: &Context, message: &Message, options: PublishOptions) -> Result<()> {

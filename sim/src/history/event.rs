@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::world::LinkQuality;
 
 /// The version of this type; a reader refuses others.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything that happened in one run, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -326,6 +326,19 @@ pub enum Point {
         attempt: u32,
         /// Why it failed.
         failure: Option<Failure>,
+    },
+    /// A load got an answer in the call or stream `operation`.
+    Answered {
+        /// What it had asked, of a stream's messages the first that had no answer; none when all had theirs. No two
+        /// requests of a host ask the same before it dies.
+        asked: Option<String>,
+        /// What the answer says it is for.
+        answered: String,
+    },
+    /// The other end of a load's stream `operation` has said that no more messages come.
+    StreamEnded {
+        /// What was asked and has no answer, in order.
+        unanswered: Vec<String>,
     },
     /// A codec could not encode or decode.
     CodecFailed {

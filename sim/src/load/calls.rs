@@ -1,11 +1,12 @@
 //! Calls: open loop at times drawn before the run, or closed loop by workers that call again when they have their answer.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
 use shaketable_proto::probe::v1::{ProbeRequest, ProbeResponse};
-use shaketable_stack::client::{CallOptions, Context, RequestOptions};
+use shaketable_stack::client::{CallOptions, Client, ClientStream, Context, RequestOptions};
 use shaketable_stack::env::{Instant, Task};
 use shaketable_stack::selector::SelectOptions;
 use shaketable_stack::selector::filter::{ByLabel, ByVersion};
@@ -13,9 +14,15 @@ use shaketable_stack::{Error, ErrorKind, Result};
 
 use super::host::Timing;
 use super::probe::{CHAT, ECHO};
+use crate::history::{OperationId, Point};
 use crate::plan::PlannedLoad;
 use crate::scenario::model::Calls;
 use crate::stand::Standing;
+
+/// How many messages of a stream may be without an answer.
+const SENT_AHEAD: usize = 2;
+/// After so many answers to nothing a stream is left.
+const SURPLUS_MAX: u32 = 3;
 
 /// Starts the calls of one load on one host; dropping the tasks ends them.
 pub(super) fn start(
@@ -124,12 +131,14 @@ impl Caller {
     }
 
     async fn echo(&self, id: String, work_ms: u32) -> Result<()> {
-        let client = &self.standing.client;
+        let Standing { client, scribe, .. } = &*self.standing;
         let options = RequestOptions { idempotent: self.calls.idempotent, ..RequestOptions::default() };
         let request = client.new_request(&self.calls.to, ECHO, Arc::new(self.request(&id, work_ms)), options);
         let mut response = ProbeResponse::default();
-        client.call(&Context::new(), &request, &mut response, self.options()).await?;
-        if response.id == id { Ok(()) } else { Err(wrong_answer(&id, &response.id)) }
+        let (call, result) = client.call_as_operation(&Context::new(), &request, &mut response, self.options()).await;
+        result?;
+        scribe.point(Some(call), Point::Answered { asked: Some(id), answered: response.id });
+        Ok(())
     }
 
     async fn chat(&self, id: &str, messages: u32) -> Result<()> {
@@ -139,24 +148,50 @@ impl Caller {
         let request = client.new_request(&self.calls.to, CHAT, Arc::new(self.request(id, 0)), options);
         let context = Context::new().with_timeout(env, self.calls.timeout);
         let chat = async {
-            let stream = client.stream(&context, &request, self.options()).await?;
-            for number in 0..messages {
-                let id = format!("{id}/{number}");
-                stream.send(&self.request(&id, 0)).await?;
-                let mut response = ProbeResponse::default();
-                stream.recv(&mut response).await?;
-                if response.id != id {
-                    return Err(wrong_answer(&id, &response.id));
-                }
-            }
-            stream.close_send().await?;
+            let (opening, stream) = client.stream_as_operation(&context, &request, self.options()).await;
+            let stream = stream?;
+            self.exchange(opening, &*stream, id, messages).await?;
             stream.close().await
         };
         let timed = env.timeout(self.calls.timeout, chat).await;
         timed.unwrap_or_else(|elapsed| Err(Error::new(ErrorKind::Timeout, "chat").caused_by(elapsed)))
     }
-}
 
-fn wrong_answer(asked: &str, got: &str) -> Error {
-    Error::new(ErrorKind::InvalidMessage, "probe").detail(format!("asked '{asked}', the answer is for '{got}'"))
+    /// Sends `messages`, a few ahead of their answers, so that one that overtakes or is lost is noticed, and receives
+    /// until the other end says that no more come.
+    async fn exchange(&self, opening: OperationId, stream: &dyn ClientStream, id: &str, messages: u32) -> Result<()> {
+        let scribe = &self.standing.scribe;
+        let mut unsent = (0..messages).map(|number| format!("{id}/{number}"));
+        let (mut unanswered, mut surplus) = (VecDeque::new(), 0);
+        let mut sending = true;
+        while surplus < SURPLUS_MAX {
+            while sending && unanswered.len() < SENT_AHEAD {
+                match unsent.next() {
+                    Some(asked) => {
+                        stream.send(&self.request(&asked, 0)).await?;
+                        unanswered.push_back(asked);
+                    }
+                    None => {
+                        stream.close_send().await?;
+                        sending = false;
+                    }
+                }
+            }
+            let mut response = ProbeResponse::default();
+            match stream.recv(&mut response).await {
+                Ok(()) => {
+                    let asked = unanswered.pop_front();
+                    surplus += u32::from(asked.is_none());
+                    scribe.point(Some(opening), Point::Answered { asked, answered: response.id });
+                }
+                Err(error) if error.kind() == ErrorKind::EndOfStream => {
+                    let unanswered = unanswered.into_iter().collect();
+                    scribe.point(Some(opening), Point::StreamEnded { unanswered });
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }

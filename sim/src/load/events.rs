@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shaketable_proto::probe::v1::ProbeEvent;
 use shaketable_stack::broker::{Event, Handler, SubscribeOptions};
-use shaketable_stack::client::{Context, MessageOptions, PublishOptions};
+use shaketable_stack::client::{Client, Context, MessageOptions, PublishOptions};
 use shaketable_stack::env::{Instant, Task};
 use shaketable_stack::server::Subscription;
 use shaketable_stack::{Env, Result};

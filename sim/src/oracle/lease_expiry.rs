@@ -1,5 +1,6 @@
-//! `lease_expiry`: a lease runs out neither before its granted TTL nor much after it. Judged on what the backend did
-//! alone; each restart of the backend starts the window anew, and while it is down nothing can run out.
+//! `lease_expiry`: a lease runs out neither before its granted TTL nor much after it, and is granted for no less than was
+//! asked for. When it runs out is judged on what the backend did alone; each restart of the backend starts the window anew,
+//! and while it is down nothing can run out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,12 +8,14 @@ use std::time::Duration;
 use crate::history::{Edge, History, Moment, Point, Truth};
 
 use super::findings::{Findings, clarity, text};
+use super::membership::Membership;
 use super::operations::Stamp;
 use super::reach::Reach;
+use super::requested_ttl::Requests;
 use super::spans::Spans;
 use super::{Facts, Judgement, Oracle};
 
-/// The oracle. It judges every expiry, and every lease that should have run out and did not.
+/// The oracle. It judges every expiry, every lease that should have run out and did not, and counts whatever else it finds.
 #[derive(Debug)]
 pub(super) struct LeaseExpiry;
 
@@ -40,7 +43,9 @@ impl Oracle for LeaseExpiry {
             findings: Findings::default(),
             judged: 0,
         };
+        let mut requests = Requests::new(Membership::of(history));
         for event in &history.events {
+            court.judged += requests.hear(event, &mut court.findings);
             if let Edge::Point(Point::Truth(truth)) = &event.edge {
                 court.hear(Stamp::of(event), truth);
             }

@@ -11,6 +11,8 @@ use super::operations::Stamp;
 #[derive(Debug, Default)]
 pub(super) struct Membership<'a> {
     nodes: BTreeMap<&'a str, Member<'a>>,
+    /// Whose keys they are, of all keys that were written.
+    owners: BTreeMap<&'a str, Option<&'a str>>,
     /// Whether the backend told anything; without truths nothing can be said to be wrong.
     pub(super) told: bool,
 }
@@ -121,16 +123,15 @@ impl Member<'_> {
 
 impl<'a> Membership<'a> {
     pub(super) fn of(history: &'a History) -> Self {
-        let mut membership = Self { nodes: named_nodes(history), told: false };
+        let mut membership = Self { nodes: named_nodes(history), ..Self::default() };
         let keys = KeyIndex::of(&membership.nodes);
-        let mut owners = BTreeMap::<&str, Option<&str>>::new();
         for event in &history.events {
             let Edge::Point(Point::Truth(truth)) = &event.edge else { continue };
             membership.told = true;
             let stamp = Stamp::of(event);
             let (gone, departure) = match truth {
                 Truth::Put { key, created, .. } => {
-                    let owner = *owners.entry(key).or_insert_with(|| keys.node_of(key));
+                    let owner = *membership.owners.entry(key).or_insert_with(|| keys.node_of(key));
                     if let Some(member) = owner.and_then(|id| membership.nodes.get_mut(id)) {
                         Member::write(member, stamp, key, *created);
                     }
@@ -143,7 +144,7 @@ impl<'a> Membership<'a> {
                 Truth::Granted { .. } | Truth::Renewed { .. } | Truth::Compacted { .. } | Truth::Restarted => continue,
             };
             for key in gone {
-                let owner = owners.get(key.as_str()).copied().flatten();
+                let owner = membership.owner(key);
                 if let Some(member) = owner.and_then(|id| membership.nodes.get_mut(id)) {
                     member.remove(stamp, key, departure);
                 }
@@ -155,6 +156,11 @@ impl<'a> Membership<'a> {
     /// A node that was registered at some time.
     pub(super) fn get(&self, id: &str) -> Option<&Member<'a>> {
         self.nodes.get(id).filter(|member| !member.presences.is_empty())
+    }
+
+    /// The node that a key belongs to which the backend has written.
+    pub(super) fn owner(&self, key: &str) -> Option<&'a str> {
+        self.owners.get(key).copied().flatten()
     }
 
     /// All nodes that were registered at some time, in the order of ids.

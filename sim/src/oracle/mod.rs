@@ -1,6 +1,7 @@
 //! Oracles: pure functions of a history, one module each, each for one expectation of a scenario. They know no engine, no
 //! plugin and no clock; what a plugin promises reaches them as data.
 
+mod answers_match;
 mod calls;
 mod delivery;
 mod facts;
@@ -13,6 +14,7 @@ mod nothing_hangs;
 mod operations;
 mod reach;
 mod registration_visible;
+mod requested_ttl;
 mod selector_fairness;
 mod spans;
 mod statistics;
@@ -42,18 +44,21 @@ pub trait Oracle: Send + Sync {
     fn judge(&self, history: &History, facts: &Facts) -> Option<Judgement>;
 }
 
-/// All oracles, in the order in which expectations are documented.
+/// All oracles, in the order in which expectations are documented and verdicts are told: a cause comes before what it leads
+/// to. What the registry holds comes first, then who is told of it, whom that leads to, what comes back, and last how it
+/// went on the whole.
 pub fn all() -> Vec<Box<dyn Oracle>> {
     vec![
         Box::new(registration_visible::RegistrationVisible),
-        Box::new(no_stale_calls::NoStaleCalls),
         Box::new(lease_expiry::LeaseExpiry),
         Box::new(watch_order::WatchOrder),
+        Box::new(no_stale_calls::NoStaleCalls),
         Box::new(views_converge::ViewsConverge),
         Box::new(selector_fairness::SelectorFairness),
+        Box::new(answers_match::AnswersMatch),
         Box::new(delivery::Delivery),
+        Box::new(nothing_hangs::NothingHangs),
         Box::new(calls::SuccessRate),
         Box::new(calls::Latency),
-        Box::new(nothing_hangs::NothingHangs),
     ]
 }

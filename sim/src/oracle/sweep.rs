@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Judgement, Picks, judge_picks};
+use super::{Finding, Judgement, Picks, all, judge_picks};
 
 /// Judgements of the runs of one scenario, pooled; the order in which runs end does not matter.
 #[derive(Clone, Debug, Default)]
@@ -83,9 +83,14 @@ impl Sweep {
         }
     }
 
-    /// One verdict for each expectation that was asked for, in the order of names.
+    /// One verdict for each expectation that was asked for, in the order of [`all`] oracles; those that are none of
+    /// them come last.
     pub fn verdicts(&self) -> Vec<OracleVerdict> {
-        self.oracles.iter().map(|(oracle, pool)| pool.verdict(oracle)).collect()
+        let order: Vec<&str> = all().iter().map(|oracle| oracle.name()).collect();
+        let rank = |name: &str| order.iter().position(|known| *known == name).unwrap_or(order.len());
+        let mut verdicts: Vec<_> = self.oracles.iter().map(|(oracle, pool)| pool.verdict(oracle)).collect();
+        verdicts.sort_by_key(|verdict| rank(&verdict.oracle));
+        verdicts
     }
 }
 
@@ -144,6 +149,16 @@ mod tests {
             verdict(&[(1, Judgement { judged_at_least: 0, ..judgement(0, &[]) })]).verdict,
             Verdict::TooLittleEvidence
         );
+    }
+
+    #[test]
+    fn verdicts_come_in_the_order_of_the_oracles() {
+        let mut sweep = Sweep::default();
+        let name = |oracle: &str| Judgement { oracle: oracle.to_owned(), ..judgement(3, &[]) };
+        let names: Vec<&str> = all().iter().map(|oracle| oracle.name()).collect();
+        sweep.add(1, ["a_strangers"].iter().chain(names.iter().rev()).map(|oracle| name(oracle)).collect());
+        let told: Vec<String> = sweep.verdicts().into_iter().map(|verdict| verdict.oracle).collect();
+        assert_eq!(told, [&names[..], &["a_strangers"]].concat());
     }
 
     #[test]

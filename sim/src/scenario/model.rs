@@ -488,40 +488,43 @@ pub struct BackendRestart {
     pub backend: String,
 }
 
-/// What must hold; what is absent is not judged.
+/// What must hold; what is absent is not judged. In the order of the oracles, causes before what they lead to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expect {
     /// A registration is seen by whoever can reach the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration_visible: Option<Within>,
-    /// No call goes to a node that is gone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub no_stale_calls: Option<Within>,
     /// A lease expires neither early nor late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_expiry: Option<LeaseExpiry>,
     /// Watchers see every change once and in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch_order: Option<WatchOrder>,
+    /// No call goes to a node that is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_stale_calls: Option<Within>,
     /// After the heal all hosts see the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub views_converge: Option<Within>,
     /// Selection is fair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector_fairness: Option<Fairness>,
+    /// Each answer is for what was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers_match: Option<AnswersMatch>,
     /// Events are delivered as the broker promises.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<DeliveryExpectation>,
+    /// Every operation ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nothing_hangs: Option<Within>,
     /// Calls succeed, by phase.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub success_rate: Vec<SuccessRate>,
     /// Calls are quick, by phase, in simulated time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub latency: Vec<LatencyBound>,
-    /// Every operation ends.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nothing_hangs: Option<Within>,
 }
 
 /// A bound in time.
@@ -569,6 +572,12 @@ pub struct Fairness {
 fn alpha_default() -> f64 {
     1e-6
 }
+
+/// That each answer is for the request that was asked, and that streams give everything back once and in order. There is
+/// nothing to set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnswersMatch {}
 
 /// What is expected of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

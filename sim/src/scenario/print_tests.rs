@@ -8,10 +8,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::model::{
-    BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation, Expect, Fairness,
-    Fault, Latency, LatencyBound, LeaseExpiry, Link, LinkLatency, LinkLoss, Load, LossGranularity, Network, OnHost,
-    OptionValue, Partition, Phases, Publish, Scenario, Service, Stack, Subscribe, SuccessRate, Watch, WatchOrder,
-    Within,
+    AnswersMatch, BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation,
+    Expect, Fairness, Fault, Latency, LatencyBound, LeaseExpiry, Link, LinkLatency, LinkLoss, Load, LossGranularity,
+    Network, OnHost, OptionValue, Partition, Phases, Publish, Scenario, Service, Stack, Subscribe, SuccessRate, Watch,
+    WatchOrder, Within,
 };
 use super::{check, parse, print};
 use crate::engine::engines;
@@ -165,18 +165,23 @@ fn expect() -> impl Strategy<Value = Expect> {
     let latency =
         (word(), number(), time()).prop_map(|(phase, quantile, at_most)| LatencyBound { phase, quantile, at_most });
     let bounds = (within(), within(), within(), within());
-    (bounds, of(lease), of(order), of(fairness), of(delivery), vec(success, 0..3), vec(latency, 0..3)).prop_map(
-        |(bounds, lease_expiry, watch_order, selector_fairness, delivery, success_rate, latency)| Expect {
-            registration_visible: bounds.0,
-            no_stale_calls: bounds.1,
-            views_converge: bounds.2,
-            nothing_hangs: bounds.3,
-            lease_expiry,
-            watch_order,
-            selector_fairness,
-            delivery,
-            success_rate,
-            latency,
+    let answers = of(Just(AnswersMatch {}));
+    let once = (of(lease), of(order), of(fairness), answers, of(delivery));
+    (bounds, once, vec(success, 0..3), vec(latency, 0..3)).prop_map(
+        |(bounds, (lease_expiry, watch_order, selector_fairness, answers_match, delivery), success_rate, latency)| {
+            Expect {
+                registration_visible: bounds.0,
+                no_stale_calls: bounds.1,
+                views_converge: bounds.2,
+                nothing_hangs: bounds.3,
+                lease_expiry,
+                watch_order,
+                selector_fairness,
+                answers_match,
+                delivery,
+                success_rate,
+                latency,
+            }
         },
     )
 }

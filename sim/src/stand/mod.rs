@@ -40,7 +40,7 @@ pub struct Standing {
     /// The broker.
     pub broker: Arc<dyn Broker>,
     /// The client.
-    pub client: Arc<dyn Client>,
+    pub client: Arc<RecordedClient>,
     /// Client and server as one; absent on a host that only calls.
     pub service: Option<Arc<dyn Service>>,
 }
@@ -104,7 +104,7 @@ impl Standing {
         options.content_type = content_type;
         options.from_service = identity.map(|identity| identity.name.clone());
         client.init(options)?;
-        let client: Arc<dyn Client> = Arc::new(RecordedClient::new(client, scribe.clone())?);
+        let client = Arc::new(RecordedClient::new(client, scribe.clone())?);
 
         let service = match identity {
             Some(identity) => {

@@ -1,8 +1,8 @@
 //! `lease_expiry` before hand-written histories: 500 ms late is late, the TTL is 10 s.
 
-use crate::history::{FaultRecord, Truth};
+use crate::history::{FaultRecord, Operation, Truth};
 use crate::oracle::lease_expiry::LeaseExpiry;
-use crate::oracle::testing::{Story, ms};
+use crate::oracle::testing::{Story, ms, node};
 use crate::scenario::model::{Expect, LeaseExpiry as Expectation};
 
 /// A lease of 10 s, granted at 1 s.
@@ -116,4 +116,85 @@ fn what_the_registry_promises_of_its_precision_is_allowed() {
     (story.facts.registry.ttl_granularity, story.facts.registry.expiry_slack) = (Some(ms(1_000)), Some(ms(500)));
     story.expired(13_000, "u1");
     story.passes(&LeaseExpiry, 1);
+}
+
+#[test]
+fn a_lease_is_granted_for_no_less_than_was_asked_for() {
+    for (granted_ms, findings) in [(8_999, 1), (9_000, 0), (10_000, 0)] {
+        let mut story = Story::new(story().facts.scenario.expect);
+        let (ttl_requested, ttl_granted) = (ms(9_000), ms(granted_ms));
+        story.truth(55_000, Truth::Granted { lease: "lease-u1".to_owned(), ttl_requested, ttl_granted });
+        assert_eq!(story.judge(&LeaseExpiry).findings.len(), findings, "granted {granted_ms} ms");
+    }
+    let mut story = story();
+    let (ttl_requested, ttl_granted) = (ms(9_000), ms(2_000));
+    story.truth(55_000, Truth::Granted { lease: "lease-u2".to_owned(), ttl_requested, ttl_granted });
+    story.expired(11_100, "u1");
+    let parts = ["lease lease-u2", "granted for 9.000s or more", "at 55.000s it was granted for 2.000s"];
+    story.trips(&LeaseExpiry, &parts);
+}
+
+/// `users-1` asks at 50 s for a registration that lives for `ttl_ms`.
+fn asked(story: &mut Story, ttl_ms: Option<u64>) {
+    let operation = Operation::Register { service: "users".to_owned(), node: node("u1"), ttl: ttl_ms.map(ms) };
+    story.invoke(50_000, "users-1", operation);
+}
+
+/// The backend writes the node's key at 50.1 s, on a lease granted for `granted_ms`.
+fn written(story: &mut Story, granted_ms: Option<u64>) {
+    let lease = granted_ms.map(|granted_ms| {
+        let (lease, ttl_granted) = ("lease-7".to_owned(), ms(granted_ms));
+        // A plugin that asks for less than it was asked for is told the truth about what it asks for.
+        story.truth(50_050, Truth::Granted { lease: lease.clone(), ttl_requested: ttl_granted, ttl_granted });
+        lease
+    });
+    story.truth(50_100, Truth::Put { key: "/micro/registry/users/u1".to_owned(), lease: lease.clone(), created: true });
+    if let Some(lease) = lease {
+        story.truth(50_200, Truth::Revoked { lease, keys: vec!["/micro/registry/users/u1".to_owned()] });
+    }
+}
+
+#[test]
+fn a_registration_hangs_on_a_lease_of_the_ttl_that_was_asked_for_or_more() {
+    for (ttl_ms, granted_ms, sentence) in [
+        (Some(9_000), Some(9_000), ""),
+        (Some(1_000), Some(20_000), ""),
+        (
+            Some(9_000),
+            Some(8_999),
+            "for 9.000s from 50.000s on; at 50.100s it was put on lease lease-7, which was granted",
+        ),
+        (
+            Some(9_000),
+            None,
+            "node u1 was to be registered for 9.000s from 50.000s on; at 50.100s it was put without any",
+        ),
+        (Some(0), None, ""),
+        (None, None, ""),
+    ] {
+        let mut story = Story::new(story().facts.scenario.expect);
+        asked(&mut story, ttl_ms);
+        written(&mut story, granted_ms);
+        if sentence.is_empty() {
+            story.passes(&LeaseExpiry, 0);
+        } else {
+            story.trips(&LeaseExpiry, &[sentence]);
+        }
+    }
+}
+
+#[test]
+fn a_registration_without_a_lease_is_told_once_and_nobody_is_blamed_for_an_older_request() {
+    let mut twice = Story::new(story().facts.scenario.expect);
+    asked(&mut twice, Some(9_000));
+    written(&mut twice, None);
+    written(&mut twice, None);
+    assert_eq!(twice.judge(&LeaseExpiry).findings.len(), 1);
+    for older in [None, Some(4_000)] {
+        let mut slow = Story::new(story().facts.scenario.expect);
+        asked(&mut slow, older);
+        asked(&mut slow, Some(9_000));
+        written(&mut slow, older);
+        slow.passes(&LeaseExpiry, 0);
+    }
 }

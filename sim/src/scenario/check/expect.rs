@@ -24,6 +24,7 @@ impl Checker<'_> {
         self.evidence("no_stale_calls", expect.no_stale_calls.is_some(), calls, "calls");
         self.evidence("watch_order", expect.watch_order.is_some(), watched || calls, views);
         self.evidence("selector_fairness", expect.selector_fairness.is_some(), calls, "calls");
+        self.evidence("answers_match", expect.answers_match.is_some(), calls, "calls");
         self.evidence("success_rate", !expect.success_rate.is_empty(), calls, "calls");
         self.evidence("latency", !expect.latency.is_empty(), calls, "calls");
         self.evidence("nothing_hangs", expect.nothing_hangs.is_some(), !scenario.load.is_empty(), "a load");
