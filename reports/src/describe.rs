@@ -1,6 +1,8 @@
 //! Every event in words. One sentence fragment per event kind, without its time, host and operation: those have columns
 //! of their own.
 
+use std::time::Duration;
+
 use shaketable_sim::history::{
     Answer, Change, Edge, Event, Failure, FaultRecord, NodeRecord, Operation, OperationId, Point, Truth,
 };
@@ -187,7 +189,8 @@ fn describe_quality(quality: &LinkQuality) -> String {
         ("overtaken", quality.reorder),
         ("corrupted", quality.corrupt),
     ];
-    let shares = shares.iter().filter(|(_, share)| *share > 0.0).map(|(what, share)| format!("{}% {what}", share * 100.0));
+    let shares =
+        shares.iter().filter(|(_, share)| *share > 0.0).map(|(what, share)| format!("{}% {what}", share * 100.0));
     let bandwidth = quality.bandwidth.map(|bandwidth| format!("{bandwidth} bytes/s"));
     let queue = quality.queue.map(|queue| format!("a queue of {queue} bytes"));
     latency.into_iter().chain(shares).chain(bandwidth).chain(queue).collect::<Vec<_>>().join(", ")

@@ -24,6 +24,8 @@ thread_local! {
     static ESCAPES: Cell<Escapes> = const { Cell::new(Escapes { sockets: 0, threads: 0 }) };
     static WALL_OFFSET_NS: Cell<i64> = const { Cell::new(0) };
     static PARKED: Cell<Option<Parked>> = const { Cell::new(None) };
+    /// What the next reading of a monotonic clock is told, once.
+    static PRETENDED_NS: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Ends the interposition on this thread when dropped.
@@ -170,15 +172,16 @@ unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut timespec) 
         };
     }
     let now = simulated_now_ns();
-    let origin = match clock {
-        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => EPOCH_S,
-        _ => MONOTONIC_ORIGIN_S,
+    let time_ns = match clock {
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => {
+            (EPOCH_S * 1_000_000_000 + now).saturating_add_signed(WALL_OFFSET_NS.get())
+        }
+        _ => MONOTONIC_ORIGIN_S * 1_000_000_000 + PRETENDED_NS.take().unwrap_or(now),
     };
-    let now = if origin == EPOCH_S { now.saturating_add_signed(WALL_OFFSET_NS.get()) } else { now };
     // SAFETY: the caller promises that `time` is valid.
     unsafe {
-        (*time).tv_sec = (origin + now / 1_000_000_000) as libc::time_t;
-        (*time).tv_nsec = (now % 1_000_000_000) as c_long;
+        (*time).tv_sec = (time_ns / 1_000_000_000) as libc::time_t;
+        (*time).tv_nsec = (time_ns % 1_000_000_000) as c_long;
     }
     0
 }
@@ -215,6 +218,10 @@ unsafe extern "C" fn syscall(
                 _ => limit_ns.saturating_sub(MONOTONIC_ORIGIN_S * 1_000_000_000),
             });
             parked(since_start.map(Duration::from_nanos));
+            // Who waits for a duration (parking_lot) reads the clock again, and goes on waiting if it is not over.
+            if operation == libc::FUTEX_WAIT {
+                PRETENDED_NS.set(since_start);
+            }
             // SAFETY: errno belongs to this thread.
             unsafe { *libc::__errno_location() = if limit.is_some() { libc::ETIMEDOUT } else { libc::EINTR } };
             return -1;

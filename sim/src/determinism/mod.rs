@@ -8,7 +8,9 @@ mod interpose;
 #[path = "elsewhere.rs"]
 mod interpose;
 
-pub use interpose::{Guard, activate, effective, escapes, is_active, set_now, set_parked, set_refinement, set_wall_offset};
+pub use interpose::{
+    Guard, activate, effective, escapes, is_active, set_now, set_parked, set_refinement, set_wall_offset,
+};
 
 use std::time::Duration;
 

@@ -42,7 +42,7 @@ pub struct EngineInfo {
 
 /// The engines of this build, the default first. The one of discrete events needs interposed clocks.
 pub fn engines() -> Vec<EngineInfo> {
-    if effective() { vec![event_info(), turmoil_info()] } else { vec![turmoil_info()] }
+    if effective() { vec![turmoil_info(), event_info()] } else { vec![turmoil_info()] }
 }
 
 /// An empty world on the engine called `name`. Call it with the interposition active, so that the process is deterministic.

@@ -1,5 +1,8 @@
 //! What every engine promises, and what one alone does, seen on hosts that echo.
-#![expect(clippy::disallowed_methods, reason = "libraries spawn and sleep by themselves, and engines hold them all the same")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "libraries spawn and sleep by themselves, and engines hold them all the same"
+)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -333,7 +336,9 @@ fn a_skewed_host_has_another_date_and_the_same_pace() {
         let look = |world: &mut dyn World| {
             world
                 .on("host", Duration::from_secs(1), |env| {
-                    Box::pin(async move { (env.clock().wall(), SystemTime::now(), env.now(), std::time::Instant::now()) })
+                    Box::pin(
+                        async move { (env.clock().wall(), SystemTime::now(), env.now(), std::time::Instant::now()) },
+                    )
                 })
                 .unwrap()
         };
@@ -370,7 +375,7 @@ fn datagrams_reach_one_host_or_a_group_and_are_lost_with_their_packet() {
             world.submit(name, Box::new(move |env| Box::pin(listen(env)))).unwrap();
         }
         pass(world, Duration::from_millis(1));
-        let mut say = |world: &mut dyn World, to: &'static str| {
+        let say = |world: &mut dyn World, to: &'static str| {
             world
                 .on("c", Duration::from_secs(1), move |env| {
                     Box::pin(async move {

@@ -78,8 +78,7 @@ impl ShakeTable {
         let kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
         let plan = Plan::draw(&scenario, job.seed, &kinds).map_err(|error| RunFailure::BadInput(error.to_string()))?;
         let tracer = Tracer::new(job.keep);
-        let setup =
-            Setup { seed: job.seed, network: scenario.network.clone(), tracer: tracer.clone(), namespace };
+        let setup = Setup { seed: job.seed, network: scenario.network.clone(), tracer: tracer.clone(), namespace };
         let world = engine::world(&job.engine, setup).map_err(harness)?;
         let mut table = Self {
             plan,

@@ -54,8 +54,8 @@ impl Clock for HostClock {
     }
 
     fn wall(&self) -> SystemTime {
-        let since_start = self.time.now().saturating_add_signed(self.skew.get());
-        SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S) + Duration::from_nanos(since_start)
+        let since_1970 = (EPOCH_S * 1_000_000_000 + self.time.now()).saturating_add_signed(self.skew.get());
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(since_1970)
     }
 
     fn sleep_until(&self, deadline: Instant) -> Sleep {

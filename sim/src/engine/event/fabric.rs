@@ -249,7 +249,9 @@ impl Fabric {
                 match self.kernel(host).by_peer.get(&key).copied() {
                     Some(id) => {
                         let now = self.now;
-                        self.with_connection(host, id, |entry, output| entry.connection.on_segment(now, segment, output));
+                        self.with_connection(host, id, |entry, output| {
+                            entry.connection.on_segment(now, segment, output)
+                        });
                     }
                     None => self.segment_for_nobody(host, packet.from, packet.source, packet.target, segment),
                 }

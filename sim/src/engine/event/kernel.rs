@@ -128,7 +128,12 @@ impl Kernel {
     ///
     /// # Errors
     /// When the address is not this machine's, or the port is taken.
-    pub(super) fn bindable(&mut self, address: IpAddr, port: u16, taken: impl Fn(&Self, u16) -> bool) -> io::Result<SocketAddr> {
+    pub(super) fn bindable(
+        &mut self,
+        address: IpAddr,
+        port: u16,
+        taken: impl Fn(&Self, u16) -> bool,
+    ) -> io::Result<SocketAddr> {
         if !address.is_unspecified() && !address.is_loopback() && address != self.address {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         }

@@ -257,7 +257,13 @@ impl Links {
         self.refresh(now, arrivals);
     }
 
-    pub(super) fn quality(&mut self, now: u64, pairs: &[Pair], quality: Option<LinkQuality>, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn quality(
+        &mut self,
+        now: u64,
+        pairs: &[Pair],
+        quality: Option<LinkQuality>,
+        arrivals: &mut Vec<Arrival>,
+    ) {
         put(&mut self.qualities, pairs, quality);
         self.refresh(now, arrivals);
     }

@@ -26,9 +26,9 @@ use self::kernel::Up;
 use self::links::Links;
 use self::network::HostNetwork;
 use self::runtime::HostRuntime;
-use super::{EngineInfo, Setup};
 use super::host::{Incarnation, Shared, env, panic_text};
 use super::tap::{Tap, TappedNetwork};
+use super::{EngineInfo, Setup};
 use crate::determinism::{escapes, is_active, set_now, set_refinement};
 use crate::history::{Moment, Recorder};
 use crate::plan::stream;
@@ -76,7 +76,8 @@ impl EventWorld {
     /// When the interposition is not active, or not possible here: libraries would wait in real time.
     pub fn new(setup: Setup) -> Result<Self, WorldError> {
         if !is_active() {
-            let text = "engine event needs interposed clocks, which this process does not have; engine turmoil does not";
+            let text =
+                "engine event needs interposed clocks, which this process does not have; engine turmoil does not";
             return Err(WorldError::Engine(text.to_owned()));
         }
         set_refinement(None);
@@ -219,9 +220,10 @@ impl EventWorld {
 
     fn run_host(&mut self, number: u32) -> Result<(), WorldError> {
         let now = self.time.now();
-        let Some((_, host)) = self.hosts.get_index(number as usize) else { return Ok(()) };
-        let Some(running) = &host.running else { return Ok(()) };
-        let wanted = std::panic::catch_unwind(AssertUnwindSafe(|| running.runtime.run(now, host.skew.get())))
+        let Some((_, host)) = self.hosts.get_index_mut(number as usize) else { return Ok(()) };
+        let Some(running) = &mut host.running else { return Ok(()) };
+        let skew = host.skew.get();
+        let wanted = std::panic::catch_unwind(AssertUnwindSafe(|| running.runtime.run(now, skew)))
             .map_err(|panic| WorldError::Engine(panic_text(&*panic)))?;
         self.fabric.lock().runtime_wants(number, wanted);
         self.complain()

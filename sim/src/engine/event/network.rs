@@ -143,7 +143,8 @@ impl Bound {
 #[async_trait]
 impl Datagram for Bound {
     async fn send_to(&self, bytes: &[u8], target: SocketAddr) -> io::Result<()> {
-        let source = if target.ip().is_loopback() { SocketAddr::new(target.ip(), self.local.port()) } else { self.local };
+        let source =
+            if target.ip().is_loopback() { SocketAddr::new(target.ip(), self.local.port()) } else { self.local };
         self.fabric.lock().send_datagram(self.host, source, target, bytes)
     }
 

@@ -2,14 +2,17 @@
 //! on it, so that a host which is not run executes nothing, and one whose runtime is dropped is dead.
 //!
 //! tokio tells nobody when its next timer is due; it waits for it. The interposed wait says for how long, and does not wait.
+#![expect(clippy::disallowed_methods, reason = "this is where tokio's timers are waited for")]
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::Sleep;
 
 use crate::determinism::{set_parked, set_wall_offset};
 
@@ -23,9 +26,14 @@ thread_local! {
 /// tokio's timers are as fine as this.
 const TICK_NS: u64 = 1_000_000;
 
+/// A runtime without any timer would wait without a limit, and such a wait cannot be ended from within.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+
 /// The runtime of one incarnation of a host.
 #[derive(Debug)]
 pub(super) struct HostRuntime {
+    /// Dropped before the runtime that it belongs to.
+    for_ever: Pin<Box<Sleep>>,
     runtime: Runtime,
     /// When it was made: tokio counts its ticks from there.
     made_at: u64,
@@ -38,7 +46,11 @@ impl HostRuntime {
     /// When tokio cannot make one.
     pub(super) fn new(now: u64) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().build()?;
-        Ok(Self { runtime, made_at: now })
+        let for_ever = {
+            let _guard = runtime.enter();
+            Box::pin(tokio::time::sleep(FOR_EVER))
+        };
+        Ok(Self { for_ever, runtime, made_at: now })
     }
 
     /// Runs `inside` on the runtime, without running what it spawns.
@@ -53,12 +65,13 @@ impl HostRuntime {
     }
 
     /// Runs everything that can run at `now`; when timers of the runtime want it to run again.
-    pub(super) fn run(&self, now: u64, skew_ns: i64) -> Option<u64> {
+    pub(super) fn run(&mut self, now: u64, skew_ns: i64) -> Option<u64> {
         PARKED.set(None);
         set_wall_offset(skew_ns);
         set_parked(Some(parked));
+        let for_ever = &mut self.for_ever;
         self.runtime.block_on(poll_fn(|context| {
-            if PARKED.get().is_some() {
+            if PARKED.get().is_some() || for_ever.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
             RUNNING.set(Some(context.waker().clone()));

@@ -16,9 +16,9 @@ use tokio::sync::Notify;
 use self::clock::HostClock;
 use self::links::Links;
 use self::network::{Cuts, Names, TurmoilNetwork};
-use super::{EngineInfo, Setup};
 use super::host::{Incarnation, Shared, env, panic_text};
 use super::tap::{Tap, TappedNetwork};
+use super::{EngineInfo, Setup};
 use crate::determinism::{EPOCH_S, escapes, set_now, set_refinement};
 use crate::history::{Moment, Recorder};
 use crate::trace::Tracer;
@@ -155,7 +155,8 @@ impl World for TurmoilWorld {
             tracer: self.tracer.clone(),
             connections: Arc::default(),
         };
-        let network = TurmoilNetwork { address, names: self.names.clone(), cuts: self.cuts.clone(), host: tap.host.clone() };
+        let network =
+            TurmoilNetwork { address, names: self.names.clone(), cuts: self.cuts.clone(), host: tap.host.clone() };
         let network = Arc::new(TappedNetwork { network, tap });
         let (shared, name, program, box_of_host) =
             (self.shared.clone(), spec.name.clone(), spec.program, mailbox.clone());

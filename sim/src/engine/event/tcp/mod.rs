@@ -133,8 +133,7 @@ impl Connection {
 
     /// Whether nothing remembers it any more: it can be dropped.
     pub(super) fn is_gone(&self) -> bool {
-        self.orphan
-            && (self.state == State::Closed || (self.sender.is_finished() && self.receiver.finished))
+        self.orphan && (self.state == State::Closed || (self.sender.is_finished() && self.receiver.finished))
     }
 
     /// A segment has arrived.
@@ -165,6 +164,7 @@ impl Connection {
             self.acknowledge_soon();
             output.wakers.extend(self.writer.take());
             output.wakers.extend(self.reader.take());
+            self.transmit(now, output);
         }
     }
 

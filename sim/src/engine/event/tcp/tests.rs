@@ -146,7 +146,8 @@ fn a_lost_segment_is_sent_again_without_waiting_for_the_timer() {
 
 #[test]
 fn a_lost_tail_is_sent_again_by_the_timer() {
-    let mut line = Line::new(|number, segment| if !segment.payload.is_empty() && number == 3 { vec![] } else { vec![0] });
+    let mut line =
+        Line::new(|number, segment| if !segment.payload.is_empty() && number == 3 { vec![] } else { vec![0] });
     let (got, at) = line.transfer(b"hello");
     assert_eq!(got, b"hello");
     assert!((200 * MS..1_000 * MS).contains(&at), "{at}");
