@@ -427,6 +427,24 @@ fn tasks_of_two_hosts_that_share_memory_wake_each_other() {
     });
 }
 
+#[test]
+fn who_drives_a_world_wakes_its_tasks() {
+    on_engines(&[], |world| {
+        world.add_host(idle("a")).unwrap();
+        let (bell, rung) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicU64::new(0)));
+        let (ring, ringing) = (bell.clone(), rung.clone());
+        let wait = move |_| async move {
+            ring.notified().await;
+            ringing.fetch_add(1, Ordering::Relaxed);
+        };
+        world.submit("a", Box::new(move |env: Env| Box::pin(wait(env)))).unwrap();
+        pass(world, Duration::from_secs(1));
+        bell.notify_one();
+        pass(world, Duration::from_millis(10));
+        assert_eq!(rung.load(Ordering::Relaxed), 1);
+    });
+}
+
 /// What one link draws does not depend on what happens at another.
 #[test]
 fn a_fault_on_one_link_moves_no_packet_on_another() {

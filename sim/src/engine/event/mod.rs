@@ -207,7 +207,7 @@ impl EventWorld {
                     continue;
                 }
                 drop(fabric);
-                if self.find_woken() {
+                if self.hosts_share_memory() && self.find_woken() {
                     continue;
                 }
                 return Ok(());
@@ -229,11 +229,13 @@ impl EventWorld {
         self.complain()
     }
 
-    /// Hosts share memory through the namespace, and tasks may wake each other there; no packet tells.
+    /// Whether tasks of one host may wake those of another without a packet.
+    fn hosts_share_memory(&self) -> bool {
+        self.shared.namespace.times_shared() > self.shared_before
+    }
+
+    /// Looks for hosts whose tasks were woken by something else than their own timers and packets.
     fn find_woken(&mut self) -> bool {
-        if self.shared.namespace.times_shared() == self.shared_before {
-            return false;
-        }
         let mut fabric = self.fabric.lock();
         for host in self.hosts.values() {
             if host.running.as_ref().is_some_and(|running| running.runtime.was_woken()) {
@@ -296,6 +298,8 @@ impl World for EventWorld {
 
     fn advance(&mut self, until: Moment) -> Result<(), WorldError> {
         self.set_time(self.time.now());
+        // Whoever drives the world may have told a host something since.
+        self.find_woken();
         loop {
             self.run_ready()?;
             let mut fabric = self.fabric.lock();
