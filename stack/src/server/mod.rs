@@ -42,7 +42,8 @@ pub trait Server: Send + Sync + fmt::Debug {
     /// Adds a subscriber; subscribed at `start`, or at once when the server runs.
     fn subscribe(&self, subscription: Subscription) -> Result<()>;
 
-    /// Registers this server, or renews its registration; subscribes on the first call.
+    /// Registers this server, or renews its registration; subscribes on the first call. Version and metadata are those that
+    /// [`Server::init`] set last, so that a server which changes them while it runs calls this next.
     async fn register(&self) -> Result<()>;
 
     /// Deregisters this server and unsubscribes.

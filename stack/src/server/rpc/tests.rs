@@ -227,6 +227,24 @@ async fn registration_is_renewed_and_follows_the_check() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_changed_version_and_label_are_told_by_the_next_registration() {
+    let world = World::new();
+    let server = super::server(world.server_env.clone(), world.server_options());
+    server.handle(echo()).unwrap();
+    server.start().await.unwrap();
+    let mut options = server.options();
+    options.version = "v2".to_owned();
+    options.metadata.insert("zone".to_owned(), "north".to_owned());
+    server.init(options).unwrap();
+    server.register().await.unwrap();
+    let record = world.registry.last.lock().unwrap().clone().unwrap();
+    assert_eq!((record.version.as_str(), record.nodes[0].metadata["zone"].as_str()), ("v2", "north"));
+    assert_eq!(record.nodes[0].metadata["server"], "rpc");
+    assert_eq!(Some(record), server.record());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn subscribing_while_the_server_runs_takes_effect_at_once() {
     let world = World::new();
     let server = super::server(world.server_env.clone(), world.server_options());

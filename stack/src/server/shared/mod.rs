@@ -157,6 +157,8 @@ impl Server for FrontServer {
         let registration = self.registration("register").await?;
         let mut registration = registration.lock().await;
         registration.wanted = true;
+        registration.adopt(&self.options());
+        *lock(&self.node) = Some(registration.current());
         registration.register(&self.shared).await
     }
 

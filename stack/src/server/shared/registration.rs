@@ -34,6 +34,19 @@ impl Registration {
         Self { env, options, node, under_way, registered: None, subscribers: BTreeMap::new(), wanted: true }
     }
 
+    /// Takes over what may change while a server runs: its version, and metadata that are new or other. go-micro registers
+    /// its first record again and again (`rsvc` in server/rpc_server.go), so that nobody ever learns of a change.
+    pub(super) fn adopt(&mut self, options: &ServerOptions) {
+        self.options.version.clone_from(&options.version);
+        self.options.metadata.clone_from(&options.metadata);
+        self.node.metadata.extend(options.metadata.clone());
+    }
+
+    /// What the next registration tells.
+    pub(super) fn current(&self) -> (ServerOptions, Node) {
+        (self.options.clone(), self.node.clone())
+    }
+
     /// Registers or renews, and subscribes to what is not subscribed to yet.
     ///
     /// # Errors
