@@ -10,6 +10,9 @@ use super::{Connection, Output, Segment};
 
 const MS: u64 = 1_000_000;
 
+/// What becomes of a segment, by its number: a delay for each time that it arrives.
+type Rule = Box<dyn Fn(u64, &Segment) -> Vec<u64>>;
+
 /// Two ends with a line of 5 ms between them; a rule says for each segment, by its number, how often it arrives and how much
 /// later.
 struct Line {
@@ -17,7 +20,7 @@ struct Line {
     ends: [Option<Connection>; 2],
     under_way: Vec<(u64, u64, usize, Segment)>,
     sent: u64,
-    rule: Box<dyn Fn(u64, &Segment) -> Vec<u64>>,
+    rule: Rule,
 }
 
 impl Line {
