@@ -205,9 +205,14 @@ fn describe_truth(truth: &Truth) -> String {
             format!("lease {lease} granted for {} ({} asked for)", exact(*ttl_granted), exact(*ttl_requested))
         }
         Truth::Renewed { lease } => format!("lease {lease} renewed"),
-        Truth::Put { key, lease, created } => {
+        Truth::Put { key, lease, created, altered } => {
             let hangs = lease.as_ref().map(|lease| format!(", on lease {lease}")).unwrap_or_default();
-            format!("key {key} {}{hangs}", if *created { "created" } else { "changed" })
+            let what = match (created, altered) {
+                (true, _) => "created",
+                (false, true) => "changed",
+                (false, false) => "written again as it was",
+            };
+            format!("key {key} {what}{hangs}")
         }
         Truth::Deleted { key } => format!("key {key} deleted"),
         Truth::Expired { lease, keys } => format!("lease {lease} ran out, with it {}", list(keys)),

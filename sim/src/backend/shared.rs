@@ -78,7 +78,7 @@ fn translate(told: &Told, truths: &mut Vec<(Moment, Truth)>) {
                 let ttl_requested = ttl_requested.unwrap_or(*ttl_granted);
                 add(Truth::Granted { lease: lease.clone(), ttl_requested, ttl_granted: *ttl_granted });
             }
-            add(Truth::Put { key: key(service, node), lease, created: true });
+            add(Truth::Put { key: key(service, node), lease, created: true, altered: true });
         }
         TruthKind::Renewed { service, node, ttl_granted } => {
             if ttl_granted.is_some() {
@@ -90,7 +90,7 @@ fn translate(told: &Told, truths: &mut Vec<(Moment, Truth)>) {
             if let Some(lease) = &lease {
                 add(Truth::Renewed { lease: lease.clone() });
             }
-            add(Truth::Put { key: key(service, node), lease, created: false });
+            add(Truth::Put { key: key(service, node), lease, created: false, altered: true });
         }
         TruthKind::Deregistered { service, node } => {
             add(Truth::Revoked { lease: key(service, node), keys: vec![key(service, node)] });

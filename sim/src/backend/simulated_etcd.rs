@@ -87,8 +87,8 @@ fn truth(event: EtcdEvent) -> Option<Truth> {
         EtcdEvent::LeaseExpired { lease, keys } => Truth::Expired { lease: lease_name(lease), keys: texts(&keys) },
         EtcdEvent::LeaseRevoked { lease, keys } => Truth::Revoked { lease: lease_name(lease), keys: texts(&keys) },
         EtcdEvent::LeaseLost { lease, keys } => Truth::Lost { lease: lease_name(lease), keys: texts(&keys) },
-        EtcdEvent::KeyPut { key, lease, created, .. } => {
-            Truth::Put { key: text(&key), lease: (lease != 0).then(|| lease_name(lease)), created }
+        EtcdEvent::KeyPut { key, lease, created, altered, .. } => {
+            Truth::Put { key: text(&key), lease: (lease != 0).then(|| lease_name(lease)), created, altered }
         }
         EtcdEvent::KeyDeleted { key, cause: DeletionCause::Request | DeletionCause::Fault, .. } => {
             Truth::Deleted { key: text(&key) }

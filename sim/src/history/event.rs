@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::world::LinkQuality;
 
 /// The version of this type; a reader refuses others.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Everything that happened in one run, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -535,6 +535,8 @@ pub enum Truth {
         lease: Option<String>,
         /// Whether it was not there before.
         created: bool,
+        /// Whether it has another value than before; true when it was created.
+        altered: bool,
     },
     /// A key was removed by a request.
     Deleted {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Edge, History, Moment, Operation, Point, Truth};
+use crate::history::{Edge, History, Moment, NodeRecord, Operation, Point, Truth};
 
 use super::operations::Stamp;
 
@@ -29,6 +29,10 @@ pub(super) struct Member<'a> {
     /// In order, disjoint.
     pub(super) presences: Vec<Presence>,
     keys: BTreeSet<&'a str>,
+    /// With which version and metadata it was to be registered, each where it differed from the one before.
+    declared: Vec<(Stamp, &'a NodeRecord)>,
+    /// The newest of `declared` that had been asked for when the backend's value last changed.
+    held: Option<usize>,
 }
 
 /// A change of one node.
@@ -36,6 +40,8 @@ pub(super) struct Member<'a> {
 pub(super) struct MemberChange {
     pub(super) stamp: Stamp,
     pub(super) kind: MemberChangeKind,
+    /// What the backend may hold since then, as a range of what was declared.
+    contents: (usize, usize),
 }
 
 /// What the backend did to a node.
@@ -43,7 +49,9 @@ pub(super) struct MemberChange {
 pub(super) enum MemberChangeKind {
     /// It was not there before.
     Created,
-    /// It was written again, with the same content or another.
+    /// Its version or metadata are others.
+    Altered,
+    /// It was written again, and nothing that was asked for had changed.
     Written,
     /// It is gone.
     Gone(Departure),
@@ -101,14 +109,47 @@ impl Member<'_> {
         self.begun_by(until).is_none_or(|presence| presence.until.is_some_and(|(end, _)| end.at <= from))
     }
 
-    fn write<'a>(member: &mut Member<'a>, stamp: Stamp, key: &'a str, created: bool) {
+    /// Whether `record` has the version and the metadata that the backend may have held after `change`. A registry may
+    /// add metadata of its own.
+    pub(super) fn may_be(&self, change: &MemberChange, record: &NodeRecord) -> bool {
+        let (from, to) = change.contents;
+        let is = |declared: &NodeRecord| {
+            let same = |(key, value): (&String, &String)| record.metadata.get(key) == Some(value);
+            declared.version == record.version && declared.metadata.iter().all(same)
+        };
+        from == to || self.declared[from..to].iter().any(|(_, declared)| is(declared))
+    }
+
+    fn declare<'a>(member: &mut Member<'a>, stamp: Stamp, node: &'a NodeRecord) {
+        let content = |node: &'a NodeRecord| (&node.version, &node.metadata);
+        if member.declared.last().is_none_or(|(_, last)| content(last) != content(node)) {
+            member.declared.push((stamp, node));
+        }
+    }
+
+    fn write<'a>(member: &mut Member<'a>, stamp: Stamp, put: Put<'a>) {
         let first = member.keys.is_empty();
-        member.keys.insert(key);
+        member.keys.insert(put.key);
         if first {
             member.presences.push(Presence { since: stamp, until: None });
         }
-        let kind = if first && created { MemberChangeKind::Created } else { MemberChangeKind::Written };
-        member.changes.push(MemberChange { stamp, kind });
+        // Requests may be under way together, so that which of them is written is known only where nothing else was asked.
+        let asked = member.declared.partition_point(|(declared, _)| declared.sequence < stamp.sequence);
+        let newest = asked.checked_sub(1);
+        let (kind, contents) = if first && put.created {
+            (MemberChangeKind::Created, (0, asked))
+        } else if put.altered && newest != member.held {
+            (MemberChangeKind::Altered, (member.held.map_or(0, |held| held + 1), asked))
+        } else if put.altered {
+            (MemberChangeKind::Written, (0, asked))
+        } else {
+            let held = member.changes.iter().rfind(|change| !matches!(change.kind, MemberChangeKind::Gone(_)));
+            (MemberChangeKind::Written, held.map_or((0, asked), |change| change.contents))
+        };
+        if put.altered {
+            member.held = newest;
+        }
+        member.changes.push(MemberChange { stamp, kind, contents });
     }
 
     fn remove(&mut self, stamp: Stamp, key: &str, departure: Departure) {
@@ -116,9 +157,16 @@ impl Member<'_> {
             if let Some(presence) = self.presences.last_mut() {
                 presence.until = Some((stamp, departure));
             }
-            self.changes.push(MemberChange { stamp, kind: MemberChangeKind::Gone(departure) });
+            self.changes.push(MemberChange { stamp, kind: MemberChangeKind::Gone(departure), contents: (0, 0) });
         }
     }
+}
+
+/// A write at the backend.
+struct Put<'a> {
+    key: &'a str,
+    created: bool,
+    altered: bool,
 }
 
 impl<'a> Membership<'a> {
@@ -130,10 +178,10 @@ impl<'a> Membership<'a> {
             membership.told = true;
             let stamp = Stamp::of(event);
             let (gone, departure) = match truth {
-                Truth::Put { key, created, .. } => {
+                Truth::Put { key, created, altered, .. } => {
                     let owner = *membership.owners.entry(key).or_insert_with(|| keys.node_of(key));
                     if let Some(member) = owner.and_then(|id| membership.nodes.get_mut(id)) {
-                        Member::write(member, stamp, key, *created);
+                        Member::write(member, stamp, Put { key, created: *created, altered: *altered });
                     }
                     continue;
                 }
@@ -177,6 +225,7 @@ fn named_nodes(history: &History) -> BTreeMap<&str, Member<'_>> {
             Edge::Invoke(Operation::Register { service, node, .. }) => {
                 let member = nodes.entry(&node.id).or_default();
                 (member.service, member.version) = (service, &node.version);
+                Member::declare(member, Stamp::of(event), node);
             }
             Edge::Point(Point::Watched { service, nodes: watched, .. }) => {
                 for node in watched {
@@ -223,7 +272,7 @@ fn stands_in(key: &str, id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::testing::Story;
+    use crate::oracle::testing::{Story, node};
 
     #[test]
     fn a_key_belongs_to_the_node_whose_whole_id_it_contains() {
@@ -249,6 +298,7 @@ mod tests {
         let mut story = Story::new(crate::scenario::model::Expect::default());
         story.register(1_000, "u1");
         story.put(2_000, "u1", false);
+        story.alter(2_500, "u1", "2");
         story.deleted(3_000, "u1");
         story.deleted(3_500, "u1");
         story.put(4_000, "u1", true);
@@ -257,8 +307,15 @@ mod tests {
         let member = membership.get("u1").expect("it was registered");
         let kinds: Vec<MemberChangeKind> = member.changes.iter().map(|change| change.kind).collect();
         let gone = MemberChangeKind::Gone(Departure::Deregistered);
-        let (created, written) = (MemberChangeKind::Created, MemberChangeKind::Written);
-        assert_eq!(kinds, [created, written, gone, created]);
+        let (created, written, altered) =
+            (MemberChangeKind::Created, MemberChangeKind::Written, MemberChangeKind::Altered);
+        assert_eq!(kinds, [created, written, altered, gone, created]);
+        let fits = |version: &str| {
+            let record = NodeRecord { version: version.to_owned(), ..node("u1") };
+            member.changes.iter().map(|change| member.may_be(change, &record)).collect::<Vec<_>>()
+        };
+        assert_eq!(fits("1"), [true, true, false, true, true]);
+        assert_eq!(fits("2"), [false, false, true, true, true]);
         let at = |milliseconds: u64| Moment(milliseconds * 1_000_000);
         assert!(member.present_throughout(at(1_000), at(2_999)) && !member.present_throughout(at(1_000), at(3_000)));
         assert!(member.absent_throughout(at(3_000), at(3_999)) && !member.absent_throughout(at(3_000), at(4_000)));

@@ -149,8 +149,27 @@ impl Story {
 
     /// The backend has the node from now on; `created` says whether it is new.
     pub(super) fn put(&mut self, at: u64, id: &str, created: bool) {
+        self.write(at, id, created, created);
+    }
+
+    fn write(&mut self, at: u64, id: &str, created: bool, altered: bool) {
         let key = format!("/micro/registry/users/{id}");
-        self.truth(at, Truth::Put { key, lease: Some(format!("lease-{id}")), created });
+        self.truth(at, Truth::Put { key, lease: Some(format!("lease-{id}")), created, altered });
+    }
+
+    /// `users-1` registers the node with another version, which the backend has at `at`.
+    pub(super) fn alter(&mut self, at: u64, id: &str, version: &str) {
+        self.alter_slowly(at.saturating_sub(2), &[at], id, &[version]);
+    }
+
+    /// As [`Self::alter`], with several versions that are asked for at once and written at times of their own.
+    pub(super) fn alter_slowly(&mut self, asked: u64, written: &[u64], id: &str, versions: &[&str]) {
+        for (at, version) in written.iter().zip(versions) {
+            let node = NodeRecord { version: (*version).to_owned(), ..node(id) };
+            let operation = Operation::Register { service: "users".to_owned(), node, ttl: Some(ms(10_000)) };
+            self.write(*at, id, false, true);
+            self.done(asked, at + 2, "users-1", operation);
+        }
     }
 
     pub(super) fn expired(&mut self, at: u64, id: &str) {
@@ -174,8 +193,11 @@ impl Story {
     }
 
     pub(super) fn watched(&mut self, at: u64, host: &str, watcher: OperationId, change: Change, id: &str) {
-        let point = Point::Watched { watcher, change, service: "users".to_owned(), nodes: vec![node(id)] };
-        self.point(at, host, point);
+        self.watched_node(at, host, watcher, change, node(id));
+    }
+
+    pub(super) fn watched_node(&mut self, at: u64, host: &str, watcher: OperationId, change: Change, node: NodeRecord) {
+        self.point(at, host, Point::Watched { watcher, change, service: "users".to_owned(), nodes: vec![node] });
     }
 
     pub(super) fn look(&mut self, from: u64, to: u64, host: &str, ids: &[&str]) {

@@ -1,13 +1,13 @@
 //! `watch_order`: a watcher delivers each change of what it watches once, in the backend's order, and invents none.
-//! Writes that may have changed nothing need not be told. After the backend compacted its history, or when a watch is
-//! opened in place of one that ended, one resync is right, and then the watcher must agree with the truth again.
+//! Writes that changed neither version nor metadata need not be told. After the backend compacted its history, or when a
+//! watch is opened in place of one that ended, one resync is right, and then the watcher must agree with the truth again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shaketable_stack::plugin::SlowConsumer;
 
-use crate::history::{Change, Edge, History, Moment, Point, Truth};
+use crate::history::{Change, Edge, History, Moment, NodeRecord, Point, Truth};
 
 use super::findings::{Findings, clarity, text};
 use super::membership::{Member, MemberChange, MemberChangeKind, Membership};
@@ -17,7 +17,7 @@ use super::spans::Spans;
 use super::watchers::{Report, Watching, watchers};
 use super::{Facts, Judgement, Oracle};
 
-/// The oracle. It judges every creation and removal that a watcher must tell of.
+/// The oracle. It judges every creation, removal and change of version or metadata that a watcher must tell of.
 #[derive(Debug)]
 pub(super) struct WatchOrder;
 
@@ -91,7 +91,7 @@ struct Track<'b> {
     changes: &'b [MemberChange],
     /// The first that has not been told or passed over.
     next: usize,
-    last: Option<(Stamp, Change)>,
+    last: Option<(Stamp, Change, &'b NodeRecord)>,
     resyncs: usize,
     /// Something was not told, or told otherwise, and that was right; what it agrees on in the end counts.
     forgiven: bool,
@@ -109,7 +109,7 @@ impl Trial<'_, '_> {
         for report in &watching.reports {
             for node in report.nodes {
                 match tracks.get_mut(node.id.as_str()) {
-                    Some(track) => self.hear(report, track),
+                    Some(track) => self.hear(report, node, track),
                     None => self.accuse_of_invention(report, &node.id, "no such node was ever registered", None),
                 }
             }
@@ -119,48 +119,55 @@ impl Trial<'_, '_> {
         }
     }
 
-    fn hear(&mut self, report: &Report<'_>, track: &mut Track<'_>) {
-        if let Some(index) = self.matching(report, track) {
+    fn hear<'b>(&mut self, report: &Report<'b>, node: &'b NodeRecord, track: &mut Track<'b>) {
+        if let Some(index) = self.matching(report, node, track) {
             for passed in track.next..index {
                 self.pass_over(track, passed, report.stamp);
             }
             track.next = index + 1;
             self.judge_match(report, track, track.changes[index]);
-        } else if self.resync(report, track) {
+        } else if self.resync(report, node, track) {
             track.forgiven = true;
         } else {
-            let again = track.last.is_some_and(|(_, change)| change == report.change);
+            let again = track.last.is_some_and(|(_, change, told)| {
+                change == report.change && told.version == node.version && told.metadata == node.metadata
+            });
             let why =
                 if again { "it had told so before, and once is right" } else { "nothing of the kind had happened" };
-            self.accuse_of_invention(report, track.id, why, track.last.map(|(last, _)| last));
+            self.accuse_of_invention(report, track.id, why, track.last.map(|(last, ..)| last));
         }
-        track.last = Some((report.stamp, report.change));
+        track.last = Some((report.stamp, report.change, node));
     }
 
-    /// The change that `report` tells of: the next of its kind that had happened by then. Writes need not be told, so
-    /// of several the first is taken that keeps the order across nodes.
-    fn matching(&self, report: &Report<'_>, track: &Track<'_>) -> Option<usize> {
+    /// The change that `report` tells of: the next of its kind that had happened by then.
+    fn matching(&self, report: &Report<'_>, node: &NodeRecord, track: &Track<'_>) -> Option<usize> {
         let by = report.stamp.at + self.tick;
-        let open = track.changes.iter().enumerate().skip(track.next).take_while(|(_, change)| change.stamp.at <= by);
+        let happened = track.changes.iter().enumerate().skip(track.next);
+        let mut happened = happened.take_while(|(_, change)| change.stamp.at <= by);
         if report.change != Change::Update {
-            return open.into_iter().find(|(_, change)| told_as(change.kind) == report.change).map(|(index, _)| index);
+            return happened.find(|(_, change)| told_as(change.kind) == report.change).map(|(index, _)| index);
         }
-        let skippable =
-            |change: &MemberChange| told_as(change.kind) == Change::Update || self.is_optional(track, change);
-        let writes: Vec<usize> = open
-            .take_while(|(_, change)| skippable(change))
-            .filter(|(_, change)| told_as(change.kind) == Change::Update)
-            .map(|(index, _)| index)
-            .collect();
+        let mut writes = Vec::new();
+        for (index, change) in happened {
+            let fits = told_as(change.kind) == Change::Update && track.member.may_be(change, node);
+            if fits && change.kind == MemberChangeKind::Altered {
+                return Some(index);
+            } else if fits {
+                writes.push(index);
+            } else if !writes.is_empty() && !self.is_optional(track, change) {
+                break;
+            }
+        }
+        // Writes need not be told, so of several the first is taken that keeps the order across nodes.
         let newest = self.newest.map_or(0, |newest| newest.sequence);
         let in_order = writes.iter().find(|index| track.changes[**index].stamp.sequence >= newest);
         in_order.or(writes.last()).copied()
     }
 
-    /// Whether `change` need not be told: a write; what happened while the watch was being opened; what a resync
-    /// covers.
+    /// Whether `change` need not be told: a write that altered nothing; what happened while the watch was being opened;
+    /// what a resync covers.
     fn is_optional(&self, track: &Track<'_>, change: &MemberChange) -> bool {
-        told_as(change.kind) == Change::Update
+        change.kind == MemberChangeKind::Written
             || change.stamp.at <= self.watching.opened.at
             || track.member.service.is_empty()
             || self.is_covered_by_resync(change.stamp.at)
@@ -175,7 +182,7 @@ impl Trial<'_, '_> {
 
     fn pass_over(&mut self, track: &mut Track<'_>, index: usize, told_later: Stamp) {
         let change = track.changes[index];
-        if told_as(change.kind) == Change::Update || change.stamp.at <= self.watching.opened.at {
+        if change.kind == MemberChangeKind::Written || change.stamp.at <= self.watching.opened.at {
             return;
         }
         if self.is_covered_by_resync(change.stamp.at) {
@@ -198,7 +205,7 @@ impl Trial<'_, '_> {
     }
 
     fn judge_match(&mut self, report: &Report<'_>, track: &Track<'_>, told: MemberChange) {
-        *self.judged += u64::from(told_as(told.kind) != Change::Update);
+        *self.judged += u64::from(told.kind != MemberChangeKind::Written);
         let covered = self.is_covered_by_resync(told.stamp.at);
         if let Some(newest) = self.newest.filter(|newest| newest.sequence > told.stamp.sequence && !covered) {
             let sentence = format!(
@@ -228,7 +235,7 @@ impl Trial<'_, '_> {
     }
 
     /// Takes a report that matches no change as part of a resync, if one is right and the report is true.
-    fn resync(&self, report: &Report<'_>, track: &mut Track<'_>) -> bool {
+    fn resync(&self, report: &Report<'_>, node: &NodeRecord, track: &mut Track<'_>) -> bool {
         let at = report.stamp.at;
         let catching_up = self.compactions.iter().any(|(compacted, caught_up)| *compacted <= at && at <= *caught_up);
         let past = self.compactions.iter().filter(|(compacted, _)| *compacted <= at).count();
@@ -249,7 +256,10 @@ impl Trial<'_, '_> {
         track.resyncs += 1;
         // What the resync stands for is told with it, up to the state that it tells of.
         let by = track.changes.partition_point(|change| change.stamp.at <= late);
-        let state = track.changes[..by].iter().rposition(|change| (told_as(change.kind) == Change::Delete) == gone);
+        let is = |change: &MemberChange| {
+            (told_as(change.kind) == Change::Delete) == gone && (gone || track.member.may_be(change, node))
+        };
+        let state = track.changes[..by].iter().rposition(is);
         let covered =
             |index: &usize| track.changes[track.next..=*index].iter().all(|change| self.is_optional(track, change));
         if let Some(index) = state.filter(|index| *index >= track.next).filter(covered) {
@@ -261,7 +271,7 @@ impl Trial<'_, '_> {
     fn conclude(&mut self, track: &mut Track<'_>) {
         for change in &track.changes[track.next.min(track.changes.len())..] {
             if self.is_optional(track, change) {
-                track.forgiven |= told_as(change.kind) != Change::Update;
+                track.forgiven |= change.kind != MemberChangeKind::Written;
             } else if let Some(due) = self.due(*change).filter(|_| !self.drops) {
                 *self.judged += 1;
                 self.accuse_of_delay(track, *change, due, None);
@@ -272,18 +282,19 @@ impl Trial<'_, '_> {
         let unsettled = track.forgiven && track.next < track.changes.len();
         let Some(last) = track.changes.last().filter(|_| unsettled) else { return };
         let Some(due) = self.due(*last) else { return };
-        let Some((told, change)) = track.last else { return };
+        let Some((told, change, node)) = track.last else { return };
         *self.judged += 1;
         let gone = told_as(last.kind) == Change::Delete;
-        if gone != (change == Change::Delete) {
+        if gone != (change == Change::Delete) || !gone && !track.member.may_be(last, node) {
             let sentence = format!(
                 "after its resync the watcher of {} should have agreed with the backend by {due}: node {} {} at {}; the last \
-                 that it told, at {}, is {change:?}",
+                 that it told, at {}, is {change:?} with version {}",
                 self.watching.host,
                 track.id,
                 happened(last.kind),
                 last.stamp.at,
-                told.at
+                told.at,
+                node.version
             );
             self.findings.add(u64::MAX / 2, sentence, [last.stamp.sequence, told.sequence]);
         }
@@ -319,7 +330,7 @@ impl Trial<'_, '_> {
 fn told_as(kind: MemberChangeKind) -> Change {
     match kind {
         MemberChangeKind::Created => Change::Create,
-        MemberChangeKind::Written => Change::Update,
+        MemberChangeKind::Altered | MemberChangeKind::Written => Change::Update,
         MemberChangeKind::Gone(_) => Change::Delete,
     }
 }
@@ -327,6 +338,7 @@ fn told_as(kind: MemberChangeKind) -> Change {
 fn happened(kind: MemberChangeKind) -> &'static str {
     match kind {
         MemberChangeKind::Created => "was registered",
+        MemberChangeKind::Altered => "changed its version or metadata",
         MemberChangeKind::Written => "was written again",
         MemberChangeKind::Gone(departure) => departure.text(),
     }

@@ -64,6 +64,8 @@ pub enum EtcdEvent {
         lease: i64,
         /// Whether it was not there before.
         created: bool,
+        /// Whether it has another value than before; true when it was created.
+        altered: bool,
         /// The revision of the change.
         revision: i64,
     },

@@ -274,12 +274,14 @@ impl Etcd {
             self.record(if change.deleted {
                 EtcdEvent::KeyDeleted { key, revision, cause }
             } else {
+                let before = self.store.get_at(&key, revision - 1);
                 EtcdEvent::KeyPut {
-                    key,
                     value: change.kv.value.clone(),
                     lease: change.kv.lease,
                     created: change.kv.create_revision == revision,
+                    altered: before.is_none_or(|before| before.value != change.kv.value),
                     revision,
+                    key,
                 }
             });
         }

@@ -148,7 +148,8 @@ fn written(story: &mut Story, granted_ms: Option<u64>) {
         story.truth(50_050, Truth::Granted { lease: lease.clone(), ttl_requested: ttl_granted, ttl_granted });
         lease
     });
-    story.truth(50_100, Truth::Put { key: "/micro/registry/users/u1".to_owned(), lease: lease.clone(), created: true });
+    let key = "/micro/registry/users/u1".to_owned();
+    story.truth(50_100, Truth::Put { key, lease: lease.clone(), created: true, altered: true });
     if let Some(lease) = lease {
         story.truth(50_200, Truth::Revoked { lease, keys: vec!["/micro/registry/users/u1".to_owned()] });
     }

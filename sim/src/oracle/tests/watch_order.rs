@@ -2,8 +2,8 @@
 
 use shaketable_stack::plugin::SlowConsumer;
 
-use crate::history::{Change, OperationId, Point, Truth};
-use crate::oracle::testing::{Story, ms};
+use crate::history::{Change, NodeRecord, OperationId, Point, Truth};
+use crate::oracle::testing::{Story, ms, node};
 use crate::oracle::watch_order::WatchOrder;
 use crate::scenario::model::{Expect, WatchOrder as Expectation};
 
@@ -203,4 +203,82 @@ fn a_compaction_excuses_nothing_that_came_after_the_resync() {
     told(&mut story, watcher, &[(20_500, Update, "u1"), (20_500, Delete, "u2")]);
     story.register(30_000, "u3");
     story.trips(&WatchOrder, &["node u3 was registered at 30.000s", "it never did"]);
+}
+
+/// Says that `u1` was updated, with that version.
+fn updated(story: &mut Story, watcher: OperationId, at: u64, version: &str) {
+    let node = NodeRecord { version: version.to_owned(), ..node("u1") };
+    story.watched_node(at, HOST, watcher, Update, node);
+}
+
+#[test]
+fn a_new_version_is_told_once_and_as_it_is() {
+    let updates = |updates: &[(u64, &str)]| {
+        let (mut story, watcher) = story();
+        story.register(5_000, "u1");
+        told(&mut story, watcher, &[(5_003, Create, "u1")]);
+        story.alter(8_000, "u1", "2");
+        updates.iter().for_each(|(at, version)| updated(&mut story, watcher, *at, version));
+        story
+    };
+    updates(&[(8_003, "2")]).passes(&WatchOrder, 2);
+    updates(&[]).trips(&WatchOrder, &["node u1 changed its version or metadata at 8.000s", "it never did"]);
+    updates(&[(10_001, "2")]).trips(&WatchOrder, &["by 10.000s", "changed its version", "it did at 10.001s"]);
+    updates(&[(8_003, "1")]).trips(&WatchOrder, &["should not have told Update of node u1", "nothing of the kind"]);
+    updates(&[(8_003, "2"), (8_004, "2")]).trips(&WatchOrder, &["at 8.004s", "told so before"]);
+}
+
+#[test]
+fn changes_of_one_node_may_not_be_merged() {
+    let (mut story, watcher) = story();
+    story.register(5_000, "u1");
+    story.alter(8_000, "u1", "2");
+    story.alter(8_050, "u1", "3");
+    told(&mut story, watcher, &[(5_003, Create, "u1")]);
+    updated(&mut story, watcher, 8_060, "3");
+    story.trips(&WatchOrder, &["changed its version or metadata at 8.000s", "never of this one"]);
+    story.facts.registry.slow_consumer = Some(SlowConsumer::Drops { buffered: 8 });
+    assert_eq!(story.judge(&WatchOrder).findings, [], "unless the registry says that it drops changes");
+}
+
+#[test]
+fn a_renewal_that_is_told_between_two_versions_is_in_order() {
+    let (mut story, watcher) = story();
+    story.register(5_000, "u1");
+    story.put(7_000, "u1", false);
+    story.put(7_990, "u1", false);
+    // The renewal of 9 s was sent before the new version was, and arrives after it was asked for: nothing tells the two apart.
+    story.alter(8_000, "u1", "2");
+    story.put(9_000, "u1", false);
+    told(&mut story, watcher, &[(5_003, Create, "u1")]);
+    updated(&mut story, watcher, 7_003, "1");
+    updated(&mut story, watcher, 8_003, "2");
+    updated(&mut story, watcher, 9_003, "2");
+    story.passes(&WatchOrder, 2);
+}
+
+#[test]
+fn of_two_versions_that_are_under_way_together_the_backend_takes_either_first() {
+    let (mut story, watcher) = story();
+    story.register(5_000, "u1");
+    told(&mut story, watcher, &[(5_003, Create, "u1")]);
+    // Both were asked for at 8 s; the backend has one at 8.001 s and the other at 8.002 s.
+    story.alter_slowly(8_000, &[8_001, 8_002], "u1", &["2", "3"]);
+    updated(&mut story, watcher, 8_005, "3");
+    updated(&mut story, watcher, 8_006, "2");
+    assert_eq!(story.judge(&WatchOrder).findings, []);
+}
+
+#[test]
+fn after_a_resync_the_version_must_be_the_newest() {
+    for (version, findings) in [("2", 0), ("1", 1)] {
+        let (mut story, watcher) = story();
+        story.register(2_000, "u1");
+        told(&mut story, watcher, &[(2_003, Create, "u1")]);
+        story.cut(4_000, 20_000, HOST, "etcd");
+        story.alter(5_000, "u1", "2");
+        story.truth(10_000, Truth::Compacted { revision: 9 });
+        updated(&mut story, watcher, 20_500, version);
+        assert_eq!(story.judge(&WatchOrder).findings.len(), findings, "told version {version}");
+    }
 }

@@ -131,17 +131,25 @@ fn a_deletion_can_return_what_it_deleted() {
 fn the_truth_is_told_with_time_and_cause() {
     let mut etcd = etcd();
     etcd.put(at(10), put("a", "1", 0)).unwrap();
+    etcd.put(at(12), put("a", "1", 0)).unwrap();
+    etcd.put(at(14), put("a", "2", 0)).unwrap();
     assert!(etcd.delete_key(at(20), &bytes("a")));
     assert!(!etcd.delete_key(at(30), &bytes("a")));
-    assert_eq!(etcd.compact_now(at(40)), 3);
+    assert_eq!(etcd.compact_now(at(40)), 5);
     let told: Vec<_> = etcd.take_events().into_iter().map(|occurrence| (occurrence.at, occurrence.event)).collect();
     let key = bytes("a");
+    let put = |value: &str, created, altered, revision| {
+        let (key, value) = (key.clone(), bytes(value));
+        EtcdEvent::KeyPut { key, value, lease: 0, created, altered, revision }
+    };
     assert_eq!(
         told,
         [
-            (at(10), EtcdEvent::KeyPut { key: key.clone(), value: bytes("1"), lease: 0, created: true, revision: 2 }),
-            (at(20), EtcdEvent::KeyDeleted { key, revision: 3, cause: DeletionCause::Fault }),
-            (at(40), EtcdEvent::Compacted { revision: 3 }),
+            (at(10), put("1", true, true, 2)),
+            (at(12), put("1", false, false, 3)),
+            (at(14), put("2", false, true, 4)),
+            (at(20), EtcdEvent::KeyDeleted { key: key.clone(), revision: 5, cause: DeletionCause::Fault }),
+            (at(40), EtcdEvent::Compacted { revision: 5 }),
         ]
     );
     assert!(etcd.take_events().is_empty());

@@ -245,8 +245,8 @@ fn unread_bytes_make_a_close_a_reset_and_read_ones_do_not() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a line does to single segments, bytes arrive once and in order. It draws for each by itself: one that loses every
-    /// repetition of a segment for a quarter of an hour is a dead one.
+    /// Whatever a line does to single segments, bytes arrive once and in order. It draws for each by itself: one that loses
+    /// every repetition of a segment for a quarter of an hour is a dead one.
     #[test]
     fn a_bad_line_changes_nothing_but_the_time(length in 0_usize..60_000, seed: u64, lost in 0_u64..25) {
         let mut line = Line::new(move |number, _| {
