@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use shaketable_sim::history::{
-    Answer, Change, Edge, Event, Failure, FaultRecord, NodeRecord, Operation, OperationId, Point, Truth,
-};
+use shaketable_sim::history::{Answer, Change, Edge, Event, Failure, NodeRecord, Operation, OperationId, Point, Truth};
+use shaketable_sim::scenario::model::LossGranularity;
 use shaketable_sim::trace::{TraceEvent, TraceKind};
-
-use shaketable_sim::world::{Distribution, LinkQuality};
+use shaketable_sim::world::{Distribution, Fault, LinkQuality};
 
 use crate::time::exact;
 
@@ -119,6 +117,7 @@ fn describe_point(point: &Point) -> String {
         }
         Point::Reset { service } => format!("forgets the marks of '{service}'"),
         Point::Fault(fault) => describe_fault(fault),
+        Point::Churn { host, action } => format!("{host}: {action}, on purpose"),
         Point::Truth(truth) => describe_truth(truth),
         Point::View { service, nodes } if nodes.is_empty() => format!("sees no node of '{service}'"),
         Point::View { service, nodes } => format!("sees {} of '{service}'", list(nodes)),
@@ -133,44 +132,51 @@ fn describe_point(point: &Point) -> String {
     }
 }
 
-fn describe_fault(fault: &FaultRecord) -> String {
+fn describe_fault(fault: &Fault) -> String {
     match fault {
-        FaultRecord::Crash { host, fin: true } => format!("{host} crashes, its connections close"),
-        FaultRecord::Crash { host, fin: false } => format!("{host} dies without a sign to its peers"),
-        FaultRecord::Restart { host } => format!("{host} starts again"),
-        FaultRecord::Pause { host } => format!("{host} executes nothing"),
-        FaultRecord::Resume { host } => format!("{host} goes on"),
-        FaultRecord::Cut { from, to } => format!("nothing passes from {} to {}", list(from), list(to)),
-        FaultRecord::Heal { from, to } => format!("messages pass again from {} to {}", list(from), list(to)),
-        FaultRecord::Hold { a, b } => format!("messages between {} and {} are kept back", list(a), list(b)),
-        FaultRecord::Release { a, b } => format!("messages between {} and {} are delivered", list(a), list(b)),
-        FaultRecord::Latency { a, b, latency: Some(latency) } => {
+        Fault::Crash { host, fin: true } => format!("{host} crashes, its connections close"),
+        Fault::Crash { host, fin: false } => format!("{host} dies without a sign to its peers"),
+        Fault::Restart { host } => format!("{host} starts again"),
+        Fault::Pause { host } => format!("{host} executes nothing"),
+        Fault::Resume { host } => format!("{host} goes on"),
+        Fault::Cut { from, to } => format!("nothing passes from {} to {}", list(from), list(to)),
+        Fault::Heal { from, to } => format!("messages pass again from {} to {}", list(from), list(to)),
+        Fault::Hold { a, b } => format!("messages between {} and {} are kept back", list(a), list(b)),
+        Fault::Release { a, b } => format!("messages between {} and {} are delivered", list(a), list(b)),
+        Fault::Latency { a, b, latency: Some(latency) } => {
             format!("messages between {} and {} take {}", list(a), list(b), exact(*latency))
         }
-        FaultRecord::Latency { a, b, latency: None } => {
+        Fault::Latency { a, b, latency: None } => {
             format!("messages between {} and {} take as long as before", list(a), list(b))
         }
-        FaultRecord::Loss { a, b, probability: 0.0 } => {
+        Fault::Loss { a, b, probability: 0.0, .. } => {
             format!("messages between {} and {} are no longer lost", list(a), list(b))
         }
-        FaultRecord::Loss { a, b, probability } => {
-            format!("links between {} and {} break with probability {probability}", list(a), list(b))
+        Fault::Loss { a, b, probability, granularity } => {
+            let what = match granularity {
+                LossGranularity::Link => "links",
+                LossGranularity::Packet => "packets",
+            };
+            let fate = match granularity {
+                LossGranularity::Link => "break",
+                LossGranularity::Packet => "are lost",
+            };
+            format!("{what} between {} and {} {fate} with probability {probability}", list(a), list(b))
         }
-        FaultRecord::Link { from, to, quality: None } => {
+        Fault::Link { from, to, quality: None } => {
             format!("links from {} to {} are as before", list(from), list(to))
         }
-        FaultRecord::Link { from, to, quality: Some(quality) } => {
+        Fault::Link { from, to, quality: Some(quality) } => {
             format!("links from {} to {} change: {}", list(from), list(to), describe_quality(quality))
         }
-        FaultRecord::Skew { host, by_ns: 0 } => format!("the date of {host} is right again"),
-        FaultRecord::Skew { host, by_ns } => {
+        Fault::Skew { host, by_ns: 0 } => format!("the date of {host} is right again"),
+        Fault::Skew { host, by_ns } => {
             let by = exact(Duration::from_nanos(by_ns.unsigned_abs()));
             format!("the date of {host} is {by} {}", if *by_ns > 0 { "ahead" } else { "behind" })
         }
-        FaultRecord::LeaseLost { host } => format!("the backend loses the leases of {host}"),
-        FaultRecord::BackendDown { host } => format!("backend {host} goes down"),
-        FaultRecord::BackendUp { host } => format!("backend {host} is up again"),
-        FaultRecord::Churn { host, action } => format!("{host}: {action}, on purpose"),
+        Fault::LeaseLost { host } => format!("the backend loses the leases of {host}"),
+        Fault::BackendDown { host } => format!("backend {host} goes down"),
+        Fault::BackendUp { host } => format!("backend {host} is up again"),
     }
 }
 
@@ -271,8 +277,10 @@ mod tests {
     use std::time::Duration;
 
     use shaketable_sim::history::{
-        Answer, Change, Edge, Event, Failure, FaultRecord, Moment, NodeRecord, Operation, OperationId, Point, Truth,
+        Answer, Change, Edge, Event, Failure, Moment, NodeRecord, Operation, OperationId, Point, Truth,
     };
+    use shaketable_sim::scenario::model::LossGranularity;
+    use shaketable_sim::world::Fault;
 
     use super::{describe, list};
 
@@ -301,7 +309,7 @@ mod tests {
         let answered = Point::Answered { asked: Some("web-1/0/7".to_owned()), answered: "web-1/0/6".to_owned() };
         check(Edge::Point(answered), "'web-1/0/7' gets the answer to 'web-1/0/6'");
         let (a, b) = (vec!["user-1".to_owned()], vec!["etcd".to_owned()]);
-        let mended = FaultRecord::Loss { a, b, probability: 0.0 };
+        let mended = Fault::Loss { a, b, probability: 0.0, granularity: LossGranularity::Link };
         check(Edge::Point(Point::Fault(mended)), "messages between user-1 and etcd are no longer lost");
         let (ttl_requested, ttl_granted) = (Duration::from_secs(1), Duration::from_secs(2));
         let granted = Truth::Granted { lease: "7".to_owned(), ttl_requested, ttl_granted };

@@ -98,7 +98,7 @@ impl Kind {
             | Point::StreamEnded { .. }
             | Point::CodecFailed { .. } => Self::Call,
             Point::Marked { .. } | Point::Reset { .. } => Self::Selector,
-            Point::Fault(_) => Self::Fault,
+            Point::Fault(_) | Point::Churn { .. } => Self::Fault,
             Point::Truth(_) => Self::Backend,
             Point::Tasks { .. } => Self::Service,
         }

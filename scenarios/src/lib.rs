@@ -1,9 +1,9 @@
-//! The scenario files of this repository: where they are, and the cases that they make. It knows no engine and judges
-//! nothing; the test targets beside it run the cases.
+//! The scenario files of this repository: where they are, and the cases that they make. It chooses no engine and
+//! judges nothing; the test targets beside it run the cases.
 
 use std::path::PathBuf;
 
-use shaketable_sim::engine::engines;
+use shaketable_sim::engine::EngineInfo;
 use shaketable_sim::run::{Case, load_cases};
 use shaketable_sim::scenario::Overrides;
 use shaketable_stack::plugin::Plugins;
@@ -13,12 +13,12 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every case of every scenario file, on the default engine.
+/// Every case of every scenario file that `engine` can carry.
 ///
 /// # Panics
 /// When a file cannot be read or is wrong: the message shows the place.
-pub fn cases(plugins: &Plugins) -> Vec<Case> {
-    let loaded = load_cases(&[folder()], &Overrides::default(), plugins, &engines()[0]);
+pub fn cases(plugins: &Plugins, engine: &EngineInfo) -> Vec<Case> {
+    let loaded = load_cases(&[folder()], &Overrides::default(), plugins, engine);
     loaded.unwrap_or_else(|error| panic!("{error}")).cases
 }
 

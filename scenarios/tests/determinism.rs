@@ -1,8 +1,7 @@
-//! Every scenario file gives one digest for one seed: run alone, within a sweep with two jobs, and more than a second later
-//! with another environment.
+//! Every scenario file gives one digest for one seed, on each engine that can carry it: run alone, within a sweep with two
+//! jobs, and more than a second later with another environment.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -24,21 +23,24 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::from_args();
-    let trials = cases(&plugins).into_iter().map(|case| {
-        let case = Arc::new(case);
-        Trial::test(format!("one_digest::{}", label(&case)), move || compare(&case))
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let mut trials = Vec::new();
+    for engine in engines() {
+        for case in cases(&plugins, &engine) {
+            let name = format!("one_digest::{}::{}", engine.name, label(&case));
+            trials.push(Trial::test(name, move || compare(&case, engine.name)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 #[expect(clippy::disallowed_methods, reason = "real time must pass between two runs")]
-fn compare(case: &Case) -> Result<(), Failed> {
+fn compare(case: &Case, engine: &str) -> Result<(), Failed> {
     let job = Job {
         file: case.file.clone(),
         text: case.text.clone(),
         overrides: case.overrides.to_string(),
         seed: SEED,
-        engine: engines()[0].name.to_owned(),
+        engine: engine.to_owned(),
         keep: false,
     };
     let alone = digest(run_in_process(&job, RUN_TIMEOUT))?;

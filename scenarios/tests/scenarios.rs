@@ -10,7 +10,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use shaketable_reports::Palette;
 use shaketable_reports::terminal::{render, render_failures};
 use shaketable_scenarios::{cases, label, seeds};
-use shaketable_sim::engine::engines;
+use shaketable_sim::engine::default_engine;
 use shaketable_sim::run::{
     Case, Job, Run, SweepReport, Token, VERSION, Verdict, judge_case, replay, run_child_if_asked, run_in_process,
 };
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         return replay_line(token, file, &plugins);
     }
     let arguments = Arguments::from_args();
-    let trials = cases(&plugins).into_iter().flat_map(|case| trials(Arc::new(case)));
+    let trials = cases(&plugins, &default_engine()).into_iter().flat_map(|case| trials(Arc::new(case)));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
@@ -80,7 +80,7 @@ fn trials(case: Arc<Case>) -> Vec<Trial> {
     let seeds = seeds();
     let runs = Arc::new(Runs {
         case: case.clone(),
-        engine: engines()[0].name,
+        engine: default_engine().name,
         runs: (0..seeds).map(|_| OnceLock::new()).collect(),
     });
     let name = format!("scenarios::{}", label(&case));

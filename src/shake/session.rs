@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use shaketable_reports::{Palette, terminal};
-use shaketable_sim::engine::{EngineInfo, engines};
+use shaketable_sim::engine::{EngineInfo, default_engine};
 use shaketable_sim::run::{
     Case, LoadError, Seeds, SweepReport, SweepRequest, Token, Verdict, load_cases, replay, sweep,
 };
@@ -40,7 +40,7 @@ impl Session<'_> {
         if let Some((token, file)) = &self.arguments.replay {
             return self.replay(token, file.as_deref());
         }
-        let engine = engines().remove(0);
+        let engine = default_engine();
         let seeds = self.seeds()?;
         let tests = self.tests(&engine, seeds)?;
         let total = tests.len();
@@ -87,6 +87,9 @@ impl Session<'_> {
             })?;
         for warning in &loaded.warnings {
             eprintln!("{}", warning.render(false));
+        }
+        for left_out in &loaded.left_out {
+            eprintln!("note: {left_out}");
         }
         Ok(loaded.cases.into_iter().map(|case| Test { name: name(&case, seeds), case }).collect())
     }

@@ -29,6 +29,9 @@ pub struct Setup {
     pub namespace: Namespace,
 }
 
+/// What engines are called, also those that this build has not.
+pub const NAMES: [&str; 2] = ["event", "turmoil"];
+
 /// What an engine is and can do.
 #[derive(Clone, Debug)]
 pub struct EngineInfo {
@@ -38,11 +41,19 @@ pub struct EngineInfo {
     pub summary: &'static str,
     /// What it can do.
     pub capabilities: BTreeSet<Capability>,
+    /// Whether time passes in steps, and nothing is shorter than one.
+    pub ticks: bool,
 }
 
-/// The engines of this build, the default first. The one of discrete events needs interposed clocks.
+/// The engines of this build, the default first: the one of discrete events, which is the faster one and does more, where
+/// clocks can be interposed.
 pub fn engines() -> Vec<EngineInfo> {
-    if effective() { vec![turmoil_info(), event_info()] } else { vec![turmoil_info()] }
+    if effective() { vec![event_info(), turmoil_info()] } else { vec![turmoil_info()] }
+}
+
+/// The engine that carries what nobody chose one for.
+pub fn default_engine() -> EngineInfo {
+    if effective() { event_info() } else { turmoil_info() }
 }
 
 /// An empty world on the engine called `name`. Call it with the interposition active, so that the process is deterministic.
@@ -52,7 +63,7 @@ pub fn engines() -> Vec<EngineInfo> {
 pub fn world(name: &str, setup: Setup) -> Result<Box<dyn World>, WorldError> {
     match name {
         "event" => Ok(Box::new(event::EventWorld::new(setup)?)),
-        "turmoil" => Ok(Box::new(turmoil::TurmoilWorld::new(setup))),
+        "turmoil" => Ok(Box::new(turmoil::TurmoilWorld::new(setup)?)),
         _ => Err(WorldError::Engine(format!("no engine is called '{name}'"))),
     }
 }
@@ -85,6 +96,7 @@ fn event_info() -> EngineInfo {
             LeaseLoss,
             BackendRestart,
         ]),
+        ticks: false,
     }
 }
 
@@ -105,5 +117,6 @@ fn turmoil_info() -> EngineInfo {
             LeaseLoss,
             BackendRestart,
         ]),
+        ticks: true,
     }
 }

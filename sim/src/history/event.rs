@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::LinkQuality;
+use crate::world::Fault;
 
 /// The version of this type; a reader refuses others.
 pub const VERSION: u32 = 3;
@@ -362,7 +362,14 @@ pub enum Point {
         service: String,
     },
     /// A fault was done or ended.
-    Fault(FaultRecord),
+    Fault(Fault),
+    /// The load changed the membership on purpose.
+    Churn {
+        /// The host.
+        host: String,
+        /// `join`, `leave`, `flap`, `move`, `metadata`, `version`.
+        action: String,
+    },
     /// What the backend did; the truth about registrations.
     Truth(Truth),
     /// A host's view of a service, asked by the world for the record (after heal).
@@ -397,117 +404,6 @@ pub enum Change {
     Update,
     /// It is gone.
     Delete,
-}
-
-/// A fault as it was done, with the hosts that it concerned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum FaultRecord {
-    /// The host died; with `fin` its peers saw the connections close.
-    Crash {
-        /// The host.
-        host: String,
-        /// Whether peers saw the connections close.
-        fin: bool,
-    },
-    /// The host was started again.
-    Restart {
-        /// The host.
-        host: String,
-    },
-    /// The host executes nothing.
-    Pause {
-        /// The host.
-        host: String,
-    },
-    /// The host goes on.
-    Resume {
-        /// The host.
-        host: String,
-    },
-    /// Nothing passes from `from` to `to`.
-    Cut {
-        /// Senders.
-        from: Vec<String>,
-        /// Receivers.
-        to: Vec<String>,
-    },
-    /// Messages pass again from `from` to `to`.
-    Heal {
-        /// Senders.
-        from: Vec<String>,
-        /// Receivers.
-        to: Vec<String>,
-    },
-    /// Messages between the two are kept.
-    Hold {
-        /// One side.
-        a: Vec<String>,
-        /// The other.
-        b: Vec<String>,
-    },
-    /// Messages that were kept are delivered.
-    Release {
-        /// One side.
-        a: Vec<String>,
-        /// The other.
-        b: Vec<String>,
-    },
-    /// Messages between the two take this long.
-    Latency {
-        /// One side.
-        a: Vec<String>,
-        /// The other.
-        b: Vec<String>,
-        /// One way, at most; none is the network's own again.
-        latency: Option<Duration>,
-    },
-    /// Links between the two break with this probability per message.
-    Loss {
-        /// One side.
-        a: Vec<String>,
-        /// The other.
-        b: Vec<String>,
-        /// Probability, 0 to 1.
-        probability: f64,
-    },
-    /// Packets from `from` to `to` fare as `quality` says.
-    Link {
-        /// Senders.
-        from: Vec<String>,
-        /// Receivers.
-        to: Vec<String>,
-        /// What is different; none is the network's own again.
-        quality: Option<LinkQuality>,
-    },
-    /// The date of a host is this far from the world's.
-    Skew {
-        /// The host.
-        host: String,
-        /// Nanoseconds; more is a date in the future.
-        by_ns: i64,
-    },
-    /// The backend lost the lease of these keys' registrations.
-    LeaseLost {
-        /// The host whose registrations they are.
-        host: String,
-    },
-    /// The backend went down.
-    BackendDown {
-        /// The backend's host.
-        host: String,
-    },
-    /// The backend is up again.
-    BackendUp {
-        /// The backend's host.
-        host: String,
-    },
-    /// The load changed the membership on purpose.
-    Churn {
-        /// The host.
-        host: String,
-        /// `join`, `leave`, `flap`, `move`, `metadata`, `version`.
-        action: String,
-    },
 }
 
 /// What the backend did. `key` contains the node's id; that is how oracles find the node without knowing the plugin.

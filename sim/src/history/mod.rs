@@ -5,7 +5,6 @@ mod event;
 mod recorder;
 
 pub use event::{
-    Answer, Change, Edge, Event, Failure, FaultRecord, History, Moment, NodeRecord, Operation, OperationId, Point,
-    Truth, VERSION,
+    Answer, Change, Edge, Event, Failure, History, Moment, NodeRecord, Operation, OperationId, Point, Truth, VERSION,
 };
 pub use recorder::{Recorder, WorldClock, current_cause, with_cause};

@@ -5,6 +5,7 @@ mod answers_match;
 mod calls;
 mod delivery;
 mod facts;
+mod fail_stop;
 mod findings;
 mod judgement;
 mod lease_expiry;
@@ -45,10 +46,11 @@ pub trait Oracle: Send + Sync {
 }
 
 /// All oracles, in the order in which expectations are documented and verdicts are told: a cause comes before what it leads
-/// to. What the registry holds comes first, then who is told of it, whom that leads to, what comes back, and last how it
-/// went on the whole.
+/// to. First comes whether hosts live and die as they should, then what the registry holds, who is told of it, whom that leads
+/// to, what comes back, and last how it went on the whole.
 pub fn all() -> Vec<Box<dyn Oracle>> {
     vec![
+        Box::new(fail_stop::FailStop),
         Box::new(registration_visible::RegistrationVisible),
         Box::new(lease_expiry::LeaseExpiry),
         Box::new(watch_order::WatchOrder),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Answer, Edge, Event, Failure, FaultRecord, History, Moment, Operation, OperationId, Point};
+use crate::history::{Answer, Edge, Event, Failure, History, Moment, Operation, OperationId, Point};
+use crate::world::Fault;
 
 /// Where in the history something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl<'a> Operations<'a> {
                         run.result = Some(result.as_ref());
                     }
                 }
-                (Edge::Point(Point::Fault(FaultRecord::Crash { host, .. })), _) => {
+                (Edge::Point(Point::Fault(Fault::Crash { host, .. })), _) => {
                     operations.crashes.entry(host).or_default().push(Stamp::of(event));
                 }
                 _ => {}

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::{Edge, FaultRecord, History, Moment, Point};
+use crate::history::{Edge, History, Moment, Point};
+use crate::world::Fault;
 
 use super::Facts;
 use super::spans::{Span, Spans, Step};
@@ -38,14 +39,14 @@ impl<'a> Reach<'a> {
         let mut links = Links::new();
         for (at, fault) in records(history) {
             match fault {
-                Some(FaultRecord::Crash { host, .. } | FaultRecord::BackendDown { host }) => {
+                Some(Fault::Crash { host, .. } | Fault::BackendDown { host }) => {
                     down.entry(host).or_default().push((at, Step::BeginOnly));
                 }
-                Some(FaultRecord::Restart { host } | FaultRecord::BackendUp { host }) => {
+                Some(Fault::Restart { host } | Fault::BackendUp { host }) => {
                     down.entry(host).or_default().push((at, Step::EndAll));
                 }
-                Some(FaultRecord::Pause { host }) => paused.entry(host).or_default().push((at, Step::BeginOnly)),
-                Some(FaultRecord::Resume { host }) => paused.entry(host).or_default().push((at, Step::EndAll)),
+                Some(Fault::Pause { host }) => paused.entry(host).or_default().push((at, Step::BeginOnly)),
+                Some(Fault::Resume { host }) => paused.entry(host).or_default().push((at, Step::EndAll)),
                 Some(fault) => link_steps(&mut links, at, fault, bound),
                 // The heal ends whatever is in force between hosts, however often it was done.
                 None => links.values_mut().for_each(|steps| steps.push((at, Step::EndAll))),
@@ -96,14 +97,15 @@ pub(super) fn disturbances(history: &History, facts: &Facts) -> Spans {
     let reach = Reach::of(history, facts, Duration::ZERO);
     let mut spans: Vec<Spans> = reach.down.into_values().collect();
     spans.extend(reach.blocked.into_values());
-    let moments = records(history).filter(|(_, fault)| fault.is_some());
-    spans.push(Spans::of(moments.map(|(at, _)| Span { start: at, end: at + Duration::from_nanos(1) }).collect()));
+    let disturbs = |edge: &Edge| matches!(edge, Edge::Point(Point::Fault(_) | Point::Churn { .. }));
+    let moments = history.events.iter().filter(|event| disturbs(&event.edge)).map(|event| event.at);
+    spans.push(Spans::of(moments.map(|at| Span { start: at, end: at + Duration::from_nanos(1) }).collect()));
     let calm = spans.iter().fold(Spans::whole(facts.end), |calm, spans| calm.and(&spans.not(facts.end)));
     calm.not(facts.end)
 }
 
 /// The faults in order; `None` is the heal.
-fn records(history: &History) -> impl Iterator<Item = (Moment, Option<&FaultRecord>)> {
+fn records(history: &History) -> impl Iterator<Item = (Moment, Option<&Fault>)> {
     history.events.iter().filter_map(|event| match &event.edge {
         Edge::Point(Point::Fault(fault)) => Some((event.at, Some(fault))),
         Edge::Point(Point::Phase { name }) if name == "settle" => Some((event.at, None)),
@@ -111,8 +113,8 @@ fn records(history: &History) -> impl Iterator<Item = (Moment, Option<&FaultReco
     })
 }
 
-fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bound: Duration) {
-    if let FaultRecord::Link { from, to, quality } = fault {
+fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Duration) {
+    if let Fault::Link { from, to, quality } = fault {
         // A queue may hold packets back for as long as it takes to drain, so a narrow link counts as slow.
         let loses = quality.is_some_and(|quality| quality.loss > 0.0 || quality.corrupt > 0.0);
         let slow = quality.is_some_and(|quality| quality.bandwidth.is_some() || quality.is_slower_than(bound / 4));
@@ -127,28 +129,27 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bou
         return;
     }
     let (from, to, obstacle, step, both_ways) = match fault {
-        FaultRecord::Cut { from, to } => (from, to, Obstacle::Cut, Step::Begin, false),
-        FaultRecord::Heal { from, to } => (from, to, Obstacle::Cut, Step::End, false),
-        FaultRecord::Hold { a, b } => (a, b, Obstacle::Hold, Step::Begin, true),
-        FaultRecord::Release { a, b } => (a, b, Obstacle::Hold, Step::End, true),
-        FaultRecord::Loss { a, b, probability } => {
+        Fault::Cut { from, to } => (from, to, Obstacle::Cut, Step::Begin, false),
+        Fault::Heal { from, to } => (from, to, Obstacle::Cut, Step::End, false),
+        Fault::Hold { a, b } => (a, b, Obstacle::Hold, Step::Begin, true),
+        Fault::Release { a, b } => (a, b, Obstacle::Hold, Step::End, true),
+        Fault::Loss { a, b, probability, .. } => {
             let step = if *probability > 0.0 { Step::BeginOnly } else { Step::EndAll };
             (a, b, Obstacle::Loss, step, true)
         }
-        FaultRecord::Latency { a, b, latency } => {
+        Fault::Latency { a, b, latency } => {
             let slow = latency.is_some_and(|latency| latency.saturating_mul(4) > bound);
             (a, b, Obstacle::Slow, if slow { Step::BeginOnly } else { Step::EndAll }, true)
         }
-        FaultRecord::Link { .. }
-        | FaultRecord::Skew { .. }
-        | FaultRecord::Crash { .. }
-        | FaultRecord::Restart { .. }
-        | FaultRecord::Pause { .. }
-        | FaultRecord::Resume { .. }
-        | FaultRecord::LeaseLost { .. }
-        | FaultRecord::BackendDown { .. }
-        | FaultRecord::BackendUp { .. }
-        | FaultRecord::Churn { .. } => return,
+        Fault::Link { .. }
+        | Fault::Skew { .. }
+        | Fault::Crash { .. }
+        | Fault::Restart { .. }
+        | Fault::Pause { .. }
+        | Fault::Resume { .. }
+        | Fault::LeaseLost { .. }
+        | Fault::BackendDown { .. }
+        | Fault::BackendUp { .. } => return,
     };
     for from in from {
         for to in to {
@@ -164,7 +165,7 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a FaultRecord, bou
 mod tests {
     use super::*;
     use crate::oracle::testing::{Story, ms};
-    use crate::scenario::model::Expect;
+    use crate::scenario::model::{Expect, LossGranularity};
 
     /// Whether `callers-1` could reach the registry at each of `at`, in milliseconds, when two seconds are the bound.
     fn check(tell: impl FnOnce(&mut Story), at: &[(u64, bool)]) {
@@ -190,8 +191,8 @@ mod tests {
                 if swapped {
                     std::mem::swap(&mut from, &mut to);
                 }
-                story.fault(1_000, FaultRecord::Cut { from: from.clone(), to: to.clone() });
-                story.fault(2_000, FaultRecord::Heal { from, to });
+                story.fault(1_000, Fault::Cut { from: from.clone(), to: to.clone() });
+                story.fault(2_000, Fault::Heal { from, to });
             };
             check(tell, &[(999, true), (1_000, false), (1_999, false), (2_000, true)]);
         }
@@ -211,13 +212,16 @@ mod tests {
     fn a_held_a_lossy_and_a_slow_link_are_no_way_and_a_slower_one_may_be() {
         let tell = |story: &mut Story| {
             let (a, b) = names();
-            story.fault(1_000, FaultRecord::Hold { a: b.clone(), b: a.clone() });
-            story.fault(2_000, FaultRecord::Release { a: b.clone(), b: a.clone() });
+            story.fault(1_000, Fault::Hold { a: b.clone(), b: a.clone() });
+            story.fault(2_000, Fault::Release { a: b.clone(), b: a.clone() });
             for (at, probability) in [(3_000, 0.1), (4_000, 0.5), (5_000, 0.0)] {
-                story.fault(at, FaultRecord::Loss { a: a.clone(), b: b.clone(), probability });
+                story.fault(
+                    at,
+                    Fault::Loss { a: a.clone(), b: b.clone(), probability, granularity: LossGranularity::Link },
+                );
             }
             for (at, latency) in [(6_000, Some(ms(500))), (7_000, Some(ms(501))), (8_000, None)] {
-                story.fault(at, FaultRecord::Latency { a: a.clone(), b: b.clone(), latency });
+                story.fault(at, Fault::Latency { a: a.clone(), b: b.clone(), latency });
             }
         };
         let held = [(1_500, false), (2_500, true)];
@@ -230,11 +234,11 @@ mod tests {
     fn who_is_dead_or_paused_reaches_nobody() {
         let tell = |story: &mut Story| {
             story.crash(1_000, "callers-1");
-            story.fault(2_000, FaultRecord::Restart { host: "callers-1".to_owned() });
-            story.fault(2_600, FaultRecord::Pause { host: "callers-1".to_owned() });
-            story.fault(2_700, FaultRecord::Resume { host: "callers-1".to_owned() });
-            story.fault(3_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
-            story.fault(4_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+            story.fault(2_000, Fault::Restart { host: "callers-1".to_owned() });
+            story.fault(2_600, Fault::Pause { host: "callers-1".to_owned() });
+            story.fault(2_700, Fault::Resume { host: "callers-1".to_owned() });
+            story.fault(3_000, Fault::BackendDown { host: "etcd".to_owned() });
+            story.fault(4_000, Fault::BackendUp { host: "etcd".to_owned() });
         };
         check(tell, &[(1_500, false), (2_500, true), (2_650, false), (2_750, true), (3_500, false), (4_500, true)]);
     }

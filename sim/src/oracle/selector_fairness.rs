@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Answer, Edge, Event, FaultRecord, History, Operation, OperationId, Point};
+use crate::history::{Answer, Edge, Event, History, Operation, OperationId, Point};
 use crate::scenario::model::{Fairness, Scenario};
+use crate::world::Fault;
 
 use super::findings::Findings;
 use super::membership::{Member, Membership};
@@ -96,7 +97,7 @@ impl<'a> Court<'a, '_> {
             Edge::Point(
                 Point::Watched { service, .. } | Point::Reset { service } | Point::Marked { service, failed: true, .. },
             ) => self.view_changed(host, service),
-            Edge::Point(Point::Fault(FaultRecord::Crash { host, .. } | FaultRecord::Restart { host })) => {
+            Edge::Point(Point::Fault(Fault::Crash { host, .. } | Fault::Restart { host })) => {
                 let host = host.as_str();
                 let lines = self.lines.range((host, "")..).take_while(|((at, _), _)| *at == host);
                 let services: Vec<&str> = lines.map(|((_, service), _)| *service).collect();

@@ -8,10 +8,10 @@ use std::time::Duration;
 use shaketable_stack::plugin::Promises;
 
 use crate::history::{
-    Answer, Change, Edge, Event, Failure, FaultRecord, History, Moment, NodeRecord, Operation, OperationId, Point,
-    Truth,
+    Answer, Change, Edge, Event, Failure, History, Moment, NodeRecord, Operation, OperationId, Point, Truth,
 };
 use crate::scenario::model::{Expect, Network, Phases, Scenario, Stack};
+use crate::world::Fault;
 
 use super::{Facts, HostFacts, HostKind, Judgement, Oracle, PhaseSpan};
 
@@ -43,6 +43,7 @@ impl Story {
     pub(super) fn new(expect: Expect) -> Self {
         let scenario = Scenario {
             name: "story".to_owned(),
+            needs: None,
             stack: Stack::default(),
             matrix: BTreeMap::new(),
             services: BTreeMap::new(),
@@ -126,7 +127,7 @@ impl Story {
         self.push(at, host, (Some(operation), None), Edge::Point(point));
     }
 
-    pub(super) fn fault(&mut self, at: u64, fault: FaultRecord) {
+    pub(super) fn fault(&mut self, at: u64, fault: Fault) {
         self.point(at, "world", Point::Fault(fault));
     }
 
@@ -134,13 +135,13 @@ impl Story {
     pub(super) fn cut(&mut self, from: u64, to: u64, a: &str, b: &str) {
         for (x, y) in [(a, b), (b, a)] {
             let (x, y) = (vec![x.to_owned()], vec![y.to_owned()]);
-            self.fault(from, FaultRecord::Cut { from: x.clone(), to: y.clone() });
-            self.fault(to, FaultRecord::Heal { from: x, to: y });
+            self.fault(from, Fault::Cut { from: x.clone(), to: y.clone() });
+            self.fault(to, Fault::Heal { from: x, to: y });
         }
     }
 
     pub(super) fn crash(&mut self, at: u64, host: &str) {
-        self.fault(at, FaultRecord::Crash { host: host.to_owned(), fin: false });
+        self.fault(at, Fault::Crash { host: host.to_owned(), fin: false });
     }
 
     pub(super) fn truth(&mut self, at: u64, truth: Truth) {

@@ -114,6 +114,15 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
         let (does, undoes) = (|host| Fault::Pause { host }, |host| Fault::Resume { host });
         add(host.clone().map(does).into_iter().collect(), host.map(undoes).into_iter().collect());
     }
+    if let Some(skew) = &entry.skew {
+        let host = one(hosts, &skew.host, random);
+        let fault = |host, by_ns| Fault::Skew { host, by_ns };
+        let by_ns = skew.by.nanoseconds();
+        add(
+            host.clone().map(|host| fault(host, by_ns)).into_iter().collect(),
+            host.map(|host| fault(host, 0)).into_iter().collect(),
+        );
+    }
     if let Some(lease_lost) = &entry.lease_lost {
         let host = one(hosts, &lease_lost.host, random);
         add(host.map(|host| Fault::LeaseLost { host }).into_iter().collect(), Vec::new());
@@ -149,6 +158,18 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
             sides.clone().map(|sides| fault(sides, loss.probability)).into_iter().collect(),
             sides.map(|sides| fault(sides, 0.0)).into_iter().collect(),
         );
+    }
+    if let Some(link) = &entry.link {
+        let directions: Vec<_> = match sides(&link.a, &link.b) {
+            Some((a, b)) if link.one_way => vec![(a, b)],
+            Some((a, b)) => vec![(a.clone(), b.clone()), (b, a)],
+            None => Vec::new(),
+        };
+        let fault = |quality| {
+            let directions = directions.iter().cloned();
+            directions.map(|(from, to)| Fault::Link { from, to, quality }).collect()
+        };
+        add(fault(Some(link.quality())), fault(None));
     }
     match kinds {
         1 => Ok((done, undone)),

@@ -29,6 +29,8 @@ pub struct LoadedCases {
     pub cases: Vec<Case>,
     /// What is odd, but no error.
     pub warnings: Vec<Problems>,
+    /// Files that need another engine, a sentence each.
+    pub left_out: Vec<String>,
 }
 
 /// Why files cannot be run.
@@ -86,19 +88,24 @@ pub fn load_cases(
         let text = String::from_utf8(text)
             .map_err(|_| LoadError::Unreadable(format!("failed to read {file}: it is no UTF-8 text")))?;
         match cases_of(&file, &text, set, plugins, engine) {
-            Ok((cases, warnings)) => {
-                loaded.cases.extend(cases);
-                if !warnings.is_empty() {
-                    loaded.warnings.push(warnings);
-                }
+            Ok(of_file) => {
+                loaded.cases.extend(of_file.cases);
+                loaded.warnings.extend(of_file.warnings);
+                loaded.left_out.extend(of_file.left_out);
             }
             Err(problems) => wrong.push(problems),
         }
     }
-    if wrong.is_empty() { Ok(loaded) } else { Err(LoadError::Wrong(wrong)) }
+    if !wrong.is_empty() {
+        return Err(LoadError::Wrong(wrong));
+    }
+    if loaded.cases.is_empty() {
+        return Err(LoadError::Nothing(format!("nothing to run: {}", loaded.left_out.join("; "))));
+    }
+    Ok(loaded)
 }
 
-/// The cases of one file.
+/// The cases of one file; none when it needs another engine.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -108,11 +115,16 @@ pub fn cases_of(
     set: &Overrides,
     plugins: &Plugins,
     engine: &EngineInfo,
-) -> Result<(Vec<Case>, Problems), Problems> {
+) -> Result<LoadedCases, Problems> {
     let scenario = parse(file, text)?.apply(set);
     let problems = check(file, text, &scenario, plugins, engine, &engines());
     if problems.has_errors() {
         return Err(problems);
+    }
+    let warnings: Vec<Problems> = Some(problems).into_iter().filter(|problems| !problems.is_empty()).collect();
+    if let Some(needs) = scenario.needs.as_ref().filter(|needs| needs.engine != engine.name) {
+        let left_out = format!("{file} is left out: it needs engine {}, because {}", needs.engine, needs.because);
+        return Ok(LoadedCases { warnings, left_out: vec![left_out], cases: Vec::new() });
     }
     let cases = scenario.cases().into_iter().map(|chosen| {
         let mut overrides = set.clone();
@@ -120,7 +132,7 @@ pub fn cases_of(
         let scenario = scenario.apply(&chosen);
         Case { file: file.to_owned(), text: text.to_owned(), overrides, scenario }
     });
-    Ok((cases.collect(), problems))
+    Ok(LoadedCases { cases: cases.collect(), warnings, left_out: Vec::new() })
 }
 
 /// The scenario files at `paths`, each folder's in the order of their names.

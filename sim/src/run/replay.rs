@@ -23,7 +23,11 @@ pub fn replay(token: &Token, path: &Path, plugins: &Plugins, run_timeout: Durati
     let engine =
         engine::engine(&token.engine).ok_or_else(|| format!("this program has no engine '{}'", token.engine))?;
     let set: Overrides = token.overrides.parse()?;
-    let (cases, _) = cases_of(&file, &text, &set, plugins, &engine).map_err(|problems| problems.to_string())?;
+    let loaded = cases_of(&file, &text, &set, plugins, &engine).map_err(|problems| problems.to_string())?;
+    if let Some(left_out) = loaded.left_out.first() {
+        return Err(left_out.clone());
+    }
+    let cases = loaded.cases;
     if cases.len() != 1 {
         return Err(format!("the token leaves {} cases of {file} open, a run is one; it was changed", cases.len()));
     }

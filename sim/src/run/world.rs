@@ -1,7 +1,7 @@
 //! One run in this process: the world that a plan describes, the timeline done to it, and what the oracles say of the
 //! history. It drives worlds through their trait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::timeline::{Event, timeline};
 use crate::backend::{Shared, SimulatedBackend, simulated};
 use crate::determinism::EPOCH_S;
 use crate::engine::{self, Setup};
-use crate::history::{FaultRecord, Moment, Operation, Point};
+use crate::history::{Moment, Operation, Point};
 use crate::load::{Command, HostControl, HostPlan, Timing, program};
 use crate::oracle::{self, Facts, HostFacts, HostKind, PhaseSpan};
 use crate::plan::{Plan, PlannedChurn};
@@ -56,6 +56,9 @@ struct ShakeTable {
     promises: BTreeMap<&'static str, Promises>,
     phases: Vec<PhaseSpan>,
     notes: Vec<String>,
+    /// Who is paused, and whose date is wrong.
+    paused: BTreeSet<String>,
+    skewed: BTreeSet<String>,
 }
 
 impl ShakeTable {
@@ -90,6 +93,8 @@ impl ShakeTable {
             promises,
             phases: Vec::new(),
             notes: Vec::new(),
+            paused: BTreeSet::new(),
+            skewed: BTreeSet::new(),
         };
         table.add_hosts(&Arc::new(plugins.clone()), &Arc::new(choices)).map_err(harness)?;
         Ok(table)
@@ -176,18 +181,28 @@ impl ShakeTable {
         let skip = match fault {
             Fault::Crash { host, .. } | Fault::BackendDown { host } => !self.world.is_running(host),
             Fault::Restart { host } | Fault::BackendUp { host } => self.world.is_running(host),
+            Fault::Pause { host } => !self.world.is_running(host) || self.paused.contains(host),
+            Fault::Resume { host } => !self.paused.contains(host),
+            Fault::Skew { host, by_ns: 0 } => !self.skewed.contains(host),
             _ => false,
         };
         if skip {
             return Ok(());
         }
         self.world.inflict(fault)?;
+        match fault {
+            Fault::Pause { host } => self.paused.insert(host.clone()),
+            Fault::Crash { host, .. } | Fault::Resume { host } => self.paused.remove(host),
+            Fault::Skew { host, by_ns: 0 } => self.skewed.remove(host),
+            Fault::Skew { host, .. } => self.skewed.insert(host.clone()),
+            _ => false,
+        };
         if let Fault::Crash { host, .. } = fault
             && let Some(control) = self.controls.get(host)
         {
             control.clear();
         }
-        self.point(Point::Fault(record(fault)));
+        self.point(Point::Fault(fault.clone()));
         if let Fault::LeaseLost { host } = fault {
             self.lose_leases(host);
         }
@@ -224,10 +239,16 @@ impl ShakeTable {
             .collect();
         self.world.heal()?;
         // What is mended with the links is told by the phase that begins now.
+        for host in std::mem::take(&mut self.paused) {
+            self.point(Point::Fault(Fault::Resume { host }));
+        }
+        for host in std::mem::take(&mut self.skewed) {
+            self.point(Point::Fault(Fault::Skew { host, by_ns: 0 }));
+        }
         for (host, kind) in down {
             self.point(Point::Fault(match kind {
-                HostKind::Backend => FaultRecord::BackendUp { host },
-                _ => FaultRecord::Restart { host },
+                HostKind::Backend => Fault::BackendUp { host },
+                _ => Fault::Restart { host },
             }));
         }
         // Those who have left come back, so that the end is the beginning.
@@ -252,7 +273,7 @@ impl ShakeTable {
             ChurnAction::Version => (Command::Version(detail), "version"),
         };
         control.tell(command);
-        self.point(Point::Fault(FaultRecord::Churn { host: churn.host.clone(), action: action.to_owned() }));
+        self.point(Point::Churn { host: churn.host.clone(), action: action.to_owned() });
     }
 
     /// Asks every host that calls which nodes it would call.
@@ -363,24 +384,4 @@ fn harness(error: WorldError) -> RunFailure {
 
 fn wall(at: Moment) -> std::time::SystemTime {
     std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S) + at.since_start()
-}
-
-fn record(fault: &Fault) -> FaultRecord {
-    match fault.clone() {
-        Fault::Crash { host, fin } => FaultRecord::Crash { host, fin },
-        Fault::Restart { host } => FaultRecord::Restart { host },
-        Fault::Pause { host } => FaultRecord::Pause { host },
-        Fault::Resume { host } => FaultRecord::Resume { host },
-        Fault::Cut { from, to } => FaultRecord::Cut { from, to },
-        Fault::Heal { from, to } => FaultRecord::Heal { from, to },
-        Fault::Hold { a, b } => FaultRecord::Hold { a, b },
-        Fault::Release { a, b } => FaultRecord::Release { a, b },
-        Fault::Latency { a, b, latency } => FaultRecord::Latency { a, b, latency },
-        Fault::Loss { a, b, probability, .. } => FaultRecord::Loss { a, b, probability },
-        Fault::Link { from, to, quality } => FaultRecord::Link { from, to, quality },
-        Fault::Skew { host, by_ns } => FaultRecord::Skew { host, by_ns },
-        Fault::LeaseLost { host } => FaultRecord::LeaseLost { host },
-        Fault::BackendDown { host } => FaultRecord::BackendDown { host },
-        Fault::BackendUp { host } => FaultRecord::BackendUp { host },
-    }
 }

@@ -54,3 +54,41 @@ pub(super) mod optional {
         super::deserialize(deserializer).map(Some)
     }
 }
+
+/// A span of time with a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// How long.
+    pub span: Duration,
+    /// Back in time.
+    pub back: bool,
+}
+
+impl Signed {
+    /// In nanoseconds; what is further away than 292 years is at 292 years.
+    pub fn nanoseconds(self) -> i64 {
+        let span = i64::try_from(self.span.as_nanos()).unwrap_or(i64::MAX);
+        if self.back { -span } else { span }
+    }
+}
+
+pub(super) mod signed {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Signed;
+
+    pub(in super::super) fn serialize<S: Serializer>(signed: &Signed, serializer: S) -> Result<S::Ok, S::Error> {
+        let sign = if signed.back { "-" } else { "" };
+        serializer.collect_str(&format_args!("{sign}{}", super::print(signed.span)))
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Signed, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let (back, span) = match text.strip_prefix('-') {
+            Some(span) => (true, span),
+            None => (false, text.strip_prefix('+').unwrap_or(&text)),
+        };
+        super::parse(span).map(|span| Signed { span, back: back && !span.is_zero() }).map_err(D::Error::custom)
+    }
+}

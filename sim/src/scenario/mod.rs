@@ -2,6 +2,7 @@
 
 mod check;
 mod choice;
+mod distribution;
 pub mod duration;
 pub mod model;
 mod overrides;

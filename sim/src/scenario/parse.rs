@@ -60,6 +60,12 @@ mod tests {
             &format!(
                 "{start}expect: {{ nothing_hangs: {{ within: 5s }}, latency: [ {{ phase: ü, quantile: high }} ] }}\n"
             ),
+            &format!("{start}network: {{ latency: 5 }}\nexpect: {{}}\n"),
+            &format!("{start}network: {{ latency: {{ min: 5ms, p99: 9ms }} }}\nexpect: {{}}\n"),
+            &format!("{start}network: {{ latency: {{ mni: 5ms, max: 9ms }} }}\nexpect: {{}}\n"),
+            &format!("{start}network: {{ latency: [5ms] }}\nexpect: {{}}\n"),
+            &format!("{start}faults:\n  - {{ at: 5s, skew: {{ host: api, by: -1 hour and a bit }} }}\nexpect: {{}}\n"),
+            &format!("{start}needs: {{ engine: event }}\nexpect: {{}}\n"),
             "name: *a\n",
             &bomb,
             &"[".repeat(300),

@@ -7,15 +7,17 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 
+use super::duration::Signed;
 use super::model::{
     AnswersMatch, BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation,
-    Expect, Fairness, Fault, Latency, LatencyBound, LeaseExpiry, Link, LinkLatency, LinkLoss, Load, LossGranularity,
-    Network, OnHost, OptionValue, Partition, Phases, Publish, Scenario, Service, Stack, Subscribe, SuccessRate, Watch,
-    WatchOrder, Within,
+    Expect, FailStop, Fairness, Fault, LatencyBound, LeaseExpiry, Link, LinkChange, LinkLatency, LinkLoss, Load,
+    LossGranularity, Needs, Network, OnHost, OptionValue, Partition, Phases, Publish, Scenario, Service, Skew, Stack,
+    Subscribe, SuccessRate, Watch, WatchOrder, Within,
 };
 use super::{check, parse, print};
 use crate::engine::engines;
 use crate::plan::Plan;
+use crate::world::Distribution;
 
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -118,6 +120,48 @@ fn load() -> impl Strategy<Value = Load> {
         .prop_map(|(calls, publish, subscribe, watch, churn)| Load { calls, publish, subscribe, watch, churn })
 }
 
+fn latency() -> impl Strategy<Value = Distribution> {
+    prop_oneof![
+        (time(), time()).prop_map(|(min, max)| Distribution::Uniform { min, max }),
+        (time(), time()).prop_map(|(mean, deviation)| Distribution::Normal { mean, deviation }),
+        (time(), time()).prop_map(|(median, p99)| Distribution::LongTail { median, p99 }),
+    ]
+}
+
+fn link() -> impl Strategy<Value = LinkChange> {
+    let packets = (of(latency()), number(), number(), number(), number());
+    (word(), word(), any::<bool>(), packets, of(0u64..1_000_000), of(0u64..1_000_000)).prop_map(
+        |(a, b, one_way, (latency, loss, duplicate, reorder, corrupt), bytes_per_second, queue_bytes)| LinkChange {
+            a,
+            b,
+            one_way,
+            latency,
+            loss,
+            duplicate,
+            reorder,
+            corrupt,
+            bytes_per_second,
+            queue_bytes,
+        },
+    )
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    let packets = (number(), number(), number(), number());
+    (latency(), time(), packets, of(0u64..1_000_000), of(0u64..1_000_000)).prop_map(
+        |(latency, tick, (loss, duplicate, reorder, corrupt), bytes_per_second, queue_bytes)| Network {
+            latency,
+            tick,
+            loss,
+            duplicate,
+            reorder,
+            corrupt,
+            bytes_per_second,
+            queue_bytes,
+        },
+    )
+}
+
 fn fault() -> impl Strategy<Value = Fault> {
     let between = (time(), time()).prop_map(|(from, to)| Between { from, to });
     let on_host = || of(word().prop_map(|host| OnHost { host }));
@@ -134,9 +178,11 @@ fn fault() -> impl Strategy<Value = Fault> {
     });
     let backend = word().prop_map(|backend| BackendRestart { backend });
     let times = (of(time()), of(time()), of(between), of(time()));
-    let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend));
-    (times, hosts, of(partition), of(hold), of(latency), of(loss)).prop_map(
-        |(times, hosts, partition, hold, latency, loss)| Fault {
+    let by = (time(), any::<bool>()).prop_map(|(span, back)| Signed { span, back: back && !span.is_zero() });
+    let skew = (word(), by).prop_map(|(host, by)| Skew { host, by });
+    let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew));
+    (times, hosts, of(partition), of(hold), of(latency), of(loss), of(link())).prop_map(
+        |(times, hosts, partition, hold, latency, loss, link)| Fault {
             at: times.0,
             every: times.1,
             between: times.2,
@@ -146,6 +192,8 @@ fn fault() -> impl Strategy<Value = Fault> {
             lease_lost: hosts.2,
             pause: hosts.3,
             backend_restart: hosts.4,
+            skew: hosts.5,
+            link,
             partition,
             hold,
             latency,
@@ -164,7 +212,7 @@ fn expect() -> impl Strategy<Value = Expect> {
     let success = (word(), number()).prop_map(|(phase, at_least)| SuccessRate { phase, at_least });
     let latency =
         (word(), number(), time()).prop_map(|(phase, quantile, at_most)| LatencyBound { phase, quantile, at_most });
-    let bounds = (within(), within(), within(), within());
+    let bounds = (within(), within(), within(), within(), of(Just(FailStop {})));
     let answers = of(Just(AnswersMatch {}));
     let once = (of(lease), of(order), of(fairness), answers, of(delivery));
     (bounds, once, vec(success, 0..3), vec(latency, 0..3)).prop_map(
@@ -174,6 +222,7 @@ fn expect() -> impl Strategy<Value = Expect> {
                 no_stale_calls: bounds.1,
                 views_converge: bounds.2,
                 nothing_hangs: bounds.3,
+                fail_stop: bounds.4,
                 lease_expiry,
                 watch_order,
                 selector_fairness,
@@ -187,18 +236,20 @@ fn expect() -> impl Strategy<Value = Expect> {
 }
 
 fn scenario() -> impl Strategy<Value = Scenario> {
-    let network = (time(), time(), time()).prop_map(|(min, max, tick)| Network { latency: Latency { min, max }, tick });
+    let needs = of((word(), word()).prop_map(|(engine, because)| Needs { engine, because }));
     let phases = (time(), time(), time()).prop_map(|(warmup, shake, settle)| Phases { warmup, shake, settle });
     let clients = (0u32..4).prop_map(|count| Clients { count });
     let hosts = (btree_map(word(), service(), 0..3), btree_map(word(), clients, 0..3));
     let matrix = btree_map(word(), vec(word(), 0..3), 0..3);
-    (word(), stack(), matrix, hosts, network, phases, vec(load(), 0..3), vec(fault(), 0..3), 0u32..50, expect())
-        .prop_map(|(name, stack, matrix, (services, clients), network, phases, load, faults, seeds, expect)| Scenario {
+    let named = (word(), needs);
+    (named, stack(), matrix, hosts, network(), phases, vec(load(), 0..3), vec(fault(), 0..3), 0u32..50, expect())
+        .prop_map(|((name, needs), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| Scenario {
             name,
+            needs,
             stack,
             matrix,
-            services,
-            clients,
+            services: hosts.0,
+            clients: hosts.1,
             network,
             phases,
             load,

@@ -39,6 +39,14 @@ impl Distribution {
         Self::Uniform { min: latency, max: latency }
     }
 
+    /// The smallest that it can be.
+    pub fn least(&self) -> Duration {
+        match *self {
+            Self::Uniform { min, .. } => min,
+            Self::Normal { .. } | Self::LongTail { .. } => Duration::ZERO,
+        }
+    }
+
     /// The latency that two independent draws, each between 0 (inclusive) and 1, decide.
     pub fn at(&self, first: f64, second: f64) -> Duration {
         match *self {

@@ -28,7 +28,7 @@ pub(crate) struct TargetSettings {
     #[arg(long, value_name = "INTERFACE=PLUGIN", default_value = "", hide_default_value = true)]
     pub(crate) set: Overrides,
     /// What carries the simulated world; `list --engines` shows all
-    #[arg(long, value_name = "NAME", default_value = "turmoil", value_parser = known_engine)]
+    #[arg(long, value_name = "NAME", default_value_t = default_engine(), value_parser = known_engine)]
     pub(crate) engine: String,
 }
 
@@ -44,6 +44,9 @@ impl TargetSettings {
             .map_err(|error| stop(&error, output.colours_errors()))?;
         for problems in &loaded.warnings {
             output.problems(&problems.render(output.colours_errors()));
+        }
+        for left_out in &loaded.left_out {
+            output.problems(&format!("note: {left_out}"));
         }
         Ok(loaded.cases)
     }
@@ -69,6 +72,10 @@ fn stop(error: &LoadError, colour: bool) -> Stop {
 /// Reads a time span such as `5m`.
 pub(crate) fn time_span(text: &str) -> Result<Duration, String> {
     duration::parse(text)
+}
+
+fn default_engine() -> String {
+    engine::default_engine().name.to_owned()
 }
 
 fn known_engine(name: &str) -> Result<String, String> {

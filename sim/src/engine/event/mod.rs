@@ -34,7 +34,7 @@ use crate::history::{Moment, Recorder};
 use crate::plan::stream;
 use crate::scenario::model::LossGranularity;
 use crate::trace::Tracer;
-use crate::world::{Distribution, Fault, HostSpec, Job, LinkQuality, Program, World, WorldError};
+use crate::world::{Fault, HostSpec, Job, Program, World, WorldError};
 
 /// Waits poll as often as this.
 const GRANULARITY: Duration = Duration::from_millis(1);
@@ -81,15 +81,14 @@ impl EventWorld {
             return Err(WorldError::Engine(text.to_owned()));
         }
         set_refinement(None);
-        let latency = setup.network.latency;
-        let usual = Distribution::Uniform { min: latency.min, max: latency.max };
+        let (latency, quality) = (setup.network.latency, setup.network.quality());
         let time = WorldTime::default();
         let clock = time.clone();
         Ok(Self {
             info: super::event_info(),
             shared_before: setup.namespace.times_shared(),
             shared: Shared { seed: setup.seed, namespace: setup.namespace, panics: Arc::default() },
-            fabric: SharedFabric::new(Fabric::new(Links::new(setup.seed, usual, LinkQuality::default()))),
+            fabric: SharedFabric::new(Fabric::new(Links::new(setup.seed, latency, quality))),
             time,
             tracer: setup.tracer,
             recorder: Recorder::new(Arc::new(move || Moment(clock.now()))),

@@ -22,7 +22,7 @@ use super::{EngineInfo, Setup};
 use crate::determinism::{EPOCH_S, escapes, set_now, set_refinement};
 use crate::history::{Moment, Recorder};
 use crate::trace::Tracer;
-use crate::world::{Fault, HostSpec, Job, World, WorldError};
+use crate::world::{Distribution, Fault, HostSpec, Job, LinkQuality, World, WorldError};
 
 /// A simulated world on turmoil.
 pub struct TurmoilWorld {
@@ -66,14 +66,24 @@ impl Mailbox {
 
 impl TurmoilWorld {
     /// An empty world. Call it with the interposition active, so that the process is deterministic.
-    pub fn new(setup: Setup) -> Self {
+    ///
+    /// # Errors
+    /// When the network is to do what turmoil's cannot.
+    pub fn new(setup: Setup) -> Result<Self, WorldError> {
+        let quality = setup.network.quality();
+        let Distribution::Uniform { min, max } = setup.network.latency else {
+            return Err(WorldError::Engine("engine turmoil has latencies between two bounds, no other".to_owned()));
+        };
+        if quality != (LinkQuality { latency: quality.latency, ..LinkQuality::default() }) {
+            return Err(WorldError::Engine("engine turmoil does nothing to single packets".to_owned()));
+        }
         let mut builder = turmoil::Builder::new();
         builder
             .rng_seed(setup.seed)
             .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S))
             .tick_duration(setup.network.tick)
-            .min_message_latency(setup.network.latency.min)
-            .max_message_latency(setup.network.latency.max)
+            .min_message_latency(min)
+            .max_message_latency(max)
             // turmoil ends a run by its own clock; ours is the plan's.
             .simulation_duration(Duration::from_secs(u64::from(u32::MAX)))
             .tcp_capacity(4096)
@@ -82,7 +92,7 @@ impl TurmoilWorld {
         let clock = Arc::new(AtomicU64::new(0));
         let world_clock = clock.clone();
         set_refinement(Some(turmoil::sim_elapsed));
-        Self {
+        Ok(Self {
             sim: builder.build(),
             info: super::turmoil_info(),
             shared: Shared { seed: setup.seed, namespace: setup.namespace, panics: Arc::default() },
@@ -95,8 +105,8 @@ impl TurmoilWorld {
             clock,
             tick: setup.network.tick,
             hosts: BTreeMap::new(),
-            links: Links::new(setup.network.latency.max),
-        }
+            links: Links::new(max),
+        })
     }
 
     fn known(&self, host: &str) -> Result<(), WorldError> {

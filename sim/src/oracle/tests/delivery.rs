@@ -2,10 +2,11 @@
 
 use shaketable_stack::plugin::{Delivery as Promise, Order, Promises, SlowConsumer};
 
-use crate::history::{FaultRecord, Operation};
+use crate::history::{Operation, Point};
 use crate::oracle::delivery::Delivery;
 use crate::oracle::testing::{Story, ms};
-use crate::scenario::model::{DeliveryExpectation, Expect};
+use crate::scenario::model::{DeliveryExpectation, Expect, LossGranularity};
+use crate::world::Fault;
 
 /// A broker without a backend that promises `delivery`, and order per publisher.
 fn story(delivery: Promise, calm: Option<u64>) -> Story {
@@ -16,7 +17,7 @@ fn story(delivery: Promise, calm: Option<u64>) -> Story {
 }
 
 fn churn(story: &mut Story, at: u64) {
-    story.fault(at, FaultRecord::Churn { host: "users-1".to_owned(), action: "leave".to_owned() });
+    story.point(at, "world", Point::Churn { host: "users-1".to_owned(), action: "leave".to_owned() });
 }
 
 #[test]
@@ -175,10 +176,10 @@ fn nobody_is_blamed_for_what_lies_between() {
         |story| story.cut(5_500, 5_600, "callers-1", "users-1"),
         |story| story.cut(5_500, 5_600, "users-1", "etcd"),
         |story| story.crash(5_500, "users-1"),
-        |story| story.fault(5_500, FaultRecord::BackendDown { host: "etcd".to_owned() }),
+        |story| story.fault(5_500, Fault::BackendDown { host: "etcd".to_owned() }),
         |story| {
             let (a, b) = (vec!["users-1".to_owned()], vec!["callers-1".to_owned()]);
-            story.fault(4_000, FaultRecord::Loss { a, b, probability: 0.1 });
+            story.fault(4_000, Fault::Loss { a, b, probability: 0.1, granularity: LossGranularity::Link });
         },
     ];
     for put_between in between {

@@ -1,9 +1,10 @@
 //! `lease_expiry` before hand-written histories: 500 ms late is late, the TTL is 10 s.
 
-use crate::history::{FaultRecord, Operation, Truth};
+use crate::history::{Operation, Truth};
 use crate::oracle::lease_expiry::LeaseExpiry;
 use crate::oracle::testing::{Story, ms, node};
 use crate::scenario::model::{Expect, LeaseExpiry as Expectation};
+use crate::world::Fault;
 
 /// A lease of 10 s, granted at 1 s.
 fn story() -> Story {
@@ -65,8 +66,8 @@ fn a_renewal_starts_the_window_anew_and_one_of_an_overdue_lease_shows_that_it_is
 #[test]
 fn a_restart_of_the_backend_starts_every_window_anew() {
     let mut story = story();
-    story.fault(8_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
-    story.fault(13_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.fault(8_000, Fault::BackendDown { host: "etcd".to_owned() });
+    story.fault(13_000, Fault::BackendUp { host: "etcd".to_owned() });
     story.truth(13_000, Truth::Restarted);
     story.expired(23_200, "u1");
     story.passes(&LeaseExpiry, 1);
@@ -79,8 +80,8 @@ fn a_restart_of_the_backend_starts_every_window_anew() {
 #[test]
 fn time_in_which_the_backend_is_down_is_not_late() {
     let mut story = story();
-    story.fault(8_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
-    story.fault(20_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.fault(8_000, Fault::BackendDown { host: "etcd".to_owned() });
+    story.fault(20_000, Fault::BackendUp { host: "etcd".to_owned() });
     story.expired(23_500, "u1");
     story.passes(&LeaseExpiry, 1);
 }
@@ -88,8 +89,8 @@ fn time_in_which_the_backend_is_down_is_not_late() {
 #[test]
 fn nothing_runs_out_while_the_backend_is_down() {
     let mut story = story();
-    story.fault(9_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
-    story.fault(20_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.fault(9_000, Fault::BackendDown { host: "etcd".to_owned() });
+    story.fault(20_000, Fault::BackendUp { host: "etcd".to_owned() });
     story.expired(11_200, "u1");
     story.trips(&LeaseExpiry, &["should not have expired while the backend was down"]);
 }

@@ -1,9 +1,10 @@
 //! `no_stale_calls` before hand-written histories; the bound is 2 s.
 
-use crate::history::{FaultRecord, Operation, Point};
+use crate::history::{Operation, Point};
 use crate::oracle::no_stale_calls::NoStaleCalls;
 use crate::oracle::testing::{Story, ms};
 use crate::scenario::model::{Expect, Within};
+use crate::world::Fault;
 
 /// `u1` and `u2` are registered at 1 s, and `u1` runs out at 20 s.
 fn story() -> Story {
@@ -46,8 +47,8 @@ fn serving_stale_is_right_for_who_cannot_reach_the_registry() {
 #[test]
 fn a_backend_that_is_down_tells_nobody() {
     let mut story = story();
-    story.fault(21_000, FaultRecord::BackendDown { host: "etcd".to_owned() });
-    story.fault(30_000, FaultRecord::BackendUp { host: "etcd".to_owned() });
+    story.fault(21_000, Fault::BackendDown { host: "etcd".to_owned() });
+    story.fault(30_000, Fault::BackendUp { host: "etcd".to_owned() });
     story.call_to(31_500, "callers-1", "u1", "random");
     story.passes(&NoStaleCalls, 0);
     story.call_to(32_001, "callers-1", "u1", "random");

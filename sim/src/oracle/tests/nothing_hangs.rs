@@ -1,9 +1,10 @@
 //! `nothing_hangs` before hand-written histories; the bound is 1 s.
 
-use crate::history::{Answer, FaultRecord, Operation};
+use crate::history::{Answer, Operation};
 use crate::oracle::nothing_hangs::NothingHangs;
 use crate::oracle::testing::{Story, ms};
 use crate::scenario::model::{Expect, Within};
+use crate::world::Fault;
 
 fn story() -> Story {
     Story::new(Expect { nothing_hangs: Some(Within { within: ms(1_000) }), ..Expect::default() })
@@ -43,8 +44,8 @@ fn opening_a_watch_or_a_stream_must_end() {
 fn time_in_which_the_host_is_paused_does_not_count() {
     let mut story = story();
     let call = story.call(20_000, "callers-1", ms(5_000));
-    story.fault(21_000, FaultRecord::Pause { host: "callers-1".to_owned() });
-    story.fault(25_000, FaultRecord::Resume { host: "callers-1".to_owned() });
+    story.fault(21_000, Fault::Pause { host: "callers-1".to_owned() });
+    story.fault(25_000, Fault::Resume { host: "callers-1".to_owned() });
     story.fail(30_000, "callers-1", call, "Timeout");
     story.passes(&NothingHangs, 1);
 }
@@ -63,7 +64,7 @@ fn a_crash_excuses_what_was_under_way_on_that_host_only() {
     let mut story = story();
     story.call(20_000, "callers-1", ms(5_000));
     story.crash(21_000, "callers-1");
-    story.fault(22_000, FaultRecord::Restart { host: "callers-1".to_owned() });
+    story.fault(22_000, Fault::Restart { host: "callers-1".to_owned() });
     story.passes(&NothingHangs, 0);
     story.call(23_000, "callers-1", ms(5_000));
     story.trips(&NothingHangs, &["begun at 23.000s"]);

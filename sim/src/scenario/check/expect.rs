@@ -20,6 +20,11 @@ impl Checker<'_> {
         let calls = any(|load| load.calls.is_some());
         let watched = any(|load| load.watch.is_some());
         let views = "calls or a watch, to see registrations";
+        let faults = &scenario.faults;
+        let stops = faults
+            .iter()
+            .any(|fault| fault.crash.is_some() || fault.pause.is_some() || fault.backend_restart.is_some());
+        self.evidence("fail_stop", expect.fail_stop.is_some(), stops, "a fault that stops a host: a crash or a pause");
         self.evidence("registration_visible", expect.registration_visible.is_some(), calls || watched, views);
         self.evidence("no_stale_calls", expect.no_stale_calls.is_some(), calls, "calls");
         self.evidence("watch_order", expect.watch_order.is_some(), watched || calls, views);
@@ -39,6 +44,7 @@ impl Checker<'_> {
                 || fault.partition.is_some()
                 || fault.hold.is_some()
                 || fault.loss.is_some()
+                || fault.link.is_some()
         });
         let needs = "a fault that stops renewals, such as a crash or a partition from the registry";
         self.evidence("lease_expiry", expect.lease_expiry.is_some(), stops_renewal, needs);

@@ -6,7 +6,12 @@ use super::{Checker, mend, shown};
 use crate::plan::faults::OCCURRENCES_MAX;
 use crate::plan::words;
 use crate::scenario::model::{Fault, Partition};
-use crate::world::{self, Capability};
+use crate::world::{self, Capability, Distribution, LinkQuality};
+
+/// What takes longer is kept back, not slow.
+const LATENCY_MAX: Duration = Duration::from_secs(60);
+
+const QUALITIES: &str = "one or more of latency, loss, duplicate, reorder, corrupt, bytes_per_second";
 
 impl Checker<'_> {
     pub(super) fn faults(&mut self) {
@@ -17,7 +22,7 @@ impl Checker<'_> {
             match kinds.as_slice() {
                 [(kind, capability)] => self.capability(&format!("{path}.{kind}"), *capability),
                 [] => {
-                    let mend = "write one of crash, restart, partition, hold, latency, loss, lease_lost, backend_restart, pause";
+                    let mend = "write one of crash, restart, pause, partition, hold, latency, loss, link, skew, lease_lost, backend_restart";
                     self.error(&path, "a fault without a kind", mend.to_owned());
                 }
                 _ => {
@@ -30,7 +35,7 @@ impl Checker<'_> {
         }
     }
 
-    fn capability(&mut self, path: &str, capability: Capability) {
+    pub(super) fn capability(&mut self, path: &str, capability: Capability) {
         if self.engine.capabilities.contains(&capability) {
             return;
         }
@@ -42,7 +47,10 @@ impl Checker<'_> {
             .collect();
         let mend = match able.as_slice() {
             [] => "no engine of this build can".to_owned(),
-            able => format!("engine {} can", able.join(", ")),
+            able => {
+                let able = able.join(", ");
+                format!("engine {able} can; 'needs: {{ engine: {able}, because: … }}' leaves the file out on others")
+            }
         };
         let place = self.key(path);
         self.problems.error(&place, format!("engine {} cannot {capability}", self.engine.name), mend);
@@ -110,6 +118,7 @@ impl Checker<'_> {
             ("restart", fault.restart.as_ref().map(|restart| &restart.host)),
             ("lease_lost", fault.lease_lost.as_ref().map(|lease| &lease.host)),
             ("pause", fault.pause.as_ref().map(|pause| &pause.host)),
+            ("skew", fault.skew.as_ref().map(|skew| &skew.host)),
         ];
         for (kind, host) in hosts {
             if let Some(host) = host {
@@ -126,6 +135,7 @@ impl Checker<'_> {
             ("hold", fault.hold.as_ref().map(|hold| (&hold.a, &hold.b))),
             ("latency", fault.latency.as_ref().map(|latency| (&latency.a, &latency.b))),
             ("loss", fault.loss.as_ref().map(|loss| (&loss.a, &loss.b))),
+            ("link", fault.link.as_ref().map(|link| (&link.a, &link.b))),
         ];
         for (kind, sides) in links {
             if let Some((a, b)) = sides {
@@ -137,7 +147,7 @@ impl Checker<'_> {
         if let Some(loss) = &fault.loss {
             self.share(&format!("{path}.loss.probability"), loss.probability);
         }
-        if let Some(latency) = fault.latency.as_ref().filter(|latency| latency.latency > Duration::from_secs(60)) {
+        if let Some(latency) = fault.latency.as_ref().filter(|latency| latency.latency > LATENCY_MAX) {
             let message = format!("{} is no latency", shown(latency.latency));
             self.error(
                 &format!("{path}.latency.latency"),
@@ -145,11 +155,76 @@ impl Checker<'_> {
                 "at most 1m; to keep messages back, write 'hold'".to_owned(),
             );
         }
+        if let Some(link) = &fault.link {
+            let path = format!("{path}.link");
+            if link.quality() == LinkQuality::default() {
+                self.error(&path, "a link that does nothing else than the network", format!("write {QUALITIES}"));
+            }
+            self.quality(&path, &link.quality());
+        }
+        if let Some(skew) = fault.skew.as_ref().filter(|skew| skew.by.span.is_zero()) {
+            let mend = format!("write how far the date of {} is ahead, as 90s, or behind, as -1h", skew.host);
+            self.error(&format!("{path}.skew.by"), "a date that is right", mend);
+        }
         if let Some(partition) = &fault.partition {
             self.partition(&format!("{path}.partition"), partition);
         }
         if let Some(restart) = &fault.backend_restart {
             self.backend(&format!("{path}.backend_restart.backend"), &restart.backend);
+        }
+    }
+
+    /// What is said of the packets of a link, under `path`.
+    pub(super) fn quality(&mut self, path: &str, quality: &LinkQuality) {
+        for (name, probability) in [
+            ("loss", quality.loss),
+            ("duplicate", quality.duplicate),
+            ("reorder", quality.reorder),
+            ("corrupt", quality.corrupt),
+        ] {
+            self.share(&format!("{path}.{name}"), probability);
+        }
+        if let Some(latency) = quality.latency {
+            self.distribution(&format!("{path}.latency"), latency);
+        }
+        if quality.bandwidth == Some(0) {
+            self.error(
+                &format!("{path}.bytes_per_second"),
+                "a link that carries nothing",
+                "to cut hosts off, write 'partition'".to_owned(),
+            );
+        }
+        if quality.queue.is_some() && quality.bandwidth.is_none() {
+            self.error(
+                &format!("{path}.queue_bytes"),
+                "nothing waits for a link that carries any amount",
+                "write bytes_per_second, too".to_owned(),
+            );
+        }
+    }
+
+    fn distribution(&mut self, path: &str, latency: Distribution) {
+        let (longest, place) = match latency {
+            Distribution::Uniform { min, max } => {
+                if min > max {
+                    let message = format!("the smallest latency, {}, is above the largest, {}", shown(min), shown(max));
+                    self.error(&format!("{path}.min"), message, "swap them".to_owned());
+                }
+                (max, "max")
+            }
+            Distribution::Normal { mean, deviation } => (mean.max(deviation), "mean"),
+            Distribution::LongTail { median, p99 } => {
+                if median.is_zero() || p99 < median {
+                    let mend = "half of all packets take up to 'median', 99 of 100 up to 'p99'".to_owned();
+                    self.error(&format!("{path}.p99"), "no long tail has this median and this p99", mend);
+                }
+                (p99, "p99")
+            }
+        };
+        if longest > LATENCY_MAX {
+            let message = format!("{} is no latency", shown(longest));
+            let mend = "at most 1m; to keep messages back, write 'hold'".to_owned();
+            self.error(&format!("{path}.{place}"), message, mend);
         }
     }
 
@@ -239,6 +314,8 @@ fn kinds(fault: &Fault) -> Vec<(&'static str, Capability)> {
         ("lease_lost", fault.lease_lost.as_ref().map(|_| world::Fault::LeaseLost { host: none() })),
         ("backend_restart", fault.backend_restart.as_ref().map(|_| world::Fault::BackendDown { host: none() })),
         ("pause", fault.pause.as_ref().map(|_| world::Fault::Pause { host: none() })),
+        ("skew", fault.skew.as_ref().map(|_| world::Fault::Skew { host: none(), by_ns: 0 })),
+        ("link", fault.link.as_ref().map(|_| world::Fault::Link { from: a(), to: b(), quality: None })),
     ];
     kinds.into_iter().filter_map(|(name, fault)| fault.map(|fault| (name, fault.needs()))).collect()
 }

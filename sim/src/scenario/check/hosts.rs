@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Checker, shown};
+use crate::world::{Capability, Distribution};
 
 /// More hosts, a longer run or more steps are a slip, not a scenario.
 const HOSTS_MAX: u64 = 200;
 const TIME_MAX: Duration = Duration::from_secs(3600);
 const STEPS_MAX: u128 = 10_000_000;
-const LATENCY_MAX: Duration = Duration::from_secs(60);
 
 impl Checker<'_> {
     pub(super) fn hosts(&mut self) {
@@ -104,16 +104,27 @@ impl Checker<'_> {
 
     fn network(&mut self) {
         let network = &self.scenario.network;
-        let (min, max, tick) = (network.latency.min, network.latency.max, network.tick);
-        if min > max {
-            let message = format!("the smallest latency, {}, is above the largest, {}", shown(min), shown(max));
-            self.error("network.latency.min", message, "swap them".to_owned());
+        let quality = network.quality();
+        self.quality("network", &quality);
+        for (name, own) in [
+            ("latency", !matches!(network.latency, Distribution::Uniform { .. })),
+            ("loss", quality.loss > 0.0),
+            ("duplicate", quality.duplicate > 0.0),
+            ("reorder", quality.reorder > 0.0),
+            ("corrupt", quality.corrupt > 0.0),
+            ("bytes_per_second", quality.bandwidth.is_some()),
+        ] {
+            if own {
+                self.capability(&format!("network.{name}"), Capability::LinkQuality);
+            }
         }
-        if max > LATENCY_MAX {
-            self.error("network.latency.max", format!("{} is no latency", shown(max)), "at most 1m".to_owned());
-        }
+        let tick = network.tick;
         self.some_time("network.tick", tick);
-        if tick > max && !max.is_zero() {
+        if let Distribution::Uniform { max, .. } = network.latency
+            && self.engine.ticks
+            && tick > max
+            && !max.is_zero()
+        {
             let message = format!("steps of {} cannot show latencies of at most {}", shown(tick), shown(max));
             self.error("network.tick", message, format!("write {} or less", shown(max)));
         }

@@ -104,7 +104,7 @@ impl Checker<'_> {
                     self.error(&format!("{path}.workers"), message, format!("write 1 to {WORKERS_MAX}"));
                 }
                 let network = &self.scenario.network;
-                let round = (network.latency.min.saturating_mul(2)).max(network.tick).max(Duration::from_micros(1));
+                let round = (network.latency.least().saturating_mul(2)).max(network.tick).max(Duration::from_micros(1));
                 f64::from(workers) * hosts / round.saturating_add(calls.think).as_secs_f64()
             }
             (None, None) => {

@@ -18,11 +18,11 @@ use super::duration;
 use super::model::Scenario;
 use super::problem::{Place, Problems};
 use super::tree::{self, Node};
-use crate::engine::EngineInfo;
+use crate::engine::{EngineInfo, NAMES};
 use crate::plan::words;
 
 /// Checks `scenario`, which is what [`parse`](super::parse) made of `text`; the world will be carried by `engine`, one of
-/// `engines`.
+/// `engines`, or by the one that the scenario needs.
 pub fn check(
     file: &str,
     text: &str,
@@ -36,7 +36,10 @@ pub fn check(
         Err(problems) => return problems,
     };
     let problems = Problems::none(file, text);
+    let needed = |name: &str| engines.iter().find(|engine| engine.name == name);
+    let engine = scenario.needs.as_ref().and_then(|needs| needed(&needs.engine)).unwrap_or(engine);
     let mut checker = Checker { scenario, plugins, engine, engines, tree, problems, backends: BTreeSet::new() };
+    checker.needs();
     checker.plugins();
     checker.hosts();
     checker.loads();
@@ -58,6 +61,18 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    fn needs(&mut self) {
+        let Some(needs) = &self.scenario.needs else { return };
+        if !NAMES.contains(&needs.engine.as_str()) {
+            let message = format!("no engine is called '{}'", needs.engine);
+            self.error("needs.engine", message, mend(&needs.engine, NAMES.into_iter()));
+        }
+        if needs.because.trim().is_empty() {
+            let mend = "say what other engines cannot do, for those who read that the file is left out".to_owned();
+            self.error("needs.because", "a need without a reason", mend);
+        }
+    }
+
     /// Where `path` stands; what the file leaves to its default is shown at what holds it.
     fn place(&self, path: &str) -> Place {
         match self.tree.nearest(path) {

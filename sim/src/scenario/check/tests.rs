@@ -8,10 +8,9 @@ use shaketable_stack::plugin::{Made, Plugins, Promises, Simulatable};
 use shaketable_stack::{Error, ErrorKind};
 
 use super::check;
-use crate::engine::{EngineInfo, engines};
+use crate::engine::{EngineInfo, engine, engines};
 use crate::plan::Plan;
 use crate::scenario::{Severity, parse};
-use crate::world::Capability;
 
 /// Tables with the names and promises of the reference stack; nothing is ever made of them.
 pub(in crate::scenario) fn plugins() -> Plugins {
@@ -30,7 +29,7 @@ pub(in crate::scenario) fn plugins() -> Plugins {
     let mut plugins = Plugins::empty();
     add!(plugins.transports, |_, _| never(), "memory" memory(), "http" plain(), "grpc" plain());
     add!(plugins.codecs, |_, _| never(), "protobuf" plain(), "json" plain());
-    add!(plugins.registries, |_, _| never(), "memory" memory(), "etcd" etcd);
+    add!(plugins.registries, |_, _| never(), "memory" memory(), "cache" memory(), "etcd" etcd);
     add!(plugins.selectors, |_, _, _| never(), "random" plain(), "round_robin" plain());
     add!(plugins.brokers, |_, _, _| never(), "memory" memory(), "http" plain(), "rabbitmq" rabbit);
     add!(plugins.clients, |_, _, _| never(), "rpc" plain(), "grpc" plain());
@@ -42,6 +41,11 @@ pub(in crate::scenario) fn plugins() -> Plugins {
 fn shown(text: &str, engines: &[EngineInfo]) -> String {
     let scenario = parse("churn.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     check("churn.yaml", text, &scenario, &plugins(), &engines[0], engines).to_string()
+}
+
+/// [`changed`], for the engine that does more.
+fn on_event(changes: &[(&str, &str)]) -> String {
+    changed(changes).replacen("load:", "needs: { engine: event, because: it is tried }\nload:", 1)
 }
 
 /// A scenario without fault, to which `changes` are made.
@@ -106,15 +110,23 @@ fn what_is_wrong_is_shown_with_place_and_mend() {
         changed(&[("expect:\n  nothing_hangs: { within: 5s }", "expect: {}")]),
         changed(&[("load:", "network: { latency: { min: 9ms, max: 2ms }, tick: 0s }\nload:")]),
         changed(&[("load:", "network: { latency: { min: 1ms, max: 2ms } }\nphases: { shake: 2h }\nload:")]),
+        changed(&[("load:", "network: { latency: { mean: 2ms, deviation: 1ms }, loss: 0.01 }\nload:")]),
+        changed(&[("load:", "needs: { engine: evnt, because: '' }\nload:")]),
+        on_event(&[(fault, "{ at: 3s, skew: { host: user, by: 0s } }")]),
+        on_event(&[(fault, "{ at: 3s, link: { a: web, b: user } }")]),
+        on_event(&[(fault, "{ at: 3s, link: { a: web, b: user-4, loss: 2, queue_bytes: 9 } }")]),
+        on_event(&[(
+            fault,
+            "{ at: 3s, link: { a: web, b: user, latency: { median: 2s, p99: 1s }, bytes_per_second: 0 } }",
+        )]),
+        on_event(&[("load:", "network: { latency: { min: 3ms, max: 2ms }, corrupt: -1 }\nload:")]),
         changed(&[
             ("[memory, etcd]", "[memory]"),
             (calls, "watch: { on: web }"),
             (fault, "{ at: 3s, partition: { groups: [web, user] } }"),
         ]),
     ];
-    let mut engines = engines();
-    let all = [Capability::Pause, Capability::PacketLoss].into();
-    engines.push(EngineInfo { name: "fabric", summary: "", capabilities: all });
+    let engines = ["turmoil", "event"].map(|name| engine(name).unwrap());
     let shown: Vec<_> = cases.iter().map(|text| shown(text, &engines)).collect();
     assert_eq!(shown.iter().position(String::is_empty), None, "each is wrong");
     insta::assert_snapshot!(shown.join("\n-----\n"));
