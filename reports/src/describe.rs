@@ -15,7 +15,7 @@ const NAMES_MAX: usize = 6;
 
 /// `event` in words.
 pub fn describe(event: &Event) -> String {
-    match &event.edge {
+    match &*event.edge {
         Edge::Invoke(operation) => describe_operation(operation),
         Edge::Return(Ok(answer)) => describe_answer(answer),
         Edge::Return(Err(failure)) => format!("failed: {}", describe_failure(failure)),
@@ -286,7 +286,7 @@ mod tests {
 
     fn check(edge: Edge, expected: &str) {
         let (sequence, at, host) = (0, Moment(0), "user-1".into());
-        let event = Event { sequence, at, wall_ns: 0, host, operation: None, cause: None, edge };
+        let event = Event { sequence, at, wall_ns: 0, host, operation: None, cause: None, edge: edge.into() };
         assert_eq!(describe(&event), expected);
     }
 
@@ -304,7 +304,7 @@ mod tests {
         check(Edge::Return(Ok(Answer::Selected(1))), "selected among 1 node");
         let failure = Failure { kind: "Timeout".to_owned(), text: "register: deadline exceeded".to_owned() };
         check(Edge::Return(Err(failure)), "failed: register: deadline exceeded (Timeout)");
-        let watched = Point::Watched { watcher: OperationId(4), change: Change::Update, service, nodes };
+        let watched = Point::Watched { watcher: OperationId::nth(4), change: Change::Update, service, nodes };
         check(Edge::Point(watched), "watcher #4 sees an update of 'user': user-1a");
         let answered = Point::Answered { asked: Some("web-1/0/7".to_owned()), answered: "web-1/0/6".to_owned() };
         check(Edge::Point(answered), "'web-1/0/7' gets the answer to 'web-1/0/6'");

@@ -31,15 +31,15 @@ pub fn render(report: &RunReport, filter: &Filter, palette: Palette) -> String {
     let mut rows = Vec::new();
     let mut operations: BTreeMap<OperationId, Kind> = BTreeMap::new();
     for event in report.history.iter().flat_map(|history| &history.events) {
-        let kind = match (&event.edge, event.operation) {
+        let kind = match (&*event.edge, event.operation) {
             (Edge::Return(_), Some(operation)) => operations.get(&operation).copied(),
             (edge, _) => Kind::of_edge(edge),
         };
         let Some(kind) = kind else { continue };
-        if let (Edge::Invoke(_), Some(operation)) = (&event.edge, event.operation) {
+        if let (Edge::Invoke(_), Some(operation)) = (&*event.edge, event.operation) {
             operations.insert(operation, kind);
         }
-        let edge = match &event.edge {
+        let edge = match &*event.edge {
             Edge::Invoke(_) => ">",
             Edge::Return(Ok(_)) => "<",
             Edge::Return(Err(_)) => "!",

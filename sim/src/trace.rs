@@ -1,13 +1,14 @@
 //! The canonical trace of a run: what passed through our own network streams, with digests instead of payloads, and one
 //! digest over all of it. Two runs are the same run when their digests are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
-use crate::history::{History, Moment};
+use crate::history::{Edge, History, Moment, OperationId};
 
 /// One thing that passed through a network stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,8 +114,24 @@ impl Tracer {
     /// The digest over the trace and `history`, as 32 hexadecimal digits.
     pub fn digest(&self, history: &History) -> String {
         let mut hasher = self.state.lock().unwrap_or_else(PoisonError::into_inner).hasher.clone();
+        let (mut shared, mut text) = (BTreeMap::<*const Edge, u128>::new(), Vec::new());
+        let mut said = |edge: &Edge| {
+            text.clear();
+            // Writing to memory does not fail, and every event can be written.
+            let _ = serde_json::to_writer(&mut text, edge);
+            xxh3_128(&text)
+        };
         for event in &history.events {
-            hasher.update(&serde_json::to_vec(event).unwrap_or_default());
+            let said = match Arc::strong_count(&event.edge) {
+                1 => said(&event.edge),
+                _ => *shared.entry(Arc::as_ptr(&event.edge)).or_insert_with(|| said(&event.edge)),
+            };
+            let id = |id: Option<OperationId>| id.map_or(0, |id| id.0.get());
+            for number in [event.at.0, event.wall_ns, id(event.operation), id(event.cause), event.host.len() as u64] {
+                hasher.update(&number.to_le_bytes());
+            }
+            hasher.update(event.host.as_bytes());
+            hasher.update(&said.to_le_bytes());
         }
         format!("{:032x}", hasher.digest128())
     }

@@ -13,8 +13,8 @@ use crate::Palette;
 use crate::trace::{self, Filter};
 
 fn event(sequence: u64, host: &str, operation: Option<u64>, edge: Edge) -> Event {
-    let (at, operation) = (Moment(sequence * 1_500_000_000), operation.map(OperationId));
-    Event { sequence, at, wall_ns: 0, host: host.into(), operation, cause: None, edge }
+    let (at, operation) = (Moment(sequence * 1_500_000_000), operation.map(OperationId::nth));
+    Event { sequence, at, wall_ns: 0, host: host.into(), operation, cause: None, edge: edge.into() }
 }
 
 fn events() -> Vec<Event> {

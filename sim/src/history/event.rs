@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +68,14 @@ impl fmt::Display for Moment {
 /// Identifies an operation; unique in a run, in the order of invocation, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct OperationId(pub u64);
+pub struct OperationId(pub NonZeroU64);
+
+impl OperationId {
+    /// The `number`-th operation of a run, from 1; 0 is taken for the first.
+    pub fn nth(number: u64) -> Self {
+        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
+    }
+}
 
 impl fmt::Display for OperationId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,8 +98,8 @@ pub struct Event {
     pub operation: Option<OperationId>,
     /// The operation that led to it, on this host or another.
     pub cause: Option<OperationId>,
-    /// What happened.
-    pub edge: Edge,
+    /// What happened. Events that say the same share it.
+    pub edge: Arc<Edge>,
 }
 
 /// What an event is.

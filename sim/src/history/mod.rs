@@ -3,6 +3,7 @@
 
 mod event;
 mod recorder;
+mod said;
 
 pub use event::{
     Answer, Change, Edge, Event, Failure, History, Moment, NodeRecord, Operation, OperationId, Point, Truth, VERSION,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use shaketable_stack::Error;
 
 use super::event::{Answer, Edge, Event, Failure, History, Moment, Operation, OperationId, Point};
+use super::said::Said;
 
 tokio::task_local! {
     static CAUSE: Option<OperationId>;
@@ -36,6 +37,10 @@ pub struct Recorder {
 struct State {
     history: History,
     operations: u64,
+    /// What was told of the past, in the order of telling.
+    late: Vec<Event>,
+    /// What may be said again.
+    said: Said,
     /// A host that is dying: what its dropped tasks say is not heard.
     dying: Option<String>,
 }
@@ -61,7 +66,7 @@ impl Recorder {
     ) -> OperationId {
         let mut state = self.state();
         state.operations += 1;
-        let id = OperationId(state.operations);
+        let id = OperationId::nth(state.operations);
         self.push(&mut state, self.now(), host, wall, (Some(id), cause), Edge::Invoke(operation));
         id
     }
@@ -105,8 +110,13 @@ impl Recorder {
 
     /// Takes the history, in the order of time; what is recorded later starts an empty one.
     pub fn take(&self) -> History {
-        let mut history = std::mem::take(&mut self.state().history);
-        history.events.sort_by_key(|event| (event.at, event.sequence));
+        let mut state = self.state();
+        let (mut history, mut late) = (std::mem::take(&mut state.history), std::mem::take(&mut state.late));
+        drop(state);
+        // Two sorted runs, which a stable sort merges: of what happened at one moment, that which was told late comes last.
+        late.sort_by_key(|event| event.at);
+        history.events.append(&mut late);
+        history.events.sort_by_key(|event| event.at);
         for (sequence, event) in (0..).zip(&mut history.events) {
             event.sequence = sequence;
         }
@@ -125,11 +135,14 @@ impl Recorder {
         if state.dying.as_deref() == Some(&**host) {
             return;
         }
-        let sequence = state.history.events.len() as u64;
+        let sequence = (state.history.events.len() + state.late.len()) as u64;
         let wall_ns = wall
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
-        state.history.events.push(Event { sequence, at, wall_ns, host: host.clone(), operation, cause, edge });
+        let edge = state.said.share(edge);
+        let event = Event { sequence, at, wall_ns, host: host.clone(), operation, cause, edge };
+        let late = state.history.events.last().is_some_and(|last| last.at > at);
+        if late { state.late.push(event) } else { state.history.events.push(event) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

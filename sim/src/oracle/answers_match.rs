@@ -31,7 +31,7 @@ impl Oracle for AnswersMatch {
         // On a stream a wrong answer puts every later one out of turn.
         let mut told = BTreeSet::new();
         for event in &history.events {
-            let (Edge::Point(point), Some(id)) = (&event.edge, event.operation) else { continue };
+            let (Edge::Point(point), Some(id)) = (&*event.edge, event.operation) else { continue };
             let stamp = Stamp::of(event);
             let found = match point {
                 Point::Answered { asked: Some(asked), answered } if asked == answered => None,
@@ -62,7 +62,7 @@ impl Oracle for AnswersMatch {
     }
 }
 
-fn proof(run: &Run<'_>) -> impl Iterator<Item = u64> {
+fn proof(run: Run<'_>) -> impl Iterator<Item = u64> {
     [run.invoked.sequence].into_iter().chain(run.returned.map(|returned| returned.sequence))
 }
 
@@ -78,7 +78,7 @@ impl<'a> Asked<'a> {
     fn of(history: &'a History) -> Self {
         let mut asked = Self::default();
         for event in &history.events {
-            if let (Edge::Point(Point::Answered { asked: own, answered }), Some(id)) = (&event.edge, event.operation) {
+            if let (Edge::Point(Point::Answered { asked: own, answered }), Some(id)) = (&*event.edge, event.operation) {
                 let stamp = Stamp::of(event);
                 asked.answers.entry((id, answered)).or_insert(stamp);
                 if let Some(own) = own {

@@ -31,8 +31,8 @@ impl Oracle for SuccessRate {
         let operations = Operations::of(history);
         let (mut findings, mut judged) = (Findings::default(), u64::MAX);
         for bound in bounds {
-            let calls: Vec<(&Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, true).collect();
-            let failed: Vec<&(&Run<'_>, Stamp)> = calls.iter().filter(|(run, _)| run.succeeded().is_none()).collect();
+            let calls: Vec<(Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, true).collect();
+            let failed: Vec<&(Run<'_>, Stamp)> = calls.iter().filter(|(run, _)| run.succeeded().is_none()).collect();
             judged = judged.min(calls.len() as u64);
             let share = share(calls.len() - failed.len(), calls.len());
             if calls.is_empty() || share >= bound.at_least {
@@ -79,7 +79,7 @@ impl Oracle for Latency {
         let operations = Operations::of(history);
         let (mut findings, mut judged) = (Findings::default(), u64::MAX);
         for bound in bounds {
-            let mut calls: Vec<(Duration, &Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, false)
+            let mut calls: Vec<(Duration, Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, false)
                 .filter(|(run, _)| run.succeeded().is_some())
                 .map(|(run, returned)| (returned.at.since(run.invoked.at), run, returned))
                 .collect();
@@ -110,12 +110,12 @@ impl Oracle for Latency {
 }
 
 /// Calls that began in `phase` and have returned.
-fn returned_in<'a, 'b>(
-    operations: &'b Operations<'a>,
+fn returned_in<'a>(
+    operations: &Operations<'a>,
     facts: &Facts,
     phase: &str,
     streams: bool,
-) -> impl Iterator<Item = (&'b Run<'a>, Stamp)> {
+) -> impl Iterator<Item = (Run<'a>, Stamp)> {
     let span = facts.phase(phase).cloned();
     operations.iter().filter_map(move |run| {
         let span = span.as_ref()?;

@@ -81,7 +81,7 @@ struct Court<'a> {
 /// A message and the time in which everything about it must have stood still for it to be owed.
 #[derive(Clone, Copy)]
 struct Owed<'a> {
-    run: &'a Run<'a>,
+    run: Run<'a>,
     topic: &'a str,
     from: Moment,
     due: Moment,
@@ -118,7 +118,7 @@ impl<'a> Court<'a> {
             let loss_judged = losses
                 && returned.is_some()
                 && due < self.facts.end
-                && self.is_calm(from, run, due)
+                && self.is_calm(from, &run, due)
                 && self.has_room(published.get(topic.as_str()).map_or(&[][..], Vec::as_slice), run.invoked.at, due);
             let owed = Owed { run, topic, from, due, loss_judged };
             for id in by_topic.get(topic.as_str()).into_iter().flatten() {

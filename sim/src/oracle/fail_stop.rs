@@ -58,7 +58,7 @@ impl Oracle for FailStop {
 fn stops(history: &History) -> BTreeMap<&str, Vec<Stop>> {
     let mut stops = BTreeMap::<&str, Vec<Stop>>::new();
     for event in &history.events {
-        let Edge::Point(Point::Fault(fault)) = &event.edge else { continue };
+        let Edge::Point(Point::Fault(fault)) = &*event.edge else { continue };
         let (host, how) = match fault {
             Fault::Crash { host, .. } | Fault::BackendDown { host } => (host, Some("down")),
             Fault::Pause { host } => (host, Some("paused")),
@@ -78,5 +78,5 @@ fn stops(history: &History) -> BTreeMap<&str, Vec<Stop>> {
 
 /// Whether the event is something that its host did: neither a truth of a backend, nor what is asked for when the run is over.
 fn is_done_by_its_host(event: &Event) -> bool {
-    !matches!(event.edge, Edge::Point(Point::Truth(_) | Point::Loss { .. }))
+    !matches!(*event.edge, Edge::Point(Point::Truth(_) | Point::Loss { .. }))
 }

@@ -46,7 +46,7 @@ impl Oracle for LeaseExpiry {
         let mut requests = Requests::new(Membership::of(history));
         for event in &history.events {
             court.judged += requests.hear(event, &mut court.findings);
-            if let Edge::Point(Point::Truth(truth)) = &event.edge {
+            if let Edge::Point(Point::Truth(truth)) = &*event.edge {
                 court.hear(Stamp::of(event), truth);
             }
         }

@@ -174,7 +174,7 @@ impl<'a> Membership<'a> {
         let mut membership = Self { nodes: named_nodes(history), ..Self::default() };
         let keys = KeyIndex::of(&membership.nodes);
         for event in &history.events {
-            let Edge::Point(Point::Truth(truth)) = &event.edge else { continue };
+            let Edge::Point(Point::Truth(truth)) = &*event.edge else { continue };
             membership.told = true;
             let stamp = Stamp::of(event);
             let (gone, departure) = match truth {
@@ -221,7 +221,7 @@ impl<'a> Membership<'a> {
 fn named_nodes(history: &History) -> BTreeMap<&str, Member<'_>> {
     let mut nodes = BTreeMap::<&str, Member<'_>>::new();
     for event in &history.events {
-        match &event.edge {
+        match &*event.edge {
             Edge::Invoke(Operation::Register { service, node, .. }) => {
                 let member = nodes.entry(&node.id).or_default();
                 (member.service, member.version) = (service, &node.version);

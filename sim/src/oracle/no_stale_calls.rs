@@ -43,7 +43,7 @@ impl Oracle for NoStaleCalls {
         let mut last_attempt = BTreeMap::<(&str, &str), Moment>::new();
         let mut stale = BTreeMap::<(&str, &str, u64), Stale>::new();
         for event in &history.events {
-            let Edge::Point(Point::Attempt { service, node, address, .. }) = &event.edge else { continue };
+            let Edge::Point(Point::Attempt { service, node, address, .. }) = &*event.edge else { continue };
             if node == address {
                 continue;
             }

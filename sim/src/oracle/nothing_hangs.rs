@@ -31,7 +31,7 @@ impl Oracle for NothingHangs {
             let until = run.returned.map_or(facts.end, |returned| returned.at);
             let alive = alive.entry(run.host).or_insert_with(|| reach.alive(run.host));
             let took = alive.length_between(run.invoked.at, until);
-            if run.returned.is_none() && (took <= limit || gave_up(&operations, run)) {
+            if run.returned.is_none() && (took <= limit || gave_up(&operations, &run)) {
                 continue;
             }
             judged += 1;

@@ -41,26 +41,22 @@ impl Run<'_> {
 /// All operations of a history.
 #[derive(Debug, Default)]
 pub(super) struct Operations<'a> {
-    runs: BTreeMap<OperationId, Run<'a>>,
+    events: &'a [Event],
+    /// By id, where each was invoked and where it returned, as positions in the history.
+    places: Vec<(u32, u32)>,
     crashes: BTreeMap<&'a str, Vec<Stamp>>,
 }
 
+/// No position.
+const NOWHERE: u32 = u32::MAX;
+
 impl<'a> Operations<'a> {
     pub(super) fn of(history: &'a History) -> Self {
-        let mut operations = Self::default();
-        for event in &history.events {
-            match (&event.edge, event.operation) {
-                (Edge::Invoke(operation), Some(id)) => {
-                    let (host, cause, invoked) = (&*event.host, event.cause, Stamp::of(event));
-                    let run = Run { id, host, operation, cause, invoked, returned: None, result: None };
-                    operations.runs.insert(id, run);
-                }
-                (Edge::Return(result), Some(id)) => {
-                    if let Some(run) = operations.runs.get_mut(&id) {
-                        run.returned = Some(Stamp::of(event));
-                        run.result = Some(result.as_ref());
-                    }
-                }
+        let mut operations = Self { events: &history.events, ..Self::default() };
+        for (position, event) in (0..NOWHERE).zip(&history.events) {
+            match (&*event.edge, event.operation) {
+                (Edge::Invoke(_), Some(id)) => operations.place(id).0 = position,
+                (Edge::Return(_), Some(id)) => operations.place(id).1 = position,
                 (Edge::Point(Point::Fault(Fault::Crash { host, .. })), _) => {
                     operations.crashes.entry(host).or_default().push(Stamp::of(event));
                 }
@@ -70,13 +66,33 @@ impl<'a> Operations<'a> {
         operations
     }
 
-    /// In the order of invocation.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Run<'a>> {
-        self.runs.values()
+    fn place(&mut self, id: OperationId) -> &mut (u32, u32) {
+        let index = usize::try_from(id.0.get() - 1).unwrap_or(usize::MAX);
+        if index >= self.places.len() {
+            self.places.resize(index + 1, (NOWHERE, NOWHERE));
+        }
+        &mut self.places[index]
     }
 
-    pub(super) fn get(&self, id: OperationId) -> Option<&Run<'a>> {
-        self.runs.get(&id)
+    /// In the order of invocation.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Run<'a>> {
+        self.places.iter().filter_map(|place| self.at(*place))
+    }
+
+    pub(super) fn get(&self, id: OperationId) -> Option<Run<'a>> {
+        self.at(*self.places.get(usize::try_from(id.0.get() - 1).ok()?)?)
+    }
+
+    fn at(&self, (invoked, returned): (u32, u32)) -> Option<Run<'a>> {
+        let event = self.events.get(invoked as usize)?;
+        let (Edge::Invoke(operation), Some(id)) = (&*event.edge, event.operation) else { return None };
+        let end = self.events.get(returned as usize);
+        let result = end.and_then(|end| match &*end.edge {
+            Edge::Return(result) => Some(result.as_ref()),
+            _ => None,
+        });
+        let (host, cause, invoked, returned) = (&*event.host, event.cause, Stamp::of(event), end.map(Stamp::of));
+        Some(Run { id, host, operation, cause, invoked, returned, result })
     }
 
     /// The crash of its own host that cut `run` off.

@@ -230,7 +230,7 @@ fn looks<'a>(history: &'a History, operations: &Operations<'a>) -> BTreeMap<(&'a
         looks.entry((service.as_str(), run.host)).or_default().push(look);
     }
     for event in &history.events {
-        if let Edge::Point(Point::View { service, nodes }) = &event.edge {
+        if let Edge::Point(Point::View { service, nodes }) = &*event.edge {
             let nodes = nodes.iter().map(String::as_str).collect();
             let look = Look { asked: event.at, seen: Stamp::of(event), nodes, how: "its view" };
             looks.entry((service.as_str(), &*event.host)).or_default().push(look);

@@ -35,7 +35,7 @@ impl<'a> Requests<'a> {
     /// Hears one event, in the order of the history; answers how many things it found wrong.
     pub(super) fn hear(&mut self, event: &'a Event, findings: &mut Findings) -> u64 {
         let stamp = Stamp::of(event);
-        match &event.edge {
+        match &*event.edge {
             Edge::Invoke(Operation::Register { node, ttl, .. }) => {
                 let ttl = ttl.filter(|ttl| !ttl.is_zero());
                 let asked = self.asked.entry(&node.id).or_insert(Asked { ttl, first: stamp });

@@ -90,7 +90,7 @@ struct Court<'a, 'b> {
 impl<'a> Court<'a, '_> {
     fn hear(&mut self, event: &'a Event, operations: &Operations<'a>) {
         let host = &*event.host;
-        match &event.edge {
+        match &*event.edge {
             Edge::Point(Point::Attempt { service, node, address, attempt, strategy }) if node != address => {
                 self.pick(event, service, node, *attempt, strategy);
             }

@@ -97,7 +97,7 @@ pub(super) fn subscriptions<'a>(operations: &Operations<'a>) -> BTreeMap<Operati
 
 /// All deliveries, in order.
 pub(super) fn deliveries(history: &History, operations: &Operations<'_>) -> Vec<Delivery> {
-    let invocations = history.events.iter().filter(|event| matches!(event.edge, Edge::Invoke(_)));
+    let invocations = history.events.iter().filter(|event| matches!(*event.edge, Edge::Invoke(_)));
     invocations
         .filter_map(|event| {
             let run = operations.get(event.operation?)?;

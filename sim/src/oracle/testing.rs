@@ -82,7 +82,15 @@ impl Story {
     fn push(&mut self, at: u64, host: &str, ids: (Option<OperationId>, Option<OperationId>), edge: Edge) {
         let sequence = self.history.events.len() as u64;
         let (operation, cause) = ids;
-        let event = Event { sequence, at: moment(at), wall_ns: 0, host: Arc::from(host), operation, cause, edge };
+        let event = Event {
+            sequence,
+            at: moment(at),
+            wall_ns: 0,
+            host: Arc::from(host),
+            operation,
+            cause,
+            edge: Arc::new(edge),
+        };
         self.history.events.push(event);
     }
 
@@ -94,7 +102,7 @@ impl Story {
         operation: Operation,
     ) -> OperationId {
         self.operations += 1;
-        let id = OperationId(self.operations);
+        let id = OperationId::nth(self.operations);
         self.push(at, host, (Some(id), cause), Edge::Invoke(operation));
         id
     }

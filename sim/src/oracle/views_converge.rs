@@ -37,7 +37,7 @@ impl Oracle for ViewsConverge {
         }
         let (mut judged, mut wrong) = (0, BTreeMap::<(&str, &str), Wrong<'_>>::new());
         for event in &history.events {
-            let Edge::Point(Point::View { service, nodes }) = &event.edge else { continue };
+            let Edge::Point(Point::View { service, nodes }) = &*event.edge else { continue };
             if !membership.told || event.at <= healed + within {
                 continue;
             }

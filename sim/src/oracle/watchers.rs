@@ -49,7 +49,7 @@ pub(super) fn watchers<'a>(history: &'a History, operations: &Operations<'a>) ->
         }
     }
     for event in &history.events {
-        match &event.edge {
+        match &*event.edge {
             Edge::Point(Point::Watched { watcher, change, nodes, .. }) => {
                 if let Some(watching) = watchers.get_mut(watcher) {
                     watching.reports.push(Report { stamp: Stamp::of(event), change: *change, nodes });

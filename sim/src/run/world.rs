@@ -213,7 +213,7 @@ impl ShakeTable {
         let nodes = self.world.recorder().read(|history| {
             let of_host = history.events.iter().filter(|event| &*event.host == host);
             let mut nodes: Vec<String> = of_host
-                .filter_map(|event| match &event.edge {
+                .filter_map(|event| match &*event.edge {
                     crate::history::Edge::Invoke(Operation::Register { node, .. }) => Some(node.id.clone()),
                     _ => None,
                 })

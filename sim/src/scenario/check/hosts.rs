@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::{Checker, shown};
 use crate::world::{Capability, Distribution};
 
-/// More hosts, a longer run or more steps are a slip, not a scenario.
-const HOSTS_MAX: u64 = 200;
+/// More hosts, a longer run or more steps are a slip, not a scenario. An engine that ticks visits every link of every host in
+/// every step.
+const HOSTS_MAX: u64 = 10_000;
+const HOSTS_MAX_WITH_TICKS: u64 = 200;
 const TIME_MAX: Duration = Duration::from_secs(3600);
 const STEPS_MAX: u128 = 10_000_000;
 
@@ -97,8 +99,10 @@ impl Checker<'_> {
                 self.problems.error(&place, message, "choose another name".to_owned());
             }
         }
-        if total > HOSTS_MAX {
-            self.error("services", format!("{total} hosts; a world holds at most {HOSTS_MAX}"), None);
+        let most = if self.engine.ticks { HOSTS_MAX_WITH_TICKS } else { HOSTS_MAX };
+        if total > most {
+            let message = format!("{total} hosts; a world on engine {} holds at most {most}", self.engine.name);
+            self.error("services", message, None);
         }
     }
 
