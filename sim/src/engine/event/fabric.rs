@@ -13,7 +13,7 @@ use tokio::io::ReadBuf;
 
 use super::kernel::{BACKLOG, DATAGRAMS_MAX, DatagramEntry, Entry, Kernel, ListenerEntry, Up};
 use super::links::{Arrival, Links};
-use super::packet::{Body, DATAGRAM_MAX, Packet};
+use super::packet::{Body, DATAGRAM_MAX, Ends, Packet};
 use super::tcp::{Connection, Output, Segment};
 
 /// The fabric as everybody shares it. One thread runs the world, so that nobody ever waits for the lock.
@@ -42,6 +42,9 @@ pub(super) struct Fabric {
     names: BTreeMap<String, u32>,
     addresses: BTreeMap<IpAddr, u32>,
     events: BinaryHeap<Reverse<Event>>,
+    /// What is under way, and the places that are free again.
+    under_way: Vec<Option<Arrival>>,
+    free: Vec<u32>,
     sequence: u64,
     ids: u64,
     /// Ends that owe an acknowledgment, which is sent when nobody has anything to do at this moment.
@@ -61,7 +64,8 @@ struct Event {
 
 #[derive(Debug)]
 enum What {
-    Arrive(Box<Arrival>),
+    /// A packet, by its place among those under way.
+    Arrive(u32),
     /// Timers of a host's program.
     Timers(u32),
     /// Timers that libraries have set on a host's runtime.
@@ -100,6 +104,8 @@ impl Fabric {
             names: BTreeMap::new(),
             addresses: BTreeMap::new(),
             events: BinaryHeap::new(),
+            under_way: Vec::new(),
+            free: Vec::new(),
             sequence: 0,
             ids: 0,
             acknowledge: Vec::new(),
@@ -149,8 +155,10 @@ impl Fabric {
         let Some(Reverse(event)) = self.events.pop() else { return };
         self.now = self.now.max(event.at);
         match event.what {
-            What::Arrive(arrival) => {
-                if self.links.arrives(&arrival.packet, arrival.broken) {
+            What::Arrive(place) => {
+                self.free.push(place);
+                let arrival = self.under_way[place as usize].take();
+                if let Some(arrival) = arrival.filter(|arrival| self.links.arrives(&arrival.packet, arrival.broken)) {
                     self.arrive(arrival.packet);
                 }
             }
@@ -232,7 +240,18 @@ impl Fabric {
 
     fn arrange(&mut self, mut arrivals: Vec<Arrival>) {
         for arrival in arrivals.drain(..) {
-            self.push(arrival.at, What::Arrive(Box::new(arrival)));
+            let at = arrival.at;
+            let place = match self.free.pop() {
+                Some(place) => {
+                    self.under_way[place as usize] = Some(arrival);
+                    place
+                }
+                None => {
+                    self.under_way.push(Some(arrival));
+                    u32::try_from(self.under_way.len() - 1).unwrap_or(u32::MAX)
+                }
+            };
+            self.push(at, What::Arrive(place));
         }
         self.arrivals = arrivals;
     }
@@ -245,21 +264,30 @@ impl Fabric {
         match packet.body {
             Body::Udp(payload) => self.datagram_arrives(host, packet.source, packet.target, payload),
             Body::Tcp(segment) => {
-                let key = (packet.target, packet.source);
-                match self.kernel(host).by_peer.get(&key).copied() {
+                let (kernel, ends) = (&self.kernels[host as usize], packet.ends);
+                let is_meant = |entry: &Entry| entry.local == packet.target && entry.peer == packet.source;
+                let id = if kernel.connections.get(ends.receiver).is_some_and(is_meant) {
+                    Some(ends.receiver)
+                } else {
+                    kernel.by_peer.get(&(packet.target, packet.source)).copied()
+                };
+                match id {
                     Some(id) => {
                         let now = self.now;
                         self.with_connection(host, id, |entry, output| {
+                            entry.peer_id = ends.sender;
                             entry.connection.on_segment(now, segment, output)
                         });
                     }
-                    None => self.segment_for_nobody(host, packet.from, packet.source, packet.target, segment),
+                    None => self.segment_for_nobody(Packet { body: Body::Udp(Bytes::new()), ..packet }, segment),
                 }
             }
         }
     }
 
-    fn segment_for_nobody(&mut self, host: u32, from: u32, source: SocketAddr, target: SocketAddr, segment: Segment) {
+    /// `packet` has brought `segment`.
+    fn segment_for_nobody(&mut self, packet: Packet, segment: Segment) {
+        let Packet { from, to: host, source, target, .. } = packet;
         let kernel = &mut self.kernels[host as usize];
         let listener = kernel.listeners.get(&target.port());
         let listener = listener.filter(|listener| !listener.loopback_only || target.ip().is_loopback());
@@ -268,15 +296,16 @@ impl Fabric {
             // A full queue is silent: the peer tries again (Linux: tcp_abort_on_overflow is 0).
             Some(listener) if begins && listener.queue.len() >= BACKLOG => {}
             Some(_) if begins => {
-                let id = self.id();
-                let mut output = std::mem::take(&mut self.output);
-                let connection = Connection::accept(self.now, initial_sequence(id), &segment, &mut output);
-                self.insert(host, id, Entry::new(connection, target, source, from));
-                self.apply(host, id, output);
+                let unique = self.id();
+                let connection = Connection::accept(self.now, initial_sequence(unique), &segment, &mut self.output);
+                let id = self.insert(host, unique, (target, source, from), connection);
+                self.with_connection(host, id, |entry, _| entry.peer_id = packet.ends.sender);
             }
             _ => {
                 if let Some(reset) = segment.reset() {
-                    self.send(Packet { from: host, to: from, source: target, target: source, body: Body::Tcp(reset) });
+                    let (link, ends) = (self.links.place(host, from), Ends { sender: 0, receiver: packet.ends.sender });
+                    let (source, target) = (target, source);
+                    self.send(Packet { from: host, to: from, link, ends, source, target, body: Body::Tcp(reset) });
                 }
             }
         }
@@ -284,54 +313,56 @@ impl Fabric {
 
     // Connections.
 
-    fn insert(&mut self, host: u32, id: u64, entry: Entry) {
+    fn insert(
+        &mut self,
+        host: u32,
+        unique: u64,
+        (local, peer, peer_host): (SocketAddr, SocketAddr, u32),
+        connection: Connection,
+    ) -> u64 {
+        let link = self.links.place(host, peer_host);
+        let entry = Entry { connection, local, peer, peer_host, link, peer_id: 0, timer_event: None, listed: false };
         let kernel = self.kernel(host);
-        kernel.by_peer.insert((entry.local, entry.peer), id);
-        kernel.connections.insert(id, entry);
+        let id = kernel.connections.insert(unique, entry);
+        kernel.by_peer.insert((local, peer), id);
+        id
     }
 
     /// Lets `step` happen to an end of a connection, and does what comes out of it. Nothing when it is gone.
     fn with_connection<T>(&mut self, host: u32, id: u64, step: impl FnOnce(&mut Entry, &mut Output) -> T) -> Option<T> {
-        let mut output = std::mem::take(&mut self.output);
-        let result = self.kernel(host).connections.get_mut(&id).map(|entry| step(entry, &mut output));
-        self.apply(host, id, output);
-        result
-    }
-
-    fn apply(&mut self, host: u32, id: u64, mut output: Output) {
-        if !output.wakers.is_empty() {
-            self.wakers.append(&mut output.wakers);
+        let kernel = &mut self.kernels[host as usize];
+        let entry = kernel.connections.get_mut(id)?;
+        let result = step(entry, &mut self.output);
+        let (source, target, to) = (entry.local, entry.peer, entry.peer_host);
+        let (link, ends) = (entry.link, Ends { sender: id, receiver: entry.peer_id });
+        if entry.connection.acknowledgment_is_pending() && !entry.listed {
+            entry.listed = true;
+            self.acknowledge.push((host, id));
+        }
+        let deadline = entry.connection.deadline();
+        let due = deadline.filter(|deadline| entry.timer_event.is_none_or(|event| event > *deadline));
+        if entry.connection.is_gone() {
+            kernel.connections.remove(id);
+            kernel.by_peer.remove(&(source, target));
+        } else if let Some(due) = due {
+            entry.timer_event = Some(due);
+            self.push(due, What::Connection(host, id));
+        }
+        if !self.output.wakers.is_empty() {
+            self.wakers.append(&mut self.output.wakers);
             self.make_ready(host);
         }
-        let kernel = &mut self.kernels[host as usize];
-        if let Some(entry) = kernel.connections.get_mut(&id) {
-            let (source, target, to) = (entry.local, entry.peer, entry.peer_host);
-            let owes = entry.connection.acknowledgment_is_pending() && !entry.listed;
-            entry.listed |= owes;
-            let deadline = entry.connection.deadline();
-            let due = deadline.filter(|deadline| entry.timer_event.is_none_or(|event| event > *deadline));
-            if due.is_some() {
-                entry.timer_event = due;
+        if !self.output.segments.is_empty() {
+            let mut segments = std::mem::take(&mut self.output.segments);
+            for segment in segments.drain(..) {
+                self.send(Packet { from: host, to, link, ends, source, target, body: Body::Tcp(segment) });
             }
-            let gone = entry.connection.is_gone();
-            if gone {
-                kernel.connections.remove(&id);
-                kernel.by_peer.remove(&(source, target));
-            }
-            if owes {
-                self.acknowledge.push((host, id));
-            }
-            if let Some(due) = due.filter(|_| !gone) {
-                self.push(due, What::Connection(host, id));
-            }
-            for segment in output.segments.drain(..) {
-                self.send(Packet { from: host, to, source, target, body: Body::Tcp(segment) });
-            }
-            if std::mem::take(&mut output.established) {
-                self.enqueue(host, id, source.port());
-            }
+            self.output.segments = segments;
         }
-        self.output = output;
+        if std::mem::take(&mut self.output.established) {
+            self.enqueue(host, id, source.port());
+        }
+        Some(result)
     }
 
     fn enqueue(&mut self, host: u32, id: u64, port: u16) {
@@ -355,16 +386,15 @@ impl Fabric {
         let port = kernel.free_port()?;
         let address = if peer.ip().is_loopback() { peer.ip() } else { kernel.address };
         let local = SocketAddr::new(address, port);
-        let id = self.id();
-        let mut output = std::mem::take(&mut self.output);
-        let connection = Connection::connect(self.now, initial_sequence(id), &mut output);
-        self.insert(host, id, Entry::new(connection, local, peer, peer_host));
-        self.apply(host, id, output);
+        let unique = self.id();
+        let connection = Connection::connect(self.now, initial_sequence(unique), &mut self.output);
+        let id = self.insert(host, unique, (local, peer, peer_host), connection);
+        self.with_connection(host, id, |_, _| ());
         Ok((id, local))
     }
 
     pub(super) fn poll_connected(&mut self, host: u32, id: u64, context: &Context<'_>) -> Poll<io::Result<()>> {
-        match self.kernel(host).connections.get_mut(&id) {
+        match self.kernel(host).connections.get_mut(id) {
             Some(entry) => entry.connection.poll_connected(context),
             None => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
         }
@@ -435,7 +465,7 @@ impl Fabric {
         };
         while let Some(id) = entry.queue.pop_front() {
             // The peer may have reset it while it waited; Linux gives it out all the same, and so does this.
-            if let Some(connection) = kernel.connections.get(&id) {
+            if let Some(connection) = kernel.connections.get(id) {
                 return Poll::Ready(Ok((id, connection.local, connection.peer)));
             }
         }
@@ -494,7 +524,8 @@ impl Fabric {
             self.host_at(host, target.ip()).into_iter().collect()
         };
         for to in targets {
-            self.send(Packet { from: host, to, source, target, body: Body::Udp(payload.clone()) });
+            let (link, ends) = (self.links.place(host, to), Ends::default());
+            self.send(Packet { from: host, to, link, ends, source, target, body: Body::Udp(payload.clone()) });
         }
         Ok(())
     }
@@ -626,12 +657,6 @@ impl Fabric {
             self.make_ready(host);
         }
         self.expect_timers(host);
-    }
-}
-
-impl Entry {
-    fn new(connection: Connection, local: SocketAddr, peer: SocketAddr, peer_host: u32) -> Self {
-        Self { connection, local, peer, peer_host, timer_event: None, listed: false }
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Kernel {
     pub(super) paused: bool,
     /// Its program has something to do now.
     pub(super) ready: bool,
-    pub(super) connections: BTreeMap<u64, Entry>,
+    pub(super) connections: Connections,
     pub(super) by_peer: BTreeMap<(SocketAddr, SocketAddr), u64>,
     pub(super) listeners: BTreeMap<u16, ListenerEntry>,
     pub(super) datagrams: BTreeMap<u16, DatagramEntry>,
@@ -57,10 +57,59 @@ pub(super) struct Entry {
     pub(super) local: SocketAddr,
     pub(super) peer: SocketAddr,
     pub(super) peer_host: u32,
+    /// The link to the peer.
+    pub(super) link: u32,
+    /// The other end's number, once it has been heard of.
+    pub(super) peer_id: u64,
     /// When its deadline's event is due.
     pub(super) timer_event: Option<u64>,
     /// It stands in the list of those that owe an acknowledgment.
     pub(super) listed: bool,
+}
+
+/// The ends of connections on a machine. An end's number says where it is kept; no two ends of a world have the same.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    slots: Vec<Option<(u64, Entry)>>,
+    free: Vec<usize>,
+}
+
+/// Bits of an end's number that say where it is kept; a machine has room for a million ends.
+const SLOT_BITS: u32 = 20;
+
+impl Connections {
+    /// Keeps an end under a number that begins with `unique`.
+    pub(super) fn insert(&mut self, unique: u64, entry: Entry) -> u64 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let id = (unique << SLOT_BITS) | slot as u64;
+        self.slots[slot] = Some((id, entry));
+        id
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Entry> {
+        let slot = self.slots.get_mut(slot_of(id))?;
+        slot.as_mut().filter(|(own, _)| *own == id).map(|(_, entry)| entry)
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Entry> {
+        let slot = self.slots.get(slot_of(id))?;
+        slot.as_ref().filter(|(own, _)| *own == id).map(|(_, entry)| entry)
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        let slot = slot_of(id);
+        if self.get(id).is_some() {
+            self.slots[slot] = None;
+            self.free.push(slot);
+        }
+    }
+}
+
+fn slot_of(id: u64) -> usize {
+    (id & ((1 << SLOT_BITS) - 1)) as usize
 }
 
 /// A listening port.
@@ -89,7 +138,7 @@ impl Kernel {
             up: Up::Program,
             paused: false,
             ready: false,
-            connections: BTreeMap::new(),
+            connections: Connections::default(),
             by_peer: BTreeMap::new(),
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),

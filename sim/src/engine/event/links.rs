@@ -18,13 +18,18 @@ const QUEUE_MIN: u64 = 64 * 1024;
 
 type Pair = (u32, u32);
 
+/// The link of a host to itself.
+const LOOPBACK: u32 = u32::MAX;
+
 /// All links of a world.
 #[derive(Debug)]
 pub(super) struct Links {
     seed: u64,
     usual: LinkQuality,
     usual_latency: Distribution,
-    links: BTreeMap<Pair, Link>,
+    links: Vec<Link>,
+    /// Where each link is kept.
+    places: BTreeMap<Pair, u32>,
     cuts: BTreeSet<Pair>,
     holds: BTreeSet<Pair>,
     latencies: BTreeMap<Pair, Duration>,
@@ -108,7 +113,8 @@ impl Links {
             seed,
             usual,
             usual_latency,
-            links: BTreeMap::new(),
+            links: Vec::new(),
+            places: BTreeMap::new(),
             cuts: BTreeSet::new(),
             holds: BTreeSet::new(),
             latencies: BTreeMap::new(),
@@ -120,12 +126,10 @@ impl Links {
 
     /// Sends `packet` at `now`; what arrives of it, and when, is added to `arrivals`.
     pub(super) fn send(&mut self, now: u64, packet: Packet, arrivals: &mut Vec<Arrival>) {
-        if packet.from == packet.to {
+        let Some(link) = self.links.get_mut(packet.link as usize) else {
             arrivals.push(Arrival { at: now + LOOPBACK_NS, broken: 0, packet });
             return;
-        }
-        let pair = (packet.from, packet.to);
-        let link = self.link(pair);
+        };
         link.packets += 1;
         if link.state.cut {
             return;
@@ -136,7 +140,8 @@ impl Links {
         }
         if link.happens(Draw::Break, link.state.breaks) {
             link.broken += 1;
-            self.link((pair.1, pair.0)).broken += 1;
+            let back = self.place(packet.to, packet.from);
+            self.links[back as usize].broken += 1;
             return;
         }
         let quality = link.state.quality;
@@ -168,24 +173,28 @@ impl Links {
     }
 
     /// Whether a packet that was under way arrives: its link has not broken meanwhile, and is not cut.
-    pub(super) fn arrives(&mut self, packet: &Packet, broken: u32) -> bool {
-        packet.from == packet.to || {
-            let link = self.link((packet.from, packet.to));
-            !link.state.cut && link.broken == broken
-        }
+    pub(super) fn arrives(&self, packet: &Packet, broken: u32) -> bool {
+        self.links.get(packet.link as usize).is_none_or(|link| !link.state.cut && link.broken == broken)
     }
 
-    fn link(&mut self, pair: Pair) -> &mut Link {
-        if !self.links.contains_key(&pair) {
-            let mut name = [0; 8];
-            name[..4].copy_from_slice(&pair.0.to_le_bytes());
-            name[4..].copy_from_slice(&pair.1.to_le_bytes());
-            let key = xxh3_64_with_seed(&name, self.seed) >> 8;
-            let state = self.state(pair);
-            let link = Link { key, packets: 0, last_arrival: 0, busy_until: 0, broken: 0, held: Vec::new(), state };
-            self.links.insert(pair, link);
+    /// Where the link from one host to another is kept.
+    pub(super) fn place(&mut self, from: u32, to: u32) -> u32 {
+        if from == to {
+            return LOOPBACK;
         }
-        self.links.get_mut(&pair).unwrap_or_else(|| unreachable!("it has just been put there"))
+        let pair = (from, to);
+        if let Some(place) = self.places.get(&pair) {
+            return *place;
+        }
+        let mut name = [0; 8];
+        name[..4].copy_from_slice(&from.to_le_bytes());
+        name[4..].copy_from_slice(&to.to_le_bytes());
+        let key = xxh3_64_with_seed(&name, self.seed) >> 8;
+        let state = self.state(pair);
+        let place = u32::try_from(self.links.len()).unwrap_or(LOOPBACK);
+        self.links.push(Link { key, packets: 0, last_arrival: 0, busy_until: 0, broken: 0, held: Vec::new(), state });
+        self.places.insert(pair, place);
+        place
     }
 
     /// What applies to a link now.
@@ -217,11 +226,10 @@ impl Links {
 
     /// Brings every link up to date; what was held and no longer is goes out at `now`.
     fn refresh(&mut self, now: u64, arrivals: &mut Vec<Arrival>) {
-        let pairs: Vec<Pair> = self.links.keys().copied().collect();
         let mut released = Vec::new();
-        for pair in pairs {
-            let state = self.state(pair);
-            let link = self.link(pair);
+        for (pair, place) in &self.places {
+            let state = self.state(*pair);
+            let link = &mut self.links[*place as usize];
             link.state = state;
             if !state.hold {
                 released.append(&mut link.held);

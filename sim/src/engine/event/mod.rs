@@ -304,7 +304,10 @@ impl World for EventWorld {
             let mut fabric = self.fabric.lock();
             match fabric.next_at() {
                 Some(at) if at <= until.0 => {
-                    fabric.step();
+                    // Everything that happens at one moment happens before programs see any of it.
+                    while fabric.next_at() == Some(at) {
+                        fabric.step();
+                    }
                     let now = fabric.now;
                     drop(fabric);
                     self.set_time(now);

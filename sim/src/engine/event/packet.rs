@@ -17,9 +17,20 @@ pub(super) const DATAGRAM_MAX: usize = 65_507;
 pub(super) struct Packet {
     pub(super) from: u32,
     pub(super) to: u32,
+    /// The link that it takes.
+    pub(super) link: u32,
+    /// The ends of the connection that it belongs to, as far as they are known; 0 is none.
+    pub(super) ends: Ends,
     pub(super) source: SocketAddr,
     pub(super) target: SocketAddr,
     pub(super) body: Body,
+}
+
+/// The ends of a connection as the sender knows them. They save looking for addresses, and decide nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ends {
+    pub(super) sender: u64,
+    pub(super) receiver: u64,
 }
 
 /// What a packet carries.
