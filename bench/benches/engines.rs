@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use shaketable_bench::{Contender, Event, Load, Memory, Runner, Turmoil, TurmoilNet, measured};
+use shaketable_bench::{Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, measured};
 
 const PACED: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(10);
@@ -32,9 +32,17 @@ fn pace<C: Contender>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, load
     group.throughput(Throughput::Elements(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)));
     let mut runner = None;
     group.bench_function(name, |bencher| {
-        let runner = runner.get_or_insert_with(|| Runner::new::<C>(load));
+        let runner = runner.get_or_insert_with(|| warm::<C>(name, load, span));
         bencher.iter_custom(|iterations| (0..iterations).map(|_| runner.advance(span).cpu).sum());
     });
+}
+
+/// A contender that has run once. What load it made is shown: figures compare when all made the same.
+fn warm<C: Contender>(name: &str, load: Load, span: Duration) -> Runner {
+    let runner = Runner::new::<C>(load);
+    let Measured { calls, .. } = runner.advance(span);
+    println!("{name}: {:.1} calls per simulated second", calls as f64 / span.as_secs_f64());
+    runner
 }
 
 fn paced(criterion: &mut Criterion) {
@@ -78,7 +86,7 @@ fn per_call<C: Contender>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, 
     group.throughput(Throughput::Elements(CALLS));
     let mut runner = None;
     group.bench_function(name, |bencher| {
-        let runner = runner.get_or_insert_with(|| Runner::new::<C>(load));
+        let runner = runner.get_or_insert_with(|| warm::<C>(name, load, span));
         bencher.iter_custom(|iterations| {
             let advance = |_| {
                 let measured = runner.advance(span);

@@ -48,7 +48,10 @@ fn draw(text: &mut String, lines: &[Line]) -> Result<(), Box<dyn Error>> {
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(72)
-        .build_cartesian_2d((8.0..250.0).log_scale().with_key_points(vec![10.0, 50.0, 200.0]), (least..most).log_scale())
+        .build_cartesian_2d(
+            (8.0..250.0).log_scale().with_key_points(vec![10.0, 50.0, 200.0]),
+            (least..most).log_scale(),
+        )
         .map_err(error)?;
     chart
         .configure_mesh()

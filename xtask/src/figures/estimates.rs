@@ -23,7 +23,10 @@ impl Figures {
     /// When that was not measured.
     pub(super) fn rate(&self, group: &str, contender: &str) -> Result<f64, String> {
         let key = (group.to_owned(), contender.to_owned());
-        self.rates.get(&key).copied().ok_or_else(|| format!("no estimate of {group}/{contender}; run `cargo bench` first"))
+        self.rates
+            .get(&key)
+            .copied()
+            .ok_or_else(|| format!("no estimate of {group}/{contender}; run `cargo bench` first"))
     }
 
     /// Adds one.
@@ -49,7 +52,8 @@ pub(super) fn read(target: &Path) -> Result<Figures, Box<dyn Error>> {
         for contender in fs::read_dir(group)? {
             let newest = contender?.path().join("new");
             if newest.join("benchmark.json").is_file() {
-                let (benchmark, estimates) = (json(&newest.join("benchmark.json"))?, json(&newest.join("estimates.json"))?);
+                let (benchmark, estimates) =
+                    (json(&newest.join("benchmark.json"))?, json(&newest.join("estimates.json"))?);
                 if let Some((group, contender, rate)) = estimate(&benchmark, &estimates) {
                     figures.add(&group, &contender, rate);
                 }
@@ -63,7 +67,8 @@ pub(super) fn read(target: &Path) -> Result<Figures, Box<dyn Error>> {
 }
 
 fn json(path: &Path) -> Result<Value, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}; run `cargo bench` first", path.display()))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{}: {error}; run `cargo bench` first", path.display()))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 

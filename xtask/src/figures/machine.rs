@@ -18,8 +18,7 @@ pub(super) fn describe() -> Result<Vec<String>, Box<dyn Error>> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc).arg("--version").output()?.stdout;
     let lock = fs::read_to_string(root().join("Cargo.lock"))?;
-    let peers: Vec<String> =
-        PEERS.iter().filter_map(|peer| Some(format!("{peer} {}", locked(&lock, peer)?))).collect();
+    let peers: Vec<String> = PEERS.iter().filter_map(|peer| Some(format!("{peer} {}", locked(&lock, peer)?))).collect();
     let version = String::from_utf8_lossy(&version);
     Ok(vec![format!("{cores} cores, {}, {}", processor(), version.trim()), peers.join(", ")])
 }

@@ -98,9 +98,13 @@ pub(super) fn text(machine: &[String], figures: &Figures) -> Result<String, Stri
     text.push_str("Written by `cargo xtask figures` from the last `cargo bench`; do not edit. ");
     text.push_str("Every host is a tonic server and a client that calls its neighbour over one HTTP/2 connection ");
     text.push_str("(unary, 64 bytes, one-way latency 1 ms); all contenders run the same service. ");
-    text.push_str("A second is one of CPU time of one thread, the median of ten samples. `turmoil` has ticks of 1 ms, ");
+    text.push_str(
+        "A second is one of CPU time of one thread, the median of ten samples. `turmoil` has ticks of 1 ms, ",
+    );
     text.push_str("`turmoil-net` the smallest loop that drives many hosts, also with ticks of 1 ms; ");
-    text.push_str("`event` takes the digest of its trace. Targets are those of the issue that asked for the engine.\n\n");
+    text.push_str(
+        "`event` takes the digest of its trace. Targets are those of the issue that asked for the engine.\n\n",
+    );
     for line in machine {
         let _ = writeln!(text, "- {line}");
     }
@@ -141,7 +145,8 @@ fn push_group(text: &mut String, group: &Group, figures: &Figures) -> Result<(),
 }
 
 fn push_row(text: &mut String, name: &str, rate: &str, compared: &str, target: Option<(String, bool)>) {
-    let (target, met) = target.map_or((String::new(), ""), |(target, met)| (target, if met { "yes" } else { "**no**" }));
+    let (target, met) =
+        target.map_or((String::new(), ""), |(target, met)| (target, if met { "yes" } else { "**no**" }));
     let _ = writeln!(text, "| {name} | {rate} | {compared} | {target} | {met} |");
 }
 
