@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::stream::unfold;
 use shaketable_sim::determinism::{Guard, activate};
 use shaketable_sim::engine::{Setup, world};
-use shaketable_sim::scenario::model::{Latency, Network};
+use shaketable_sim::scenario::model::Network;
 use shaketable_sim::trace::Tracer;
-use shaketable_sim::world::{HostSpec, Program, World};
+use shaketable_sim::world::{Distribution, HostSpec, Program, World};
 use shaketable_stack::Env;
 use shaketable_stack::env::{Listener, Namespace};
 
@@ -77,7 +77,7 @@ impl Event {
 /// When the engine cannot work here.
 pub fn machines(count: usize) -> Event {
     let guard = activate(SEED);
-    let network = Network { latency: Latency { min: LATENCY, max: LATENCY }, ..Network::default() };
+    let network = Network { latency: Distribution::constant(LATENCY), ..Network::default() };
     let setup = Setup { seed: SEED, network, tracer: Tracer::new(false), namespace: Namespace::new("bench") };
     let world = world("event", setup).expect("the engine works here");
     let mut event = Event { world, calls: Arc::default(), _guard: guard };

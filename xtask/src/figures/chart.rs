@@ -1,5 +1,5 @@
-//! The chart: CPU time per simulated second against hosts, at paced load, on two logarithmic axes. A line of slope one is a cost
-//! that follows the number of hosts.
+//! The chart: CPU time per simulated second against hosts, at paced load, on two logarithmic axes. A line of slope one is a
+//! cost that follows the number of hosts.
 
 use std::error::Error;
 
@@ -79,7 +79,7 @@ fn draw(text: &mut String, lines: &[Line]) -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use super::super::estimates::Figures;
-    use super::{CONTENDERS, HOSTS, svg};
+    use super::{CONTENDERS, HOSTS, RGBColor, svg};
 
     #[test]
     fn every_contender_has_its_line() {
@@ -91,9 +91,11 @@ mod tests {
         }
         let svg = svg(&figures).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        assert_eq!(svg.matches("<polyline").count(), 2 * CONTENDERS.len(), "a line and its sample in the legend");
-        for (contender, _) in CONTENDERS {
-            assert!(svg.contains(contender));
+        for (contender, RGBColor(red, green, blue)) in CONTENDERS {
+            assert!(svg.contains(&format!("\n{contender}\n")), "its name");
+            let stroke = format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\"");
+            let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains(&stroke));
+            assert_eq!(lines.count(), 2, "its line, and a sample of that in the legend");
         }
     }
 }

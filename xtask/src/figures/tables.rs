@@ -190,7 +190,8 @@ mod tests {
 
     /// Every contender does a thousand elements per second, but for what a test says.
     fn figures() -> Figures {
-        let mut figures = Figures { kib_per_host: 57.4, ..Figures::default() };
+        let mut figures = Figures::default();
+        figures.kib_per_host = 57.4;
         for group in &GROUPS {
             for contender in group.peers.iter().map(|(peer, _)| *peer).chain(["event"]) {
                 figures.add(group.name, contender, 1_000.0);
