@@ -19,10 +19,10 @@ const CALLS: u64 = 500;
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group
-        .sample_size(10)
+        .sample_size(20)
         .sampling_mode(SamplingMode::Flat)
         .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
+        .measurement_time(Duration::from_secs(4));
     group
 }
 
@@ -52,6 +52,10 @@ fn paced(criterion: &mut Criterion) {
         let mut group = group(criterion, &format!("paced/{hosts}"));
         pace::<Event>(&mut group, "event", load, Duration::from_millis(event));
         pace::<TurmoilNet>(&mut group, "turmoil-net", load, Duration::from_millis(turmoil_net));
+        if hosts == 200 {
+            // Seconds for each sample.
+            group.sample_size(10);
+        }
         pace::<Turmoil>(&mut group, "turmoil", load, Duration::from_millis(turmoil));
     }
 }

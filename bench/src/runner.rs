@@ -100,3 +100,32 @@ fn cpu_time() -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Runner, measured};
+    use crate::{Contender, Event, Load, Memory, Turmoil, TurmoilNet};
+
+    /// Calls of three hosts in a second; `advance` holds them against the load as well.
+    fn calls<C: Contender>(think_ms: u64) -> u64 {
+        Runner::new::<C>(Load::new(3, Duration::from_millis(think_ms))).advance(Duration::from_secs(1)).calls
+    }
+
+    #[test]
+    fn every_contender_makes_the_same_load() {
+        for think_ms in [0, 48] {
+            let wanted = 3_000 / (think_ms + 2);
+            let made = [calls::<Event>(think_ms), calls::<Turmoil>(think_ms), calls::<TurmoilNet>(think_ms)];
+            assert!(made.iter().all(|calls| calls.abs_diff(wanted) <= 3), "{made:?} of {wanted}");
+        }
+        assert_eq!(calls::<Memory>(0), 1_500);
+    }
+
+    #[test]
+    fn a_seed_is_made_run_and_dropped() {
+        let measured = measured::<Event>(Load::new(3, Duration::from_millis(98)), Duration::from_secs(5));
+        assert!(measured.calls > 100 && !measured.cpu.is_zero());
+    }
+}

@@ -24,7 +24,7 @@ pub(super) fn svg(figures: &Figures) -> Result<String, Box<dyn Error>> {
         let mut points = Vec::new();
         for hosts in HOSTS {
             // A rate is simulated milliseconds per second, so its inverse is seconds per simulated millisecond.
-            let cost_ms = 1e6 / figures.rate(&format!("paced/{hosts}"), contender)?;
+            let cost_ms = 1e6 / figures.rate(&format!("paced/{hosts}"), contender)?.best;
             points.push((f64::from(hosts), cost_ms));
         }
         lines.push((contender, colour, points));
@@ -44,7 +44,7 @@ fn draw(text: &mut String, lines: &[Line]) -> Result<(), Box<dyn Error>> {
     let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
     area.fill(&WHITE).map_err(error)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption("CPU time per simulated second, each host calling once in 100 ms", ("sans-serif", 18))
+        .caption("CPU time per simulated second, each host calling once in 100 ms", ("sans-serif", 21))
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(72)
@@ -59,6 +59,7 @@ fn draw(text: &mut String, lines: &[Line]) -> Result<(), Box<dyn Error>> {
         .y_desc("ms of CPU time per simulated second")
         .x_label_formatter(&|hosts| format!("{hosts:.0}"))
         .y_label_formatter(&|cost| if *cost < 1.0 { format!("{cost}") } else { format!("{cost:.0}") })
+        .label_style(("sans-serif", 16))
         .light_line_style(TRANSPARENT)
         .draw()
         .map_err(error)?;
@@ -70,15 +71,21 @@ fn draw(text: &mut String, lines: &[Line]) -> Result<(), Box<dyn Error>> {
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], style));
     }
-    let legend = chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).border_style(BLACK).draw();
-    legend.map_err(error)?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font(("sans-serif", 16))
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .draw()
+        .map_err(error)?;
     area.present().map_err(error)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::estimates::Figures;
+    use super::super::estimates::{Figures, Rate};
     use super::{CONTENDERS, HOSTS, RGBColor, svg};
 
     #[test]
@@ -86,7 +93,8 @@ mod tests {
         let mut figures = Figures::default();
         for (index, (contender, _)) in CONTENDERS.iter().enumerate() {
             for hosts in HOSTS {
-                figures.add(&format!("paced/{hosts}"), contender, f64::from(hosts) * (index + 1) as f64 * 1e3);
+                let rate = f64::from(hosts) * (index + 1) as f64 * 1e3;
+                figures.add(&format!("paced/{hosts}"), contender, Rate { best: rate, median: rate });
             }
         }
         let svg = svg(&figures).unwrap();
