@@ -1,9 +1,11 @@
-//! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario.
-//! They start cargo and our own binary, and know nothing of what these do.
+//! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario,
+//! `cargo xtask figures` publishes what a bench has measured. They start cargo and our own binary, and know nothing of what
+//! these do.
 
 #![forbid(unsafe_code)]
 
 mod ci;
+mod figures;
 mod soak;
 mod step;
 
@@ -25,11 +27,14 @@ enum Chore {
     Ci,
     /// Run the scenarios over many seeds
     Soak(soak::Arguments),
+    /// Write what the last `cargo bench` has measured to reports/published
+    Figures,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().chore {
         Chore::Ci => ci::run(),
         Chore::Soak(arguments) => soak::run(&arguments),
+        Chore::Figures => figures::run(),
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn cargo(words: &[&str], environment: &[(&str, &str)]) -> Result<(), 
     }
 }
 
-fn root() -> &'static Path {
+/// The root of the workspace.
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
 }
 
