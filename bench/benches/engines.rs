@@ -46,7 +46,7 @@ fn warm<C: Contender>(name: &str, load: Load, span: Duration) -> Runner {
 }
 
 fn paced(criterion: &mut Criterion) {
-    let spans_ms = [(10, 10_000, 2_000, 10_000), (50, 5_000, 1_000, 5_000), (200, 2_000, 250, 1_000)];
+    let spans_ms = [(10, 10_000, 2_000, 10_000), (50, 5_000, 1_000, 5_000), (200, 2_000, 150, 1_000)];
     for (hosts, event, turmoil, turmoil_net) in spans_ms {
         let load = Load::new(hosts, PACED);
         let mut group = group(criterion, &format!("paced/{hosts}"));
