@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "not 2645 to 3301")]
+    #[should_panic(expected = "not 2646 to 3301")]
     fn an_empty_loop_is_noticed() {
         Load::new(10, Duration::from_millis(98)).check(Duration::from_secs(30), 40);
     }
