@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::{History, Operation};
+use crate::history::{History, Operation, OperationId};
 
 use super::findings::{Findings, clarity, text};
 use super::operations::{Operations, Run, Stamp};
@@ -31,11 +31,14 @@ impl Oracle for SuccessRate {
         let operations = Operations::of(history);
         let (mut findings, mut judged) = (Findings::default(), u64::MAX);
         for bound in bounds {
-            let calls: Vec<(Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, true).collect();
-            let failed: Vec<&(Run<'_>, Stamp)> = calls.iter().filter(|(run, _)| run.succeeded().is_none()).collect();
-            judged = judged.min(calls.len() as u64);
-            let share = share(calls.len() - failed.len(), calls.len());
-            if calls.is_empty() || share >= bound.at_least {
+            let mut calls = 0;
+            let failed: Vec<(Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, true)
+                .inspect(|_| calls += 1)
+                .filter(|(run, _)| run.succeeded().is_none())
+                .collect();
+            judged = judged.min(calls as u64);
+            let share = share(calls - failed.len(), calls);
+            if calls == 0 || share >= bound.at_least {
                 continue;
             }
             let mut kinds = BTreeMap::<&str, usize>::new();
@@ -52,8 +55,8 @@ impl Oracle for SuccessRate {
                      on {}; failures: {}",
                     bound.at_least * 100.0,
                     bound.phase,
-                    calls.len() - failed.len(),
-                    calls.len(),
+                    calls - failed.len(),
+                    calls,
                     share * 100.0,
                     failed[0].1.at,
                     failed[0].0.host,
@@ -79,13 +82,16 @@ impl Oracle for Latency {
         let operations = Operations::of(history);
         let (mut findings, mut judged) = (Findings::default(), u64::MAX);
         for bound in bounds {
-            let mut calls: Vec<(Duration, Run<'_>, Stamp)> = returned_in(&operations, facts, &bound.phase, false)
+            let mut calls: Vec<(Duration, OperationId)> = returned_in(&operations, facts, &bound.phase, false)
                 .filter(|(run, _)| run.succeeded().is_some())
-                .map(|(run, returned)| (returned.at.since(run.invoked.at), run, returned))
+                .map(|(run, returned)| (returned.at.since(run.invoked.at), run.id))
                 .collect();
-            calls.sort_by_key(|(took, run, _)| (*took, run.id));
+            calls.sort_unstable();
             judged = judged.min(calls.len() as u64);
-            let Some((took, run, returned)) = calls.get(nearest_rank(bound.quantile, calls.len())) else { continue };
+            let Some((took, id)) = calls.get(nearest_rank(bound.quantile, calls.len())) else { continue };
+            let Some((run, returned)) = operations.get(*id).and_then(|run| Some((run, run.returned?))) else {
+                continue;
+            };
             if *took <= bound.at_most {
                 continue;
             }

@@ -1,12 +1,15 @@
 //! One simulated etcd, shared between its server and the world around it. Whoever changes it through a handle wakes those
 //! who wait for a change. It knows no network and no clock.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
 
+use shaketable_proto::etcd::v3::rpc::WatchResponse;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::Etcd;
+use super::{Etcd, Refusal, WatchStreamId};
 
 /// A simulated etcd that outlives its server: data and leases stay here while the host is down. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -18,19 +21,22 @@ pub struct EtcdHandle {
 struct Shared {
     state: Mutex<State>,
     changed: Arc<Notify>,
+    lapsed: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct State {
     etcd: Etcd,
     started: bool,
+    /// Who reads a watch stream that has nothing to tell.
+    readers: BTreeMap<WatchStreamId, Waker>,
 }
 
 impl EtcdHandle {
     /// Shares `etcd`.
     pub fn new(etcd: Etcd) -> Self {
-        let state = Mutex::new(State { etcd, started: false });
-        Self { shared: Arc::new(Shared { state, changed: Arc::default() }) }
+        let state = Mutex::new(State { etcd, started: false, readers: BTreeMap::new() });
+        Self { shared: Arc::new(Shared { state, changed: Arc::default(), lapsed: Arc::default() }) }
     }
 
     /// Looks at the state machine or changes it: for requests, for fault verbs (`lose_lease`, `compact_now`, `restart`,
@@ -55,15 +61,53 @@ impl EtcdHandle {
         self.shared.changed.clone().notified_owned()
     }
 
+    /// Completes when a lease ends or the server restarts; from this call on it counts.
+    pub(super) fn lapsed(&self) -> OwnedNotified {
+        self.shared.lapsed.clone().notified_owned()
+    }
+
+    /// What waits in a watch stream; whoever asks in vain is woken when there is something.
+    ///
+    /// # Errors
+    /// As [`Etcd::next_watch_response`].
+    pub(super) fn poll_watch(
+        &self,
+        stream: WatchStreamId,
+        context: &Context<'_>,
+    ) -> Result<Option<WatchResponse>, Refusal> {
+        self.with_state(|state| {
+            let response = state.etcd.next_watch_response(stream)?;
+            if response.is_none() {
+                state.readers.insert(stream, context.waker().clone());
+            }
+            Ok(response)
+        })
+    }
+
+    pub(super) fn close_watch_stream(&self, stream: WatchStreamId) {
+        let reader = self.with_state(|state| {
+            state.etcd.close_watch_stream(stream);
+            state.readers.remove(&stream)
+        });
+        drop(reader);
+    }
+
     fn with_state<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         // A panic elsewhere must not turn into a second one here: the state machine has no half-done states to protect.
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = (state.etcd.pulse, state.etcd.next_due());
+        let look = |etcd: &Etcd| ((etcd.pulse, etcd.next_due()), (etcd.raft_term, etcd.lapses));
+        let before = look(&state.etcd);
         let result = act(&mut state);
-        let changed = before != (state.etcd.pulse, state.etcd.next_due());
+        let after = look(&state.etcd);
+        let news = state.etcd.watches.take_news();
+        let readers: Vec<Waker> = news.iter().filter_map(|stream| state.readers.remove(stream)).collect();
         drop(state);
-        if changed {
+        readers.into_iter().for_each(Waker::wake);
+        if before.0 != after.0 {
             self.shared.changed.notify_waiters();
+        }
+        if before.1 != after.1 {
+            self.shared.lapsed.notify_waiters();
         }
         result
     }

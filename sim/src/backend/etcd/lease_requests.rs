@@ -139,6 +139,7 @@ impl Etcd {
     fn end_lease(&mut self, lease: i64, cause: DeletionCause) -> bool {
         let Some(keys) = self.leases.remove(lease) else { return false };
         self.pulse += 1;
+        self.lapses += 1;
         for key in &keys {
             self.store.delete(&KeyRange::single(key));
         }

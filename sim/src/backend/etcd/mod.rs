@@ -59,6 +59,8 @@ pub struct Etcd {
     raft_term: u64,
     /// Moves with everything that somebody may be waiting for.
     pulse: u64,
+    /// How many leases have ended.
+    lapses: u64,
     occurrences: VecDeque<Occurrence>,
 }
 
@@ -82,6 +84,7 @@ impl Etcd {
             raft_index: 4,
             raft_term: config.raft_term,
             pulse: 0,
+            lapses: 0,
             occurrences: VecDeque::new(),
             config,
         }

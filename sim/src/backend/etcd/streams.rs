@@ -14,21 +14,21 @@ use super::handle::EtcdHandle;
 use super::server::Clock;
 use super::{KeepAlive, Refusal, WatchStreamId};
 
-/// Wakes its reader at every change of the state machine.
-struct Changes {
+/// Wakes its reader whenever a lease has ended.
+struct Lapses {
     handle: EtcdHandle,
     next: Pin<Box<OwnedNotified>>,
 }
 
-impl Changes {
+impl Lapses {
     fn new(handle: &EtcdHandle) -> Self {
-        Self { handle: handle.clone(), next: Box::pin(handle.changed()) }
+        Self { handle: handle.clone(), next: Box::pin(handle.lapsed()) }
     }
 
     /// Arms the wake-up. Look for what may have changed after this, not before.
     fn arm(&mut self, context: &mut Context<'_>) {
         while self.next.as_mut().poll(context).is_ready() {
-            self.next = Box::pin(self.handle.changed());
+            self.next = Box::pin(self.handle.lapsed());
         }
     }
 }
@@ -39,15 +39,13 @@ pub(super) struct Watching {
     clock: Arc<Clock>,
     id: WatchStreamId,
     requests: Option<Streaming<WatchRequest>>,
-    changes: Changes,
     ended: bool,
 }
 
 impl Watching {
     pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<WatchRequest>) -> Self {
         let id = handle.with(|etcd| etcd.open_watch_stream(clock()));
-        let (handle, changes) = (handle.clone(), Changes::new(handle));
-        Self { handle, clock, id, requests: Some(requests), changes, ended: false }
+        Self { handle: handle.clone(), clock, id, requests: Some(requests), ended: false }
     }
 
     fn take_requests(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
@@ -75,8 +73,7 @@ impl Stream for Watching {
             return Poll::Ready(None);
         }
         let taken = this.take_requests(context);
-        this.changes.arm(context);
-        let next = taken.and_then(|()| Ok(this.handle.with(|etcd| etcd.next_watch_response(this.id))?));
+        let next = taken.and_then(|()| Ok(this.handle.poll_watch(this.id, context)?));
         match next {
             Ok(Some(response)) => Poll::Ready(Some(Ok(response))),
             Ok(None) => Poll::Pending,
@@ -90,7 +87,7 @@ impl Stream for Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.handle.with(|etcd| etcd.close_watch_stream(self.id));
+        self.handle.close_watch_stream(self.id);
     }
 }
 
@@ -101,7 +98,7 @@ pub(super) struct KeepingAlive {
     clock: Arc<Clock>,
     raft_term: u64,
     requests: Streaming<LeaseKeepAliveRequest>,
-    changes: Changes,
+    lapses: Lapses,
     waiting: Option<LeaseKeepAliveResponse>,
     ended: bool,
 }
@@ -109,8 +106,8 @@ pub(super) struct KeepingAlive {
 impl KeepingAlive {
     pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<LeaseKeepAliveRequest>) -> Self {
         let raft_term = handle.with(|etcd| etcd.raft_term());
-        let (handle, changes) = (handle.clone(), Changes::new(handle));
-        Self { handle, clock, raft_term, requests, changes, waiting: None, ended: false }
+        let (handle, lapses) = (handle.clone(), Lapses::new(handle));
+        Self { handle, clock, raft_term, requests, lapses, waiting: None, ended: false }
     }
 }
 
@@ -122,7 +119,7 @@ impl Stream for KeepingAlive {
         if this.ended {
             return Poll::Ready(None);
         }
-        this.changes.arm(context);
+        this.lapses.arm(context);
         if this.handle.with(|etcd| etcd.raft_term()) != this.raft_term {
             this.ended = true;
             return Poll::Ready(Some(Err(Refusal::Stopped.into())));

@@ -2,7 +2,7 @@
 //! it. A watch is *synced* while it hears of every commit at once; one that starts in the past, or whose stream is full,
 //! *lags* and is served from the store's history at the next sync.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,10 @@ pub(super) struct Watches {
     streams: BTreeMap<WatchStreamId, Stream>,
     next_stream: u64,
     limits: Limits,
+    /// When each stream is due to tell progress.
+    due: BTreeSet<(Duration, WatchStreamId)>,
+    /// Streams that have got something to tell, or were closed, since somebody asked.
+    news: BTreeSet<WatchStreamId>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +87,7 @@ impl Watches {
             fragment_bytes: config.watch_fragment_bytes,
             progress_interval: config.watch_progress_interval.max(Duration::from_millis(100)),
         };
-        Self { streams: BTreeMap::new(), next_stream: 0, limits }
+        Self { streams: BTreeMap::new(), next_stream: 0, limits, due: BTreeSet::new(), news: BTreeSet::new() }
     }
 
     pub(super) fn open(&mut self, now: Duration) -> WatchStreamId {
@@ -92,15 +96,24 @@ impl Watches {
         let progress_due = now + self.limits.progress_interval;
         let stream = Stream { outgoing: VecDeque::new(), watches: BTreeMap::new(), next_watch: 0, progress_due };
         self.streams.insert(id, stream);
+        self.due.insert((progress_due, id));
         id
     }
 
     pub(super) fn close(&mut self, id: WatchStreamId) {
-        self.streams.remove(&id);
+        if let Some(stream) = self.streams.remove(&id) {
+            self.due.remove(&(stream.progress_due, id));
+        }
     }
 
     pub(super) fn close_all(&mut self) {
-        self.streams.clear();
+        self.due.clear();
+        self.news.extend(std::mem::take(&mut self.streams).into_keys());
+    }
+
+    /// The streams that have got something to tell, or were closed, since the last call.
+    pub(super) fn take_news(&mut self) -> BTreeSet<WatchStreamId> {
+        std::mem::take(&mut self.news)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -134,6 +147,7 @@ impl Watches {
             }
         }
         stream.outgoing.push_back(response);
+        self.news.insert(id);
     }
 
     /// Ends a watch; says nothing about one that there is not.
@@ -142,6 +156,7 @@ impl Watches {
         if stream.watches.remove(&watch_id).is_some() {
             let header = Some(header);
             stream.outgoing.push_back(WatchResponse { header, watch_id, canceled: true, ..WatchResponse::default() });
+            self.news.insert(id);
         }
     }
 
@@ -153,12 +168,13 @@ impl Watches {
             watch_id: NO_WATCH,
             ..WatchResponse::default()
         });
+        self.news.insert(id);
     }
 
     /// Tells every synced watch of one commit.
     pub(super) fn notify(&mut self, store: &Store, header: &ResponseHeader, changes: &[Change]) {
         let revision = header.revision;
-        for stream in self.streams.values_mut() {
+        for (stream_id, stream) in &mut self.streams {
             for (id, watch) in &mut stream.watches {
                 if watch.state != State::Synced || watch.next_revision > revision {
                     continue;
@@ -172,6 +188,7 @@ impl Watches {
                     continue;
                 }
                 watch.send(*id, store, header, changes.iter(), &self.limits, &mut stream.outgoing);
+                self.news.insert(*stream_id);
             }
         }
     }
@@ -182,10 +199,11 @@ impl Watches {
 
     /// Serves lagging watches from the store's history, and ends those whose history is compacted.
     pub(super) fn sync(&mut self, store: &Store, header: &ResponseHeader) {
-        for stream in self.streams.values_mut() {
+        for (stream_id, stream) in &mut self.streams {
             for (id, watch) in &mut stream.watches {
                 if watch.state == State::Lagging && stream.outgoing.len() < self.limits.buffer_responses {
                     watch.catch_up(*id, store, header, &self.limits, &mut stream.outgoing);
+                    self.news.insert(*stream_id);
                 }
             }
         }
@@ -193,16 +211,16 @@ impl Watches {
 
     /// When the next stream is due to tell progress.
     pub(super) fn progress_due(&self) -> Option<Duration> {
-        self.streams.values().map(|stream| stream.progress_due).min()
+        self.due.first().map(|(due, _)| *due)
     }
 
     /// Tells progress on the streams that are due by `now`.
     pub(super) fn report_progress(&mut self, now: Duration, header: &ResponseHeader) {
-        for stream in self.streams.values_mut() {
-            if stream.progress_due > now {
-                continue;
-            }
+        while let Some((due, stream_id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.due.remove(&(due, stream_id));
+            let Some(stream) = self.streams.get_mut(&stream_id) else { continue };
             stream.progress_due = now + self.limits.progress_interval;
+            self.due.insert((stream.progress_due, stream_id));
             for (id, watch) in &mut stream.watches {
                 if watch.progress == Progress::Due
                     && watch.state == State::Synced
@@ -210,6 +228,7 @@ impl Watches {
                 {
                     let header = Some(*header);
                     stream.outgoing.push_back(WatchResponse { header, watch_id: *id, ..WatchResponse::default() });
+                    self.news.insert(stream_id);
                 }
                 if watch.progress == Progress::Elided {
                     watch.progress = Progress::Due;

@@ -11,8 +11,10 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::env::Stream;
 
-/// Room for one read, in bytes.
-const READ_BYTES: usize = 16 << 10;
+/// Room for one read, in bytes: for most messages, and for the rest of one that was larger.
+const READ_BYTES: usize = 2 << 10;
+/// See [`READ_BYTES`].
+const READ_MORE_BYTES: usize = 32 << 10;
 
 /// A stream until it is closed.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Wire {
 
     /// Reads some bytes to the end of `buffer`; 0 when the peer has ended. Nothing is lost when the future is dropped.
     pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        buffer.reserve(READ_BYTES);
+        buffer.reserve(if buffer.len() < READ_BYTES { READ_BYTES } else { READ_MORE_BYTES });
         // A read keeps nothing between two polls, so that each poll may begin a new one.
         poll_fn(|context| self.poll(context, |mut stream, context| pin!(stream.read_buf(buffer)).poll(context))).await
     }
