@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::event::{Answer, Edge, Operation, Point};
 
@@ -46,14 +46,8 @@ fn digest(edge: &Edge) -> Option<u64> {
         Edge::Point(Point::Marked { service, node, failed }) => (9, [service, node, "", ""], u64::from(*failed)),
         _ => return None,
     };
-    let mut hasher = Xxh3::new();
-    hasher.update(&[tag]);
-    hasher.update(&number.to_le_bytes());
-    for text in texts {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    }
-    Some(hasher.digest())
+    let begun = number ^ (u64::from(tag) << 56);
+    Some(texts.iter().fold(begun, |seed, text| xxh3_64_with_seed(text.as_bytes(), seed)))
 }
 
 #[cfg(test)]

@@ -327,19 +327,21 @@ impl ShakeTable {
     }
 
     fn judge(self, job: &Job) -> RunReport {
-        let end = self.world.now();
-        let history = self.world.recorder().take();
-        let digest = self.tracer.digest(&history);
-        let promised = |interface: &str| self.promises.get(interface).cloned().unwrap_or_default();
+        let Self { plan, scenario, world, tracer, backends, controls, promises, phases, notes, .. } = self;
+        let end = world.now();
+        let history = world.recorder().take();
+        // Hosts hold memory that the oracles may use.
+        drop((controls, world, backends));
+        let digest = tracer.digest(&history);
+        let promised = |interface: &str| promises.get(interface).cloned().unwrap_or_default();
         let facts = Facts {
-            scenario: (*self.scenario).clone(),
-            hosts: self
-                .plan
+            scenario: (*scenario).clone(),
+            hosts: plan
                 .hosts
                 .iter()
                 .map(|host| HostFacts { name: host.name.clone(), group: host.group.clone(), kind: host.kind })
                 .collect(),
-            phases: self.phases,
+            phases,
             registry: promised("registry"),
             broker: promised("broker"),
             end,
@@ -359,9 +361,9 @@ impl ShakeTable {
             proof,
             simulated: end,
             events: history.events.len() as u64,
-            packets: self.tracer.count(),
-            notes: self.notes,
-            trace: job.keep.then(|| self.tracer.take()),
+            packets: tracer.count(),
+            notes,
+            trace: job.keep.then(|| tracer.take()),
             history: job.keep.then_some(history),
         }
     }
