@@ -49,7 +49,6 @@ pub(super) struct Fabric {
     ids: u64,
     /// Ends that owe an acknowledgment, which is sent when nobody has anything to do at this moment.
     acknowledge: Vec<(u32, u64)>,
-    wakers: Vec<Waker>,
     arrivals: Vec<Arrival>,
     output: Output,
 }
@@ -109,7 +108,6 @@ impl Fabric {
             sequence: 0,
             ids: 0,
             acknowledge: Vec::new(),
-            wakers: Vec::new(),
             arrivals: Vec::new(),
             output: Output::default(),
         }
@@ -196,9 +194,13 @@ impl Fabric {
         any
     }
 
-    /// Tasks to wake, once the fabric is not locked any more.
-    pub(super) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.append(&mut self.wakers);
+    /// The next program that has something to do, and its tasks that can go on.
+    pub(super) fn next_ready(&mut self, wakers: &mut Vec<Waker>) -> Option<u32> {
+        let host = self.ready.pop_front()?;
+        let kernel = self.kernel(host);
+        kernel.ready = false;
+        wakers.append(&mut kernel.wakers);
+        Some(host)
     }
 
     /// The program of `host` has something to do.
@@ -349,7 +351,7 @@ impl Fabric {
             self.push(due, What::Connection(host, id));
         }
         if !self.output.wakers.is_empty() {
-            self.wakers.append(&mut self.output.wakers);
+            self.kernels[host as usize].wakers.append(&mut self.output.wakers);
             self.make_ready(host);
         }
         if !self.output.segments.is_empty() {
@@ -366,11 +368,11 @@ impl Fabric {
     }
 
     fn enqueue(&mut self, host: u32, id: u64, port: u16) {
-        match self.kernel(host).listeners.get_mut(&port) {
+        let kernel = self.kernel(host);
+        match kernel.listeners.get_mut(&port) {
             Some(listener) => {
                 listener.queue.push_back(id);
-                let waker = listener.waker.take();
-                self.wakers.extend(waker);
+                kernel.wakers.extend(listener.waker.take());
                 self.make_ready(host);
             }
             None => self.let_go(host, id),
@@ -531,12 +533,12 @@ impl Fabric {
     }
 
     fn datagram_arrives(&mut self, host: u32, source: SocketAddr, target: SocketAddr, payload: Bytes) {
-        let Some(socket) = self.kernel(host).datagrams.get_mut(&target.port()) else { return };
+        let kernel = self.kernel(host);
+        let Some(socket) = kernel.datagrams.get_mut(&target.port()) else { return };
         let member = !target.ip().is_multicast() || socket.groups.contains(&target.ip());
         if member && socket.queue.len() < DATAGRAMS_MAX {
             socket.queue.push_back((payload, source));
-            let waker = socket.waker.take();
-            self.wakers.extend(waker);
+            kernel.wakers.extend(socket.waker.take());
             self.make_ready(host);
         }
     }
@@ -648,12 +650,11 @@ impl Fabric {
         }
         self.kernel(host).timer_event = None;
         let now = self.now;
-        while let Some(first) = self.kernel(host).timers.first_entry() {
-            if first.key().0 > now {
-                break;
-            }
-            let waker = first.remove();
-            self.wakers.push(waker);
+        let kernel = self.kernel(host);
+        while let Some(first) = kernel.timers.first_entry().filter(|first| first.key().0 <= now) {
+            kernel.wakers.push(first.remove());
+        }
+        if !kernel.wakers.is_empty() {
             self.make_ready(host);
         }
         self.expect_timers(host);

@@ -43,6 +43,8 @@ pub(super) struct Kernel {
     pub(super) listeners: BTreeMap<u16, ListenerEntry>,
     pub(super) datagrams: BTreeMap<u16, DatagramEntry>,
     pub(super) timers: BTreeMap<(u64, u64), Waker>,
+    /// Tasks of its program that can go on. They are woken when it runs, within its runtime: from outside that is dearer.
+    pub(super) wakers: Vec<Waker>,
     /// When the first timer's event is due.
     pub(super) timer_event: Option<u64>,
     /// When the program's runtime wants to run again for timers that libraries have set.
@@ -143,6 +145,7 @@ impl Kernel {
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
             timers: BTreeMap::new(),
+            wakers: Vec::new(),
             timer_event: None,
             runtime_event: None,
             port,

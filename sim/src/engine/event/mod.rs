@@ -153,6 +153,7 @@ impl EventWorld {
             let kernel = &mut fabric.kernels[number as usize];
             (kernel.up, kernel.runtime_event) = (Up::Machine, None);
             kernel.timers.clear();
+            kernel.wakers.clear();
         }
         fabric.ready.retain(|ready| *ready != number);
         Ok(())
@@ -195,13 +196,7 @@ impl EventWorld {
     fn run_ready(&mut self) -> Result<(), WorldError> {
         loop {
             let mut fabric = self.fabric.lock();
-            fabric.take_wakers(&mut self.wakers);
-            if !self.wakers.is_empty() {
-                drop(fabric);
-                self.wakers.drain(..).for_each(Waker::wake);
-                continue;
-            }
-            let Some(number) = fabric.ready.pop_front() else {
+            let Some(number) = fabric.next_ready(&mut self.wakers) else {
                 if fabric.acknowledge() {
                     continue;
                 }
@@ -211,7 +206,6 @@ impl EventWorld {
                 }
                 return Ok(());
             };
-            fabric.kernels[number as usize].ready = false;
             drop(fabric);
             self.run_host(number)?;
         }
@@ -219,10 +213,16 @@ impl EventWorld {
 
     fn run_host(&mut self, number: u32) -> Result<(), WorldError> {
         let now = self.time.now();
-        let Some((_, host)) = self.hosts.get_index_mut(number as usize) else { return Ok(()) };
-        let Some(running) = &mut host.running else { return Ok(()) };
-        let skew = host.skew.get();
-        let wanted = std::panic::catch_unwind(AssertUnwindSafe(|| running.runtime.run(now, skew)))
+        let running = self.hosts.get_index_mut(number as usize).and_then(|(_, host)| {
+            let skew = host.skew.get();
+            host.running.as_mut().map(|running| (running, skew))
+        });
+        let Some((running, skew)) = running else {
+            self.wakers.clear();
+            return Ok(());
+        };
+        let wakers = &mut self.wakers;
+        let wanted = std::panic::catch_unwind(AssertUnwindSafe(|| running.runtime.run(now, skew, wakers)))
             .map_err(|panic| WorldError::Engine(panic_text(&*panic)))?;
         self.fabric.lock().runtime_wants(number, wanted);
         self.complain()

@@ -64,13 +64,14 @@ impl HostRuntime {
         self.runtime.metrics().global_queue_depth() > 0
     }
 
-    /// Runs everything that can run at `now`; when timers of the runtime want it to run again.
-    pub(super) fn run(&mut self, now: u64, skew_ns: i64) -> Option<u64> {
+    /// Wakes `wakers` and runs everything that can run at `now`; when timers of the runtime want it to run again.
+    pub(super) fn run(&mut self, now: u64, skew_ns: i64, wakers: &mut Vec<Waker>) -> Option<u64> {
         PARKED.set(None);
         set_wall_offset(skew_ns);
         set_parked(Some(parked));
         let for_ever = &mut self.for_ever;
         self.runtime.block_on(poll_fn(|context| {
+            wakers.drain(..).for_each(Waker::wake);
             if PARKED.get().is_some() || for_ever.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
