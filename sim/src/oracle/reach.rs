@@ -98,7 +98,7 @@ pub(super) fn disturbances(history: &History, facts: &Facts) -> Spans {
     let mut spans: Vec<Spans> = reach.down.into_values().collect();
     spans.extend(reach.blocked.into_values());
     let disturbs = |edge: &Edge| matches!(edge, Edge::Point(Point::Fault(_) | Point::Churn { .. }));
-    let moments = history.events.iter().filter(|event| disturbs(&*event.edge)).map(|event| event.at);
+    let moments = history.events.iter().filter(|event| disturbs(&event.edge)).map(|event| event.at);
     spans.push(Spans::of(moments.map(|at| Span { start: at, end: at + Duration::from_nanos(1) }).collect()));
     let calm = spans.iter().fold(Spans::whole(facts.end), |calm, spans| calm.and(&spans.not(facts.end)));
     calm.not(facts.end)

@@ -61,7 +61,7 @@ impl Oracle for WatchOrder {
 
 fn compactions(history: &History) -> Vec<Moment> {
     let compacted = |edge: &Edge| matches!(edge, Edge::Point(Point::Truth(Truth::Compacted { .. })));
-    history.events.iter().filter(|event| compacted(&*event.edge)).map(|event| event.at).collect()
+    history.events.iter().filter(|event| compacted(&event.edge)).map(|event| event.at).collect()
 }
 
 /// One watcher before the court.
