@@ -106,9 +106,13 @@ fn describe_point(point: &Point) -> String {
             format!("attempt {attempt} at {node} failed: {}", describe_failure(failure))
         }
         Point::AttemptEnded { node, attempt, failure: None } => format!("attempt {attempt} at {node} succeeded"),
-        Point::Answered { asked: Some(asked), answered } if asked == answered => format!("'{asked}' is answered"),
-        Point::Answered { asked: Some(asked), answered } => format!("'{asked}' gets the answer to '{answered}'"),
-        Point::Answered { asked: None, answered } => format!("gets one more answer to '{answered}'"),
+        Point::Answered { asked: Some(asked), answered: None } => format!("'{asked}' is answered"),
+        Point::Answered { asked: Some(asked), answered: Some(answered) } => {
+            format!("'{asked}' gets the answer to '{answered}'")
+        }
+        Point::Answered { asked: None, answered } => {
+            format!("gets one more answer to '{}'", answered.as_deref().unwrap_or_default())
+        }
         Point::StreamEnded { unanswered } if unanswered.is_empty() => "the stream ends".to_owned(),
         Point::StreamEnded { unanswered } => format!("the stream ends without an answer to {}", list(unanswered)),
         Point::CodecFailed { codec, failure } => format!("codec {codec} failed: {}", describe_failure(failure)),
@@ -298,19 +302,22 @@ mod tests {
     #[test]
     fn events_read_as_words() {
         let (service, nodes) = ("user".to_owned(), vec![node()]);
-        let register =
-            Operation::Register { service: service.clone(), node: node(), ttl: Some(Duration::from_secs(90)) };
+        let register = Operation::Register {
+            service: service.clone(),
+            node: Box::new(node()),
+            ttl: Some(Duration::from_secs(90)),
+        };
         check(Edge::Invoke(register), "register user-1a at 10.0.0.1:80, version latest of 'user' for 1m 30s");
         check(Edge::Return(Ok(Answer::Selected(1))), "selected among 1 node");
         let failure = Failure { kind: "Timeout".to_owned(), text: "register: deadline exceeded".to_owned() };
         check(Edge::Return(Err(failure)), "failed: register: deadline exceeded (Timeout)");
         let watched = Point::Watched { watcher: OperationId::nth(4), change: Change::Update, service, nodes };
         check(Edge::Point(watched), "watcher #4 sees an update of 'user': user-1a");
-        let answered = Point::Answered { asked: Some("web-1/0/7".to_owned()), answered: "web-1/0/6".to_owned() };
+        let answered = Point::Answered { asked: Some("web-1/0/7".to_owned()), answered: Some("web-1/0/6".to_owned()) };
         check(Edge::Point(answered), "'web-1/0/7' gets the answer to 'web-1/0/6'");
         let (a, b) = (vec!["user-1".to_owned()], vec!["etcd".to_owned()]);
         let mended = Fault::Loss { a, b, probability: 0.0, granularity: LossGranularity::Link };
-        check(Edge::Point(Point::Fault(mended)), "messages between user-1 and etcd are no longer lost");
+        check(Edge::Point(Point::Fault(Box::new(mended))), "messages between user-1 and etcd are no longer lost");
         let (ttl_requested, ttl_granted) = (Duration::from_secs(1), Duration::from_secs(2));
         let granted = Truth::Granted { lease: "7".to_owned(), ttl_requested, ttl_granted };
         check(Edge::Point(Point::Truth(granted)), "lease 7 granted for 2s (1s asked for)");

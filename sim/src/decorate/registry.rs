@@ -40,7 +40,7 @@ impl Registry for RecordedRegistry {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         let begin = |node: &Node| {
             let (service, node) = (service.name.clone(), node_of(service, node));
-            self.scribe.open(Operation::Register { service, node, ttl: options.ttl })
+            self.scribe.open(Operation::Register { service, node: Box::new(node), ttl: options.ttl })
         };
         let open: Vec<Open<'_>> = service.nodes.iter().map(begin).collect();
         let cause = open.first().and_then(Open::id);

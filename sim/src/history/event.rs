@@ -134,7 +134,7 @@ pub enum Operation {
         /// Name of the service.
         service: String,
         /// The node.
-        node: NodeRecord,
+        node: Box<NodeRecord>,
         /// How long it shall live without renewal.
         ttl: Option<Duration>,
     },
@@ -340,8 +340,8 @@ pub enum Point {
         /// What it had asked, of a stream's messages the first that had no answer; none when all had theirs. No two
         /// requests of a host ask the same before it dies.
         asked: Option<String>,
-        /// What the answer says it is for.
-        answered: String,
+        /// What the answer says it is for; none when that is what was asked.
+        answered: Option<String>,
     },
     /// The other end of a load's stream `operation` has said that no more messages come.
     StreamEnded {
@@ -370,7 +370,7 @@ pub enum Point {
         service: String,
     },
     /// A fault was done or ended.
-    Fault(Fault),
+    Fault(Box<Fault>),
     /// The load changed the membership on purpose.
     Churn {
         /// The host.

@@ -137,7 +137,7 @@ impl Caller {
         let mut response = ProbeResponse::default();
         let (call, result) = client.call_as_operation(&Context::new(), &request, &mut response, self.options()).await;
         result?;
-        scribe.point(Some(call), Point::Answered { asked: Some(id), answered: response.id });
+        scribe.point(Some(call), answered(Some(id), response.id));
         Ok(())
     }
 
@@ -182,7 +182,7 @@ impl Caller {
                 Ok(()) => {
                     let asked = unanswered.pop_front();
                     surplus += u32::from(asked.is_none());
-                    scribe.point(Some(opening), Point::Answered { asked, answered: response.id });
+                    scribe.point(Some(opening), answered(asked, response.id));
                 }
                 Err(error) if error.kind() == ErrorKind::EndOfStream => {
                     let unanswered = unanswered.into_iter().collect();
@@ -194,4 +194,10 @@ impl Caller {
         }
         Ok(())
     }
+}
+
+/// That the answer to `answered` came, where the one to `asked` was due.
+fn answered(asked: Option<String>, answered: String) -> Point {
+    let other = asked.as_ref() != Some(&answered);
+    Point::Answered { asked, answered: other.then_some(answered) }
 }

@@ -34,8 +34,8 @@ impl Oracle for AnswersMatch {
             let (Edge::Point(point), Some(id)) = (&*event.edge, event.operation) else { continue };
             let stamp = Stamp::of(event);
             let found = match point {
-                Point::Answered { asked: Some(asked), answered } if asked == answered => None,
-                Point::Answered { asked: own, answered } => told.insert(id).then(|| {
+                Point::Answered { answered: None, .. } => None,
+                Point::Answered { asked: own, answered: Some(answered) } => told.insert(id).then(|| {
                     let (happened, other) = asked.explain(id, stamp, answered);
                     let expected = match own {
                         Some(own) => format!("the answer to '{own}'"),
@@ -80,7 +80,9 @@ impl<'a> Asked<'a> {
         for event in &history.events {
             if let (Edge::Point(Point::Answered { asked: own, answered }), Some(id)) = (&*event.edge, event.operation) {
                 let stamp = Stamp::of(event);
-                asked.answers.entry((id, answered)).or_insert(stamp);
+                if let Some(answered) = answered.as_ref().or(own.as_ref()) {
+                    asked.answers.entry((id, answered)).or_insert(stamp);
+                }
                 if let Some(own) = own {
                     asked.owners.entry(own).or_insert((id, stamp));
                     asked.asked.entry(id).or_default().push(own);

@@ -59,7 +59,7 @@ fn stops(history: &History) -> BTreeMap<&str, Vec<Stop>> {
     let mut stops = BTreeMap::<&str, Vec<Stop>>::new();
     for event in &history.events {
         let Edge::Point(Point::Fault(fault)) = &*event.edge else { continue };
-        let (host, how) = match fault {
+        let (host, how) = match &**fault {
             Fault::Crash { host, .. } | Fault::BackendDown { host } => (host, Some("down")),
             Fault::Pause { host } => (host, Some("paused")),
             Fault::Restart { host } | Fault::BackendUp { host } | Fault::Resume { host } => (host, None),

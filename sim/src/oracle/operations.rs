@@ -57,8 +57,10 @@ impl<'a> Operations<'a> {
             match (&*event.edge, event.operation) {
                 (Edge::Invoke(_), Some(id)) => operations.place(id).0 = position,
                 (Edge::Return(_), Some(id)) => operations.place(id).1 = position,
-                (Edge::Point(Point::Fault(Fault::Crash { host, .. })), _) => {
-                    operations.crashes.entry(host).or_default().push(Stamp::of(event));
+                (Edge::Point(Point::Fault(fault)), _) => {
+                    if let Fault::Crash { host, .. } = &**fault {
+                        operations.crashes.entry(host).or_default().push(Stamp::of(event));
+                    }
                 }
                 _ => {}
             }

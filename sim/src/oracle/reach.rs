@@ -107,7 +107,7 @@ pub(super) fn disturbances(history: &History, facts: &Facts) -> Spans {
 /// The faults in order; `None` is the heal.
 fn records(history: &History) -> impl Iterator<Item = (Moment, Option<&Fault>)> {
     history.events.iter().filter_map(|event| match &*event.edge {
-        Edge::Point(Point::Fault(fault)) => Some((event.at, Some(fault))),
+        Edge::Point(Point::Fault(fault)) => Some((event.at, Some(&**fault))),
         Edge::Point(Point::Phase { name }) if name == "settle" => Some((event.at, None)),
         _ => None,
     })

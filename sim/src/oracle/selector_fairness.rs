@@ -97,7 +97,8 @@ impl<'a> Court<'a, '_> {
             Edge::Point(
                 Point::Watched { service, .. } | Point::Reset { service } | Point::Marked { service, failed: true, .. },
             ) => self.view_changed(host, service),
-            Edge::Point(Point::Fault(Fault::Crash { host, .. } | Fault::Restart { host })) => {
+            Edge::Point(Point::Fault(fault)) => {
+                let (Fault::Crash { host, .. } | Fault::Restart { host }) = &**fault else { return };
                 let host = host.as_str();
                 let lines = self.lines.range((host, "")..).take_while(|((at, _), _)| *at == host);
                 let services: Vec<&str> = lines.map(|((_, service), _)| *service).collect();

@@ -136,7 +136,7 @@ impl Story {
     }
 
     pub(super) fn fault(&mut self, at: u64, fault: Fault) {
-        self.point(at, "world", Point::Fault(fault));
+        self.point(at, "world", Point::Fault(Box::new(fault)));
     }
 
     /// Cuts `a` and `b` off from each other from `from` to `to`.
@@ -175,7 +175,8 @@ impl Story {
     pub(super) fn alter_slowly(&mut self, asked: u64, written: &[u64], id: &str, versions: &[&str]) {
         for (at, version) in written.iter().zip(versions) {
             let node = NodeRecord { version: (*version).to_owned(), ..node(id) };
-            let operation = Operation::Register { service: "users".to_owned(), node, ttl: Some(ms(10_000)) };
+            let operation =
+                Operation::Register { service: "users".to_owned(), node: Box::new(node), ttl: Some(ms(10_000)) };
             self.write(*at, id, false, true);
             self.done(asked, at + 2, "users-1", operation);
         }
@@ -192,7 +193,8 @@ impl Story {
 
     /// `users-1` registers a node: the backend has it at `at`, and 2 ms later the registration returns.
     pub(super) fn register(&mut self, at: u64, id: &str) -> OperationId {
-        let operation = Operation::Register { service: "users".to_owned(), node: node(id), ttl: Some(ms(10_000)) };
+        let operation =
+            Operation::Register { service: "users".to_owned(), node: Box::new(node(id)), ttl: Some(ms(10_000)) };
         self.put(at, id, true);
         self.done(at.saturating_sub(2), at + 2, "users-1", operation)
     }

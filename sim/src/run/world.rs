@@ -202,7 +202,7 @@ impl ShakeTable {
         {
             control.clear();
         }
-        self.point(Point::Fault(fault.clone()));
+        self.point(Point::Fault(Box::new(fault.clone())));
         if let Fault::LeaseLost { host } = fault {
             self.lose_leases(host);
         }
@@ -240,16 +240,16 @@ impl ShakeTable {
         self.world.heal()?;
         // What is mended with the links is told by the phase that begins now.
         for host in std::mem::take(&mut self.paused) {
-            self.point(Point::Fault(Fault::Resume { host }));
+            self.point(Point::Fault(Box::new(Fault::Resume { host })));
         }
         for host in std::mem::take(&mut self.skewed) {
-            self.point(Point::Fault(Fault::Skew { host, by_ns: 0 }));
+            self.point(Point::Fault(Box::new(Fault::Skew { host, by_ns: 0 })));
         }
         for (host, kind) in down {
-            self.point(Point::Fault(match kind {
+            self.point(Point::Fault(Box::new(match kind {
                 HostKind::Backend => Fault::BackendUp { host },
                 _ => Fault::Restart { host },
-            }));
+            })));
         }
         // Those who have left come back, so that the end is the beginning.
         for control in self.controls.values() {

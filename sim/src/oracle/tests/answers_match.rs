@@ -18,7 +18,8 @@ fn call(story: &mut Story, at: u64, host: &str, asked: &str, answered: &str) -> 
 }
 
 fn answer(story: &mut Story, at: u64, host: &str, id: OperationId, asked: Option<&str>, answered: &str) {
-    let (asked, answered) = (asked.map(str::to_owned), answered.to_owned());
+    let answered = (asked != Some(answered)).then(|| answered.to_owned());
+    let asked = asked.map(str::to_owned);
     story.point_of(at, host, id, Point::Answered { asked, answered });
 }
 

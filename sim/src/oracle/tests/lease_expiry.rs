@@ -137,7 +137,8 @@ fn a_lease_is_granted_for_no_less_than_was_asked_for() {
 
 /// `users-1` asks at 50 s for a registration that lives for `ttl_ms`.
 fn asked(story: &mut Story, ttl_ms: Option<u64>) {
-    let operation = Operation::Register { service: "users".to_owned(), node: node("u1"), ttl: ttl_ms.map(ms) };
+    let operation =
+        Operation::Register { service: "users".to_owned(), node: Box::new(node("u1")), ttl: ttl_ms.map(ms) };
     story.invoke(50_000, "users-1", operation);
 }
 

@@ -93,7 +93,7 @@ fn a_lookup_that_finds_no_service_at_all_misses_the_node() {
 fn a_registration_that_succeeds_without_reaching_the_backend_is_found() {
     let mut story = story();
     story.register(5_000, "u1");
-    let operation = Operation::Register { service: "users".to_owned(), node: node("u2"), ttl: None };
+    let operation = Operation::Register { service: "users".to_owned(), node: Box::new(node("u2")), ttl: None };
     story.done(6_000, 6_001, "users-2", operation);
     story.trips(&RegistrationVisible, &["node u2", "the backend never held it"]);
 }

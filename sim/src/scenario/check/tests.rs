@@ -159,6 +159,21 @@ fn the_files_of_this_repository_parse_check_and_can_be_planned() {
 }
 
 #[test]
+fn the_large_scenarios_have_a_thousand_hosts_and_need_an_engine_that_bears_them() {
+    let text = include_str!("../../../../scenarios/large/churn-of-1000-hosts.yaml");
+    let scenario = parse("large.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    let problems = check("large.yaml", text, &scenario, &plugins(), &engines()[0], &engines());
+    assert!(problems.is_empty(), "{problems}");
+    let plan = Plan::draw(&scenario, 1, &["etcd".to_owned()]).unwrap();
+    assert_eq!((plan.hosts.len(), plan.end_at.as_secs()), (992, 600));
+    let elsewhere = text.replacen("needs:", "# needs:", 1);
+    let scenario = parse("large.yaml", &elsewhere).unwrap();
+    let engines = ["turmoil", "event"].map(|name| engine(name).unwrap());
+    let problems = check("large.yaml", &elsewhere, &scenario, &plugins(), &engines[0], &engines);
+    assert!(problems.to_string().contains("a world on engine turmoil holds at most 200"), "{problems}");
+}
+
+#[test]
 fn warnings_alone_leave_the_file_usable() {
     let text = changed(&[("[memory, etcd]", "[memory, memory, etcd]")]);
     let scenario = parse("churn.yaml", &text).unwrap();
