@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use shaketable_bench::folder;
@@ -40,6 +41,10 @@ const REPEATS: usize = 2;
 const EVENTS_PER_CALL_MIN: f64 = 5.0;
 
 const SWEEP_SEEDS: u32 = 40;
+
+/// So often a sweep is made with one job and then with two; the median of what two bring is told, because a machine that
+/// others share may change its pace from one sweep to the next.
+const SWEEP_ROUNDS: usize = 7;
 
 /// Real time that a run may take.
 const RUN_TIMEOUT: Duration = Duration::from_secs(600);
@@ -149,8 +154,7 @@ fn run(text: &str, plugins: &Plugins, event: &EngineInfo, repeats: usize) -> Res
     Ok(told)
 }
 
-/// How long a sweep takes with one job and with two, in seconds of real time, the best of [`REPEATS`]; nothing when there are
-/// no two cores.
+/// What sweeps take with one job and with two; nothing when there are no two cores.
 fn sweeps(plugins: &Plugins, event: &EngineInfo) -> Result<Value, Box<dyn Error>> {
     let cores = std::thread::available_parallelism()?.get();
     if cores < 2 {
@@ -158,32 +162,62 @@ fn sweeps(plugins: &Plugins, event: &EngineInfo) -> Result<Value, Box<dyn Error>
         return Ok(Value::Null);
     }
     let case = case(CRASH, &"registry=etcd".parse()?, plugins, event)?;
-    let mut best_s = [f64::INFINITY; 2];
-    for _ in 0..REPEATS {
-        for (jobs, best_s) in (1..).zip(&mut best_s) {
-            let request = SweepRequest {
-                cases: vec![case.clone()],
-                seeds: Seeds::Count(SWEEP_SEEDS),
-                engine: event.name.to_owned(),
-                jobs,
-                run_timeout: RUN_TIMEOUT,
-                time_limit: None,
-                fail_fast: false,
-                keep: false,
-            };
-            let began = time(ClockId::Monotonic);
-            let verdict = sweep(&request, &mut |_| {}).verdict();
-            let took_s = (time(ClockId::Monotonic) - began).as_secs_f64();
-            println!("sweep of {SWEEP_SEEDS} seeds, {jobs} at a time: {took_s:.2} s");
-            if verdict != Verdict::Held {
-                return Err(format!("the sweep should have held: {verdict:?}").into());
-            }
-            *best_s = best_s.min(took_s);
-        }
+    let (mut ones, mut twos, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..SWEEP_ROUNDS {
+        let (one, two) = (timed_sweep(&case, event, 1)?, timed_sweep(&case, event, 2)?);
+        times.push(one.0 / two.0);
+        ones.push(one);
+        twos.push(two);
     }
-    let [one_s, two_s] = best_s;
-    println!("sweep: two at a time are {:.2} times as fast as one", one_s / two_s);
-    Ok(json!({ "seeds": SWEEP_SEEDS, "one_s": one_s, "two_s": two_s }))
+    let times = median(times);
+    println!("sweep: two at a time are {times:.2} times as fast as one");
+    let wall_s = |of: &[(f64, f64)]| median(of.iter().map(|(wall_s, _)| *wall_s).collect());
+    let cpu_s = |of: &[(f64, f64)]| median(of.iter().map(|(_, cpu_s)| *cpu_s).collect());
+    Ok(json!({
+        "seeds": SWEEP_SEEDS,
+        "rounds": SWEEP_ROUNDS,
+        "one_s": wall_s(&ones),
+        "one_cpu_s": cpu_s(&ones),
+        "two_s": wall_s(&twos),
+        "two_cpu_s": cpu_s(&twos),
+        "times": times,
+    }))
+}
+
+/// Seconds of real time, and of CPU time of all runs together, that one sweep takes.
+fn timed_sweep(case: &Case, event: &EngineInfo, jobs: usize) -> Result<(f64, f64), Box<dyn Error>> {
+    let request = SweepRequest {
+        cases: vec![case.clone()],
+        seeds: Seeds::Count(SWEEP_SEEDS),
+        engine: event.name.to_owned(),
+        jobs,
+        run_timeout: RUN_TIMEOUT,
+        time_limit: None,
+        fail_fast: false,
+        keep: false,
+    };
+    let (began, before_s) = (time(ClockId::Monotonic), children_cpu_s()?);
+    let verdict = sweep(&request, &mut |_| {}).verdict();
+    let (took_s, cpu_s) = ((time(ClockId::Monotonic) - began).as_secs_f64(), children_cpu_s()? - before_s);
+    println!("sweep of {SWEEP_SEEDS} seeds, {jobs} at a time: {took_s:.2} s, {cpu_s:.2} s of CPU time");
+    if verdict != Verdict::Held {
+        return Err(format!("the sweep should have held: {verdict:?}").into());
+    }
+    Ok((took_s, cpu_s))
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// The CPU time of the processes that this one has started and that have ended: fields 16 and 17 of proc_pid_stat(5). The
+/// second field, a name in brackets, may contain spaces.
+fn children_cpu_s() -> Result<f64, Box<dyn Error>> {
+    let text = fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = text.rsplit_once(')').ok_or("/proc/self/stat is not as it should be")?;
+    let ticks: Result<Vec<f64>, _> = fields.split_whitespace().skip(13).take(2).map(str::parse::<f64>).collect();
+    Ok(ticks?.iter().sum::<f64>() / clock_ticks_per_second() as f64)
 }
 
 /// The one case that `text` is with `set`.
