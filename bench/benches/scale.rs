@@ -35,7 +35,7 @@ const VARIANTS: [(u32, u32); 5] = [(3, 1), (9, 1), (SERVICES, 1), (SERVICES, 3),
 
 /// Every run is made so often, and the one that took least is told: the runs are the same, so whatever makes one slower comes
 /// from outside.
-const REPEATS: usize = 2;
+const REPEATS: usize = 3;
 
 /// A call is an operation of the client and one of the selector's, each with its beginning and end, and what the server did.
 const EVENTS_PER_CALL_MIN: f64 = 5.0;
