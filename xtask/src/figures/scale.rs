@@ -165,10 +165,10 @@ pub(super) fn text(machine: &[String], scale: &Scale) -> Result<String, String> 
         "A run is a process of its own with one thread, and allocates with mimalloc, as the program `shaketable` ",
     );
     text.push_str(
-        "does. CPU time is all that the process took, from its start over the verdicts to its report, the better ",
+        "does. CPU time is all that the process took, from its start over the verdicts to its report, the best ",
     );
     text.push_str(
-        "of two runs; memory is the most that it ever kept resident. Targets are those of the issue that asked for ",
+        "of three runs; memory is the most that it ever kept resident. Targets are those of the issue that asked for ",
     );
     text.push_str("the engine.\n\n");
     for line in machine {
