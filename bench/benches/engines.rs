@@ -7,6 +7,10 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use shaketable_bench::{Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, measured};
 
+/// As the program `shaketable` allocates, and the same for every contender.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PACED: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(10);
 

@@ -2,10 +2,9 @@
 //! The figure goes to `bench/memory.json` in the build folder, where `cargo xtask figures` finds it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use shaketable_bench::{Contender, machines};
+use shaketable_bench::{Contender, folder, machines};
 
 const FEW: usize = 100;
 const MANY: usize = 1_000;
@@ -23,18 +22,11 @@ fn main() {
     let per_host = after.saturating_sub(before) as f64 / (MANY - FEW) as f64;
     println!("memory per host: {per_host:.1} KiB ({FEW} hosts: {before} KiB resident, {MANY} hosts: {after} KiB)");
     let text = format!("{{\"kib_per_host\": {per_host:.1}, \"hosts\": {MANY}}}\n");
-    if let Err(error) = keep(&text) {
+    let kept = folder().and_then(|folder| fs::write(folder.join("memory.json"), text));
+    if let Err(error) = kept {
         eprintln!("failed to keep the figure: {error}");
         std::process::exit(1);
     }
-}
-
-/// Writes beside criterion's folder. This program lies in `<build folder>/release/deps`.
-fn keep(text: &str) -> std::io::Result<()> {
-    let program = std::env::current_exe()?;
-    let target = program.ancestors().nth(3).map(PathBuf::from).unwrap_or_default();
-    fs::create_dir_all(target.join("bench"))?;
-    fs::write(target.join("bench/memory.json"), text)
 }
 
 /// What this process keeps, in KiB.

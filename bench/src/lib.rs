@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod contender;
+mod folder;
 mod load;
 mod runner;
 mod service;
@@ -13,5 +14,6 @@ pub use contender::event::{Event, machines};
 pub use contender::memory::Memory;
 pub use contender::turmoil::Turmoil;
 pub use contender::turmoil_net::TurmoilNet;
+pub use folder::folder;
 pub use load::{LATENCY, Load, ROUND_TRIP, WARM_UP};
 pub use runner::{Measured, Runner, measured};

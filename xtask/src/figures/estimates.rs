@@ -76,7 +76,11 @@ pub(super) fn read(target: &Path) -> Result<Figures, Box<dyn Error>> {
     Ok(figures)
 }
 
-fn json(path: &Path) -> Result<Value, String> {
+/// What one file says that a bench has left.
+///
+/// # Errors
+/// When there is none, or it is no JSON.
+pub(super) fn json(path: &Path) -> Result<Value, String> {
     let text =
         fs::read_to_string(path).map_err(|error| format!("{}: {error}; run `cargo bench` first", path.display()))?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))

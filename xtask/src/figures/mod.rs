@@ -1,10 +1,12 @@
-//! The published figures: what the last `cargo bench` has measured, as tables and a chart under `reports/published/`. It runs
+//! The published figures: what the last `cargo bench` has measured, as tables and charts under `reports/published/`. It runs
 //! no benchmark itself.
 
 mod chart;
+mod engines;
 mod estimates;
 mod machine;
-mod tables;
+mod scale;
+mod write;
 
 use std::error::Error;
 use std::fs;
@@ -29,12 +31,18 @@ pub(crate) fn run() -> ExitCode {
 
 fn write() -> Result<(), Box<dyn Error>> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let figures = estimates::read(&target)?;
-    let tables = tables::text(&machine::describe()?, &figures)?;
-    let chart = chart::svg(&figures)?;
+    let machine = machine::describe()?;
+    let (figures, scale) = (estimates::read(&target)?, scale::read(&target)?);
+    let texts = [
+        ("engines.md", engines::text(&machine, &figures)?),
+        (engines::CHART, engines::chart(&figures)?),
+        ("scale.md", scale::text(&machine, &scale)?),
+        (scale::HOSTS_CHART, scale::hosts_chart(&scale)?),
+        (scale::EVENTS_CHART, scale::events_chart(&scale)?),
+    ];
     let folder = root().join(FOLDER);
     fs::create_dir_all(&folder)?;
-    for (name, text) in [("engines.md", tables), (tables::CHART, chart)] {
+    for (name, text) in texts {
         fs::write(folder.join(name), text)?;
         eprintln!("xtask: wrote {FOLDER}/{name}");
     }
