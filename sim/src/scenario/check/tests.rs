@@ -159,7 +159,7 @@ fn the_files_of_this_repository_parse_check_and_can_be_planned() {
 }
 
 #[test]
-fn the_large_scenarios_have_a_thousand_hosts_and_need_an_engine_that_bears_them() {
+fn the_large_files_have_a_thousand_hosts_and_need_an_engine_that_bears_them() {
     let text = include_str!("../../../../scenarios/large/churn-of-1000-hosts.yaml");
     let scenario = parse("large.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
     let problems = check("large.yaml", text, &scenario, &plugins(), &engines()[0], &engines());
