@@ -128,6 +128,7 @@ fn describe_point(point: &Point) -> String {
         Point::Loss { node, reason, restored } => {
             format!("lost the registration of {node}{}: {reason}", if *restored { " and restored it" } else { "" })
         }
+        Point::Step { text } => text.clone(),
         Point::Tasks { counts } if counts.is_empty() => "has no living task".to_owned(),
         Point::Tasks { counts } => {
             let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{count} {name}")).collect();

@@ -100,7 +100,7 @@ impl Kind {
             Point::Marked { .. } | Point::Reset { .. } => Self::Selector,
             Point::Fault(_) | Point::Churn { .. } => Self::Fault,
             Point::Truth(_) => Self::Backend,
-            Point::Tasks { .. } => Self::Service,
+            Point::Step { .. } | Point::Tasks { .. } => Self::Service,
         }
     }
 

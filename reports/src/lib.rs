@@ -11,6 +11,7 @@ mod shell;
 pub mod terminal;
 mod time;
 pub mod trace;
+pub mod verification;
 
 pub use columns::{Cell, Columns};
 pub use describe::{describe, describe_network};

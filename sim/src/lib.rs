@@ -13,4 +13,5 @@ pub mod run;
 pub mod scenario;
 pub mod stand;
 pub mod trace;
+pub mod verification;
 pub mod world;

@@ -35,6 +35,17 @@ pub trait SimulatedBackend: Send + Sync + fmt::Debug {
 
     /// Loses the leases of the registrations whose keys name one of `nodes`. Answers how many it lost.
     fn lose(&self, now: Moment, nodes: &[String]) -> usize;
+
+    /// Deletes the registrations whose keys name one of `nodes`, as somebody else might; leases stay. Answers how many it
+    /// deleted.
+    fn delete(&self, now: Moment, nodes: &[String]) -> usize {
+        self.lose(now, nodes)
+    }
+
+    /// How many requests clients have made; none where nothing counts them.
+    fn requests(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The simulated backend of `kind`, with what it leaves open decided by `seed`.

@@ -68,11 +68,27 @@ impl SimulatedBackend for SimulatedEtcd {
 
     fn lose(&self, now: Moment, nodes: &[String]) -> usize {
         self.handle.with(|etcd| {
-            let names = |key: &Bytes| nodes.iter().any(|node| text(key).contains(node.as_str()));
-            let keys: Vec<Bytes> = etcd.keys().filter(|key| names(key)).cloned().collect();
+            let keys = keys_of(etcd, nodes);
             keys.iter().filter(|key| etcd.lose_lease_of(now.since_start(), key).is_some()).count()
         })
     }
+
+    fn delete(&self, now: Moment, nodes: &[String]) -> usize {
+        self.handle.with(|etcd| {
+            let keys = keys_of(etcd, nodes);
+            keys.iter().filter(|key| etcd.delete_key(now.since_start(), key)).count()
+        })
+    }
+
+    fn requests(&self) -> Option<u64> {
+        Some(self.handle.requests())
+    }
+}
+
+/// The keys that name one of `nodes`.
+fn keys_of(etcd: &Etcd, nodes: &[String]) -> Vec<Bytes> {
+    let names = |key: &Bytes| nodes.iter().any(|node| text(key).contains(node.as_str()));
+    etcd.keys().filter(|key| names(key)).cloned().collect()
 }
 
 fn truth(event: EtcdEvent) -> Option<Truth> {

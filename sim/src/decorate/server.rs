@@ -35,8 +35,7 @@ struct Runs {
 
 impl Runs {
     fn begin(&self, context: &Context) -> OperationId {
-        let record = self.server.upgrade().and_then(|server| server.record());
-        let node = record.and_then(|record| record.nodes.into_iter().next()).map(|node| node.id).unwrap_or_default();
+        let node = self.server.upgrade().and_then(|server| server.node_id()).unwrap_or_default();
         let operation = Operation::Handle { endpoint: self.endpoint.clone(), node };
         self.scribe.begin_for(cause_of(&context.metadata), operation)
     }
@@ -109,6 +108,10 @@ impl Server for RecordedServer {
 
     fn record(&self) -> Option<Record> {
         self.inner.record()
+    }
+
+    fn node_id(&self) -> Option<String> {
+        self.inner.node_id()
     }
 
     fn name(&self) -> &'static str {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::world::Fault;
 
 /// The version of this type; a reader refuses others.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Everything that happened in one run, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -395,6 +395,11 @@ pub enum Point {
         reason: String,
         /// Whether it has been restored.
         restored: bool,
+    },
+    /// A check came to its next step.
+    Step {
+        /// What it does.
+        text: String,
     },
     /// So many tasks of the host were alive, by name.
     Tasks {

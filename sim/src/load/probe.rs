@@ -51,8 +51,7 @@ pub(super) fn handler(env: &Env, server: Weak<dyn Server>) -> Handler {
 }
 
 fn answer(request: ProbeRequest, server: &Weak<dyn Server>, attempt: u32) -> Result<ProbeResponse> {
-    let record = server.upgrade().and_then(|server| server.record());
-    let node = record.and_then(|record| record.nodes.into_iter().next()).map(|node| node.id);
+    let node = server.upgrade().and_then(|server| server.node_id());
     if request.fail {
         return Err(Error::remote("probe", Status::new("probe", 500, "asked to fail")));
     }

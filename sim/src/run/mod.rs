@@ -10,7 +10,7 @@ mod token;
 mod world;
 
 pub use cases::{Case, LoadError, LoadedCases, cases_of, load_cases};
-pub use child::{run_child_if_asked, run_in_process, run_in_process_with};
+pub use child::{Purpose, ask_child, run_child_if_asked, run_in_process, run_in_process_with, serve_child};
 pub use replay::replay;
 pub use result::{
     CaseReport, Job, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,

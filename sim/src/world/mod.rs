@@ -52,7 +52,16 @@ pub trait World {
     ///
     /// # Errors
     /// When the engine broke, or a program panicked.
-    fn advance(&mut self, until: Moment) -> Result<(), WorldError>;
+    fn advance(&mut self, until: Moment) -> Result<(), WorldError> {
+        self.advance_while(until, &|| true)
+    }
+
+    /// Lets time pass until `until`, or until a moment at which `go_on` says no: whoever drives the world learns at once
+    /// that one of its hosts wants something.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    fn advance_while(&mut self, until: Moment, go_on: &dyn Fn() -> bool) -> Result<(), WorldError>;
 
     /// Does a fault now. A fault that changes nothing (a crash of a crashed host) is none.
     ///

@@ -2,13 +2,14 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{check, doctor, list, replay, run, trace};
+use crate::{check, doctor, list, replay, run, spec, trace, verify};
 
 const EXAMPLES: &str = "\
 Examples:
   shaketable run scenarios                       every scenario in the folder
   shaketable run churn.yaml --seeds 1000         look for a seed that breaks it
   shaketable run churn.yaml --set registry=etcd  the same with another plugin
+  shaketable verify registry --plugin memory     does a plugin keep what its interface requires?
   shaketable replay st1:… churn.yaml             one run again, as a failure's last line says
   shaketable trace churn.yaml --seed 7           every event of one run
   shaketable check scenarios                     is it written correctly?
@@ -36,6 +37,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run scenarios over many seeds and judge them
     Run(run::Arguments),
+    /// Judge a plugin by the numbered requirements of its interface
+    Verify(verify::Arguments),
+    /// Show the numbered requirements of the interfaces
+    Spec(spec::Arguments),
     /// Run one failing seed again, exactly
     Replay(replay::Arguments),
     /// Read scenarios and say what is wrong with them, without running anything
@@ -68,6 +73,11 @@ mod tests {
             &["run", "a.yaml", "--set", "regstry=etcd"],
             &["run"],
             &["trace", "a.yaml"],
+            &["verify", "registry"],
+            &["verify", "regstry", "--plugin", "memory"],
+            &["verify", "registry", "--plugin", "memory", "--level", "MUSTN"],
+            &["verify", "registry", "--plugin", "memory", "--weather", "foggy"],
+            &["spec", "regstry"],
             &["list", "--plugins", "--engines"],
         ] {
             let words = std::iter::once("shaketable").chain(wrong.iter().copied());

@@ -1,5 +1,5 @@
 //! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
-//! `replay`, `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads words, asks `sim`,
+//! `verify`, `spec`, `replay`, `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads words, asks `sim`,
 //! and prints what `reports` renders. One file per subcommand.
 
 #![forbid(unsafe_code)]
@@ -13,13 +13,16 @@ mod progress;
 mod promises;
 mod replay;
 mod run;
+mod spec;
 mod stop;
 mod target;
 mod trace;
+mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use shaketable_conformance::judge::run_check_if_asked;
 use shaketable_sim::run::run_child_if_asked;
 use shaketable_stack::plugin::Plugins;
 
@@ -59,7 +62,7 @@ impl Cli {
     /// Exit codes: 0 everything held, 1 something was violated, 2 bad input or nothing to run, 3 the harness or a
     /// backend failed, 4 too little evidence.
     pub fn main(self) -> ExitCode {
-        if let Some(code) = run_child_if_asked(&self.plugins) {
+        if let Some(code) = run_child_if_asked(&self.plugins).or_else(|| run_check_if_asked(&self.plugins)) {
             return code;
         }
         let arguments = match Arguments::try_parse() {
@@ -77,6 +80,8 @@ impl Cli {
             Command::Check(asked) => check::run(asked, &self.plugins, &output),
             Command::List(asked) => list::run(asked, &self.plugins, &output),
             Command::Doctor(asked) => doctor::run(asked, &output),
+            Command::Verify(asked) => verify::run(asked, &self.plugins, &output),
+            Command::Spec(asked) => spec::run(asked, &output),
             Command::Trace(asked) => trace::run(asked, &self.plugins, &output),
         };
         match result {

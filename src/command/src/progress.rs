@@ -1,10 +1,9 @@
-//! How far a sweep is, on standard error: a bar where a person looks, a line every ten seconds elsewhere.
+//! How far a command is, on standard error: a bar where a person looks, a line every ten seconds elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shaketable_sim::run::Progress;
 
 /// Time between two lines where no bar is shown.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -24,15 +23,29 @@ impl Stopwatch {
     }
 }
 
+/// How far a command is.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// What has ended.
+    pub(crate) done: usize,
+    /// What there is in all.
+    pub(crate) total: usize,
+    /// What has found something or failed.
+    pub(crate) failed: usize,
+    /// What has just ended.
+    pub(crate) what: String,
+}
+
 /// Shows progress.
 pub(crate) struct Meter {
+    noun: &'static str,
     started: Stopwatch,
     bar: Option<ProgressBar>,
     lines: u32,
 }
 
 impl Meter {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(noun: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed} left {eta} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -40,15 +53,15 @@ impl Meter {
             bar.set_position(0);
             bar
         });
-        Self { started: Stopwatch::start(), bar, lines: 0 }
+        Self { noun, started: Stopwatch::start(), bar, lines: 0 }
     }
 
-    pub(crate) fn show(&mut self, progress: &Progress) {
+    pub(crate) fn show(&mut self, progress: &Step) {
         let failed = if progress.failed == 0 { String::new() } else { format!(", {} failed", progress.failed) };
         if let Some(bar) = &self.bar {
             bar.set_length(progress.total as u64);
             bar.set_position(progress.done as u64);
-            bar.set_message(format!("{} seed {}{failed}", progress.case, progress.seed));
+            bar.set_message(format!("{}{failed}", progress.what));
             return;
         }
         let elapsed = self.started.elapsed();
@@ -57,7 +70,7 @@ impl Meter {
         }
         self.lines = u32::try_from(elapsed.as_secs() / LINE_EVERY.as_secs()).unwrap_or(u32::MAX - 1);
         let seconds = elapsed.as_secs();
-        let line = format!("{} of {} runs after {seconds}s{failed}\n", progress.done, progress.total);
+        let line = format!("{} of {} {} after {seconds}s{failed}\n", progress.done, progress.total, self.noun);
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 

@@ -28,6 +28,7 @@ pub(crate) fn in_words(promises: &Promises) -> String {
     }));
     words.extend(promises.expiry_slack.map(|slack| format!("expiry at most {} late", duration_in_words(slack))));
     words.extend(promises.backend.map(|backend| format!("needs {backend}")));
+    words.extend(promises.lacks.iter().map(|ability| format!("without {}", ability.as_str())));
     if promises.shared_state {
         words.push("its state belongs to the world: no network fault touches it".to_owned());
     }

@@ -8,7 +8,7 @@ use shaketable_reports::{duration_in_words, terminal};
 use shaketable_sim::run::{Seeds, SweepRequest, sweep};
 use shaketable_stack::plugin::Plugins;
 
-use crate::progress::{Meter, Stopwatch};
+use crate::progress::{Meter, Step, Stopwatch};
 use crate::target::{Target, time_span};
 use crate::{Output, Stop};
 
@@ -53,8 +53,11 @@ pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> 
     output.print(&terminal::render_options(&arguments.options(&request), output.palette()));
     output.print("\n");
     let stopwatch = Stopwatch::start();
-    let mut meter = Meter::new();
-    let report = sweep(&request, &mut |progress| meter.show(progress));
+    let mut meter = Meter::new("runs");
+    let report = sweep(&request, &mut |progress| {
+        let (done, total, failed) = (progress.done, progress.total, progress.failed);
+        meter.show(&Step { done, total, failed, what: format!("{} seed {}", progress.case, progress.seed) });
+    });
     meter.finish();
     output.print(&terminal::render(&report, stopwatch.elapsed(), output.palette()));
     Ok(report.verdict().exit_code())

@@ -74,11 +74,11 @@ pub(crate) fn time_span(text: &str) -> Result<Duration, String> {
     duration::parse(text)
 }
 
-fn default_engine() -> String {
+pub(crate) fn default_engine() -> String {
     engine::default_engine().name.to_owned()
 }
 
-fn known_engine(name: &str) -> Result<String, String> {
+pub(crate) fn known_engine(name: &str) -> Result<String, String> {
     let engines = engine::engines();
     if engines.iter().any(|engine| engine.name == name) {
         return Ok(name.to_owned());

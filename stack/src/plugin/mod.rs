@@ -21,7 +21,7 @@ use crate::service::{Service, ServiceOptions};
 use crate::transport::Transport;
 use crate::{Error, Result};
 
-pub use promises::{Delivery, Order, Promises, Simulatable, SlowConsumer};
+pub use promises::{Ability, Delivery, Order, Promises, Simulatable, SlowConsumer};
 pub use settings::{Setting, Settings};
 pub use table::{Table, nearest};
 

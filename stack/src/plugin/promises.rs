@@ -23,6 +23,37 @@ pub struct Promises {
     pub shared_state: bool,
     /// The kind of backend that it needs, such as `etcd`; the world supplies the address.
     pub backend: Option<&'static str>,
+    /// What it is without. It must refuse to do that with [`crate::ErrorKind::Unsupported`], and is not judged on it.
+    pub lacks: &'static [Ability],
+}
+
+/// Something that plugins of an interface have, and one may be without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Ability {
+    /// A registry's registrations run out.
+    Ttl,
+    /// A registry tells of changes.
+    Watch,
+    /// A broker's subscribers may share messages in queue groups.
+    QueueGroups,
+    /// Clients and servers have streams.
+    Streams,
+    /// Clients and servers carry events.
+    Events,
+}
+
+impl Ability {
+    /// What people write: `ttl`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ttl => "ttl",
+            Self::Watch => "watch",
+            Self::QueueGroups => "queue_groups",
+            Self::Streams => "streams",
+            Self::Events => "events",
+        }
+    }
 }
 
 /// How often a message arrives.

@@ -63,6 +63,11 @@ pub trait Server: Send + Sync + fmt::Debug {
     /// The record that is registered: name, version, endpoints and this server's node. `None` before `start`.
     fn record(&self) -> Option<Record>;
 
+    /// The id of this server's node. `None` before `start`. Cheaper than [`record`](Self::record).
+    fn node_id(&self) -> Option<String> {
+        self.record()?.nodes.into_iter().next().map(|node| node.id)
+    }
+
     /// The plugin's name.
     fn name(&self) -> &'static str;
 }

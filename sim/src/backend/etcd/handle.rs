@@ -2,6 +2,7 @@
 //! who wait for a change. It knows no network and no clock.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 
@@ -22,6 +23,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Arc<Notify>,
     lapsed: Arc<Notify>,
+    requests: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,14 @@ impl EtcdHandle {
     /// Shares `etcd`.
     pub fn new(etcd: Etcd) -> Self {
         let state = Mutex::new(State { etcd, started: false, readers: BTreeMap::new() });
-        Self { shared: Arc::new(Shared { state, changed: Arc::default(), lapsed: Arc::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                state,
+                changed: Arc::default(),
+                lapsed: Arc::default(),
+                requests: AtomicU64::new(0),
+            }),
+        }
     }
 
     /// Looks at the state machine or changes it: for requests, for fault verbs (`lose_lease`, `compact_now`, `restart`,
@@ -44,6 +53,16 @@ impl EtcdHandle {
     /// runs on. Do not call it from within.
     pub fn with<T>(&self, act: impl FnOnce(&mut Etcd) -> T) -> T {
         self.with_state(|state| act(&mut state.etcd))
+    }
+
+    /// How many calls clients have begun; a stream is one.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// A client has begun a call.
+    pub(super) fn count_request(&self) {
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Starts the server: nothing for the first time, a restart from then on.

@@ -119,6 +119,7 @@ struct Routes {
     lease: LeaseServer<Service>,
     cluster: ClusterServer<Service>,
     maintenance: MaintenanceServer<Service>,
+    handle: EtcdHandle,
 }
 
 impl Routes {
@@ -129,10 +130,12 @@ impl Routes {
             lease: LeaseServer::new(service.clone()),
             cluster: ClusterServer::new(service.clone()),
             maintenance: MaintenanceServer::new(service.clone()),
+            handle: service.handle.clone(),
         }
     }
 
     async fn answer(mut self, request: http::Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
+        self.handle.count_request();
         let path = request.uri().path().to_owned();
         match path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service) {
             Some("etcdserverpb.KV") => self.kv.call(request).await,

@@ -295,12 +295,15 @@ impl World for EventWorld {
         Moment(self.time.now())
     }
 
-    fn advance(&mut self, until: Moment) -> Result<(), WorldError> {
+    fn advance_while(&mut self, until: Moment, go_on: &dyn Fn() -> bool) -> Result<(), WorldError> {
         self.set_time(self.time.now());
         // Whoever drives the world may have told a host something since.
         self.find_woken();
         loop {
             self.run_ready()?;
+            if !go_on() {
+                return Ok(());
+            }
             let mut fabric = self.fabric.lock();
             match fabric.next_at() {
                 Some(at) if at <= until.0 => {

@@ -197,8 +197,8 @@ impl World for TurmoilWorld {
         Moment::after(self.sim.elapsed())
     }
 
-    fn advance(&mut self, until: Moment) -> Result<(), WorldError> {
-        while self.now() < until {
+    fn advance_while(&mut self, until: Moment, go_on: &dyn Fn() -> bool) -> Result<(), WorldError> {
+        while self.now() < until && go_on() {
             let now = self.sim.elapsed();
             self.clock.store(Moment::after(now).0, Ordering::Relaxed);
             set_now(now);

@@ -227,6 +227,10 @@ impl Server for FrontServer {
         Some(registration::record(options, node, &self.shared))
     }
 
+    fn node_id(&self) -> Option<String> {
+        lock(&self.node).as_ref().map(|(_, node)| node.id.clone())
+    }
+
     fn name(&self) -> &'static str {
         self.front.name()
     }

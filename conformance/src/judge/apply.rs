@@ -1,0 +1,113 @@
+//! Which requirements apply to a plugin in a world; known before anything runs, because a test runner shows a check that
+//! finds out at run time as passed. Nothing here touches a network.
+
+use std::collections::BTreeSet;
+
+use shaketable_sim::engine::EngineInfo;
+use shaketable_stack::plugin::{Plugins, Promises, Simulatable};
+
+use crate::backend::Verb;
+use crate::{Check, Interface, Need, Requirement, requirements};
+
+/// Whether a requirement applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applicability {
+    /// It does.
+    Applies,
+    /// It does not; why.
+    Not(String),
+}
+
+/// The requirements of one interface as they concern one plugin in one world.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// Each requirement with whether it applies.
+    pub rows: Vec<(&'static Requirement, Applicability)>,
+}
+
+/// What a world offers to checks.
+pub(super) enum Offer<'a> {
+    Simulated(&'a EngineInfo),
+    Live(&'a BTreeSet<Verb>),
+}
+
+impl Suite {
+    /// The suite for the plugin called `plugin` in the simulator.
+    ///
+    /// # Errors
+    /// When there is no such plugin.
+    pub fn simulated(
+        interface: Interface,
+        plugin: &str,
+        plugins: &Plugins,
+        engine: &EngineInfo,
+    ) -> shaketable_stack::Result<Self> {
+        let promises = interface.promises(plugins, plugin)?;
+        Ok(Self::of(interface, &promises, &Offer::Simulated(engine)))
+    }
+
+    /// The suite for the plugin called `plugin` on real machines, where `verbs` can be done to its backend.
+    ///
+    /// # Errors
+    /// When there is no such plugin.
+    pub fn live(
+        interface: Interface,
+        plugin: &str,
+        plugins: &Plugins,
+        verbs: &BTreeSet<Verb>,
+    ) -> shaketable_stack::Result<Self> {
+        let promises = interface.promises(plugins, plugin)?;
+        Ok(Self::of(interface, &promises, &Offer::Live(verbs)))
+    }
+
+    fn of(interface: Interface, promises: &Promises, offer: &Offer<'_>) -> Self {
+        let row = |requirement: &'static Requirement| (requirement, applicability(requirement, promises, offer));
+        Self { rows: requirements(interface).into_iter().map(row).collect() }
+    }
+}
+
+fn applicability(requirement: &Requirement, promises: &Promises, offer: &Offer<'_>) -> Applicability {
+    if matches!(requirement.check, Check::NoReference) {
+        return Applicability::Not("no reference yet".to_owned());
+    }
+    if let (Offer::Simulated(_), Simulatable::No(reason)) = (offer, promises.simulatable) {
+        return Applicability::Not(format!("the plugin is not simulatable: {reason}"));
+    }
+    match requirement.needs.iter().find_map(|need| missing(*need, promises, offer)) {
+        Some(why) => Applicability::Not(why),
+        None => Applicability::Applies,
+    }
+}
+
+/// Why `need` is not met, if it is not.
+fn missing(need: Need, promises: &Promises, offer: &Offer<'_>) -> Option<String> {
+    match (need, offer) {
+        (Need::Has(ability), _) => promises
+            .lacks
+            .contains(&ability)
+            .then(|| format!("the plugin declares that it has no {}", ability.as_str())),
+        (Need::Lacks(ability), _) => {
+            (!promises.lacks.contains(&ability)).then(|| format!("the plugin has {}", ability.as_str()))
+        }
+        (Need::Promises(what, holds), _) => (!holds(promises)).then(|| format!("not promised: {what}")),
+        (Need::Network, Offer::Simulated(_)) => {
+            promises.shared_state.then(|| "no network fault touches the plugin: its hosts share memory".to_owned())
+        }
+        (Need::Network, Offer::Live(_)) => Some("a live world does nothing to the network between hosts".to_owned()),
+        (Need::World(capability), Offer::Simulated(engine)) => {
+            (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
+        }
+        (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
+        (Need::VirtualTime, Offer::Simulated(_)) => None,
+        (Need::VirtualTime, Offer::Live(_)) => Some("it would wait for minutes of real time".to_owned()),
+        (Need::Backend(verb), Offer::Live(verbs)) => {
+            (!verbs.contains(&verb)).then(|| format!("nobody can {verb}: the backend was given without that"))
+        }
+        (Need::Backend(verb), Offer::Simulated(_)) => match (promises.backend, promises.shared_state) {
+            (Some(_), _) => None,
+            (None, true) if matches!(verb, Verb::LoseLeases | Verb::DeleteEntries | Verb::Restart) => None,
+            (None, true) => Some(format!("a backend in the world's memory: nobody can {verb}")),
+            (None, false) => Some("the plugin has no backend".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,254 @@
+//! Judging a plugin by the whole suite, or a part of it: as many checks at a time as there are jobs, each in a process of
+//! its own in the simulator.
+#![expect(clippy::disallowed_methods, reason = "a session runs in real time, outside of any simulation")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use shaketable_sim::engine::EngineInfo;
+use shaketable_sim::run::{Purpose, RunFailure, ask_child};
+use shaketable_sim::verification::{VERSION, VerifyReport};
+use shaketable_stack::plugin::Plugins;
+
+use super::apply::{Applicability, Suite};
+use super::job::{CheckJob, CheckReport};
+use super::known::KnownFailures;
+use super::live::{self, LiveWorld};
+use super::pool::{self, Made, Rules};
+use super::weather::Weather;
+use crate::{Finding, Interface, Level, Requirement};
+
+/// What to judge.
+#[derive(Clone, Debug)]
+pub struct VerifyRequest {
+    /// The interface.
+    pub interface: Interface,
+    /// The plugin.
+    pub plugin: String,
+    /// Plugins of other interfaces that are used instead of those of the reference.
+    pub beside: Vec<(Interface, String)>,
+    /// Where.
+    pub place: Place,
+    /// Judge by these levels; all when empty.
+    pub levels: Vec<Level>,
+    /// Judge by these requirements alone, by id; by all when empty.
+    pub only: Vec<String>,
+    /// What the author knows to be wrong.
+    pub known: KnownFailures,
+    /// A SHOULD counts as a MUST.
+    pub strict: bool,
+    /// How many checks at a time, in the simulator.
+    pub jobs: usize,
+    /// A check that takes longer in real time is ended and breaks.
+    pub check_timeout: Duration,
+    /// Today, as in `2026-11-21`, for known failures that expire.
+    pub today: String,
+    /// The words that judge again; see [`VerifyReport::command`].
+    pub command: Vec<String>,
+}
+
+/// Where a plugin is judged.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In the simulator.
+    Simulated {
+        /// What carries the worlds.
+        engine: EngineInfo,
+        /// The seeds.
+        seeds: Vec<u64>,
+        /// The weathers.
+        weathers: Vec<Weather>,
+    },
+    /// On real machines.
+    Live(LiveWorld),
+}
+
+/// How far a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Checks that have ended.
+    pub done: usize,
+    /// Checks in all.
+    pub total: usize,
+    /// Checks that found something.
+    pub failed: usize,
+    /// The requirement of the check that has just ended.
+    pub id: &'static str,
+}
+
+impl VerifyRequest {
+    /// Which requirements are asked for, each with whether it applies.
+    ///
+    /// # Errors
+    /// When there is no such plugin, or no such requirement.
+    pub fn suite(&self, plugins: &Plugins) -> Result<Suite, String> {
+        let suite = match &self.place {
+            Place::Simulated { engine, .. } => Suite::simulated(self.interface, &self.plugin, plugins, engine),
+            Place::Live(world) => {
+                let verbs = world.backend.as_ref().map(|backend| backend.verbs()).unwrap_or_default();
+                Suite::live(self.interface, &self.plugin, plugins, &verbs)
+            }
+        };
+        let mut suite = suite.map_err(|error| error.to_string())?;
+        for id in &self.only {
+            if !suite.rows.iter().any(|(requirement, _)| requirement.id == id) {
+                return Err(format!(
+                    "no requirement of {} is called '{id}'; `shaketable spec {}` shows those that there are",
+                    self.interface, self.interface
+                ));
+            }
+        }
+        suite.rows.retain(|(requirement, _)| {
+            (self.levels.is_empty() || self.levels.contains(&requirement.level))
+                && (self.only.is_empty() || self.only.iter().any(|id| id == requirement.id))
+        });
+        Ok(suite)
+    }
+}
+
+/// One check to make.
+struct Task {
+    row: usize,
+    seed: Option<u64>,
+    weather: Option<Weather>,
+    alone: bool,
+}
+
+/// Judges what `request` asks for; `progress` is told after each check.
+///
+/// # Errors
+/// When there is no such plugin or requirement.
+pub fn verify(
+    request: &VerifyRequest,
+    plugins: &Plugins,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<VerifyReport, String> {
+    let suite = request.suite(plugins)?;
+    let plugins = Arc::new(plugins.clone());
+    let mut tasks = Vec::new();
+    for (row, (requirement, applicability)) in suite.rows.iter().enumerate() {
+        if *applicability != Applicability::Applies {
+            continue;
+        }
+        match &request.place {
+            Place::Simulated { seeds, weathers, .. } => {
+                for weather in weathers {
+                    let of_seed = |seed: &u64| Task { row, seed: Some(*seed), weather: Some(*weather), alone: false };
+                    tasks.extend(seeds.iter().map(of_seed));
+                }
+            }
+            Place::Live(_) => {
+                tasks.push(Task { row, seed: None, weather: None, alone: live::runs_alone(requirement) });
+            }
+        }
+    }
+    let total = tasks.len();
+    let (alone, beside): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| task.alone);
+    let mut made: BTreeMap<usize, Vec<Made>> = BTreeMap::new();
+    let (mut done, mut failed) = (0, 0);
+    let at_once = match &request.place {
+        Place::Simulated { .. } => request.jobs,
+        Place::Live(world) => world.at_once,
+    };
+    for (tasks, at_once) in [(beside, at_once), (alone, 1)] {
+        make_all(&tasks, at_once, &suite, request, &plugins, &mut |row, check| {
+            done += 1;
+            failed += usize::from(check.report.finding.is_some());
+            made.entry(row).or_default().push(check);
+            progress(&Progress { done, total, failed, id: suite.rows[row].0.id });
+        });
+    }
+    let rules = Rules { strict: request.strict, today: &request.today };
+    let row = |(index, (requirement, applicability)): (usize, &(&'static Requirement, Applicability))| {
+        let mut made = made.remove(&index).unwrap_or_default();
+        made.sort_by(|a, b| (a.seed, &a.weather).cmp(&(b.seed, &b.weather)));
+        pool::row(requirement, applicability, made, request.known.get(requirement.id), &rules)
+    };
+    let rows = suite.rows.iter().enumerate().map(row).collect();
+    let (world, seeds, weathers) = match &request.place {
+        Place::Simulated { engine, seeds, weathers } => (
+            format!("engine {}", engine.name),
+            seeds.clone(),
+            weathers.iter().map(|weather| weather.name.to_owned()).collect(),
+        ),
+        Place::Live(_) => ("live".to_owned(), Vec::new(), Vec::new()),
+    };
+    Ok(VerifyReport {
+        version: VERSION,
+        command: request.command.clone(),
+        interface: request.interface.to_string(),
+        plugin: request.plugin.clone(),
+        world,
+        seeds,
+        weathers,
+        rows,
+    })
+}
+
+fn make_all(
+    tasks: &[Task],
+    at_once: usize,
+    suite: &Suite,
+    request: &VerifyRequest,
+    plugins: &Arc<Plugins>,
+    ended: &mut dyn FnMut(usize, Made),
+) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, made) = mpsc::channel();
+        for _ in 0..at_once.clamp(1, tasks.len().max(1)) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let began = Instant::now();
+                    let report = make(task, suite.rows[task.row].0, request, plugins);
+                    let weather = task.weather.map(|weather| weather.name.to_owned());
+                    let check = Made { seed: task.seed, weather, report, took: began.elapsed() };
+                    if sender.send((task.row, check)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (row, check) in made {
+            ended(row, check);
+        }
+    });
+}
+
+fn make(task: &Task, requirement: &Requirement, request: &VerifyRequest, plugins: &Arc<Plugins>) -> CheckReport {
+    let engine = match &request.place {
+        Place::Live(world) => return live::run(requirement, request, world, plugins),
+        Place::Simulated { engine, .. } => engine.name.to_owned(),
+    };
+    let job = CheckJob {
+        id: requirement.id.to_owned(),
+        plugin: request.plugin.clone(),
+        beside: request.beside.iter().map(|(other, plugin)| (other.to_string(), plugin.clone())).collect(),
+        seed: task.seed.unwrap_or_default(),
+        engine,
+        weather: task.weather.map(|weather| weather.name.to_owned()).unwrap_or_default(),
+    };
+    match ask_child::<CheckReport>(Purpose::Check, Some(job.seed), &job, request.check_timeout, &[]) {
+        Ok((report, errors)) => match report.finding {
+            Some(Finding::Broke(why)) if !errors.is_empty() => {
+                CheckReport { finding: Some(Finding::Broke(format!("{why}\n{errors}"))), ..report }
+            }
+            _ => report,
+        },
+        // A process that never yields is the plugin's doing: the harness always does.
+        Err(RunFailure::TimedOut(limit)) => CheckReport {
+            finding: Some(Finding::violated(
+                format!("an end within {limit:?} of real time"),
+                "the process was still running and was ended: a busy loop, or a call that blocks its thread",
+            )),
+            events: Vec::new(),
+            took: limit,
+        },
+        Err(RunFailure::BadInput(why) | RunFailure::Harness(why)) => CheckReport::broken(why),
+    }
+}

@@ -1,0 +1,217 @@
+//! A requirement: one numbered sentence, where it comes from, what it presumes, and the check that judges a plugin by it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use shaketable_sim::world::Capability;
+use shaketable_stack::plugin::{Ability, Promises};
+
+use crate::backend::Verb;
+use crate::{Interface, Outcome, Site};
+
+/// One numbered sentence that a plugin must satisfy.
+#[derive(Clone, Copy, Debug)]
+pub struct Requirement {
+    /// Stable: never used again for another sentence, as in `REG-012`.
+    pub id: &'static str,
+    /// How binding it is.
+    pub level: Level,
+    /// The sentence.
+    pub sentence: &'static str,
+    /// Where it comes from: a file or issue of go-micro, a guarantee of etcd, an RFC, or "decision of shaketable" with the
+    /// reason.
+    pub source: &'static str,
+    /// What it presumes of the plugin and the world. What is missing makes it not applicable.
+    pub needs: &'static [Need],
+    /// What judges.
+    pub check: Check,
+}
+
+/// How binding a requirement is, in the sense of RFC 2119.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// A plugin that does not is wrong.
+    Must,
+    /// A plugin that does not needs a reason; it is warned.
+    Should,
+    /// A plugin may; it is told, and never blamed.
+    May,
+}
+
+/// What a requirement presumes.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// The plugin has this.
+    Has(Ability),
+    /// The plugin is without this: the check shows that it refuses.
+    Lacks(Ability),
+    /// The plugin's promises fulfil a condition; in words: `it promises …`.
+    Promises(&'static str, fn(&Promises) -> bool),
+    /// Whoever provides the backend can do this to it.
+    Backend(Verb),
+    /// The world can do this; real machines cannot.
+    World(Capability),
+    /// The plugin reaches others over the network that its `Env` gives it.
+    Network,
+    /// Time is virtual: the check waits longer than a person would.
+    VirtualTime,
+}
+
+/// What judges a plugin by a requirement.
+#[derive(Clone, Copy)]
+pub enum Check {
+    /// This function, on a host of its own.
+    Run {
+        /// The function's name, which is also that of the test.
+        name: &'static str,
+        /// The function.
+        function: fn(Site) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+    },
+    /// Nothing yet: the stack has no implementation that could show that the check is right.
+    NoReference,
+}
+
+impl Check {
+    /// The test's name, after the requirement's id.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run { name, .. } => name,
+            Self::NoReference => "no_reference_yet",
+        }
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// Makes a [`Check`] of an `async fn(Site) -> Outcome`.
+macro_rules! check {
+    ($function:ident) => {
+        $crate::Check::Run { name: stringify!($function), function: |site| Box::pin($function(site)) }
+    };
+}
+pub(crate) use check;
+
+impl Level {
+    /// As RFC 2119 writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Must => "MUST",
+            Self::Should => "SHOULD",
+            Self::May => "MAY",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let levels = [Self::Must, Self::Should, Self::May];
+        let level = levels.into_iter().find(|level| level.as_str().eq_ignore_ascii_case(text));
+        level.ok_or_else(|| format!("no level is called '{text}'; there are MUST, SHOULD and MAY"))
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Has(ability) => write!(formatter, "{}", ability.as_str()),
+            Self::Lacks(ability) => write!(formatter, "no {}", ability.as_str()),
+            Self::Promises(what, _) => formatter.write_str(what),
+            Self::Backend(verb) => write!(formatter, "backend_access: {verb}"),
+            Self::World(capability) => write!(formatter, "a world that can {capability}"),
+            Self::Network => formatter.write_str("a plugin that reaches others over the network"),
+            Self::VirtualTime => formatter.write_str("virtual time"),
+        }
+    }
+}
+
+/// The requirements of `interface`, in the order of their ids.
+pub fn requirements(interface: Interface) -> Vec<&'static Requirement> {
+    let modules: &[&'static [Requirement]] = match interface {
+        Interface::Transport => crate::transport::REQUIREMENTS,
+        Interface::Codec => crate::codec::REQUIREMENTS,
+        Interface::Registry => crate::registry::REQUIREMENTS,
+        Interface::Selector => crate::selector::REQUIREMENTS,
+        Interface::Broker => crate::broker::REQUIREMENTS,
+        Interface::Client => crate::client::REQUIREMENTS,
+        Interface::Server => crate::server::REQUIREMENTS,
+        Interface::Service => crate::service::REQUIREMENTS,
+    };
+    let mut all: Vec<&'static Requirement> = modules.iter().flat_map(|module| module.iter()).collect();
+    all.sort_by_key(|requirement| requirement.id);
+    all
+}
+
+/// The requirement called `id`, and its interface.
+pub fn by_id(id: &str) -> Option<(Interface, &'static Requirement)> {
+    Interface::ALL.into_iter().find_map(|interface| {
+        let found = requirements(interface).into_iter().find(|requirement| requirement.id == id);
+        found.map(|requirement| (interface, requirement))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Check, requirements};
+    use crate::Interface;
+
+    #[test]
+    fn ids_are_unique_and_belong_to_their_interface() {
+        let mut seen = BTreeSet::new();
+        for interface in Interface::ALL {
+            let prefix = match interface {
+                Interface::Transport => "TRA-",
+                Interface::Codec => "COD-",
+                Interface::Registry => "REG-",
+                Interface::Selector => "SEL-",
+                Interface::Broker => "BRK-",
+                Interface::Client => "CLI-",
+                Interface::Server => "SRV-",
+                Interface::Service => "SVC-",
+            };
+            for requirement in requirements(interface) {
+                let number = requirement.id.strip_prefix(prefix).unwrap_or_default();
+                assert!(number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()), "{}", requirement.id);
+                assert!(seen.insert(requirement.id), "{} is there twice", requirement.id);
+            }
+        }
+    }
+
+    #[test]
+    fn every_sentence_is_one_and_names_its_source() {
+        let mut sentences = BTreeSet::new();
+        let mut checks = BTreeSet::new();
+        for interface in Interface::ALL {
+            for requirement in requirements(interface) {
+                let (id, sentence) = (requirement.id, requirement.sentence);
+                assert!(sentence.ends_with('.') && sentence.matches(". ").count() == 0, "{id}: {sentence}");
+                assert!(sentence.chars().next().is_some_and(char::is_uppercase), "{id}: {sentence}");
+                assert!(sentences.insert(sentence), "{id}: the same sentence is there twice");
+                assert!(requirement.source.len() > 8, "{id} names no source");
+                assert!(
+                    !requirement.source.contains("decision of shaketable") || requirement.source.contains(':'),
+                    "{id}: a decision has a reason"
+                );
+                if let Check::Run { name, .. } = requirement.check {
+                    assert!(checks.insert((interface, name)), "{id}: {name} checks two requirements");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Waiting with a deadline: for an answer, for something to hold, for nothing to happen. What does not come in time is a
+//! violation that says what was waited for.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use shaketable_stack::{Error, ErrorKind, Result as StackResult};
+
+use super::Site;
+use crate::{Finding, Outcome};
+
+/// How long a plugin may take to answer while nothing is broken; beyond it, it hangs.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+impl Site {
+    /// Waits for `work`, which the plugin must end within [`ANSWER_WITHIN`], well or not.
+    ///
+    /// # Errors
+    /// A violation when it does not.
+    pub async fn ends<T>(&self, what: &str, work: impl Future<Output = T>) -> Result<T, Finding> {
+        self.within(what, ANSWER_WITHIN, work).await
+    }
+
+    /// Waits for `work`, which must end within `limit`.
+    ///
+    /// # Errors
+    /// A violation when it does not.
+    pub async fn within<T>(&self, what: &str, limit: Duration, work: impl Future<Output = T>) -> Result<T, Finding> {
+        self.step(what);
+        self.env.timeout(limit, work).await.map_err(|_| {
+            self.step(format!("{what}: no answer after {limit:?}"));
+            Finding::violated(format!("an answer to '{what}' within {limit:?}"), "none; it hangs")
+        })
+    }
+
+    /// Waits for `work`, which must succeed.
+    ///
+    /// # Errors
+    /// A violation when it fails or hangs.
+    pub async fn ask<T>(&self, what: &str, work: impl Future<Output = StackResult<T>>) -> Result<T, Finding> {
+        self.ends(what, work).await?.map_err(|error| {
+            self.step(format!("{what}: {error}"));
+            Finding::violated(format!("'{what}' to succeed"), format!("the error `{error}`"))
+        })
+    }
+
+    /// Waits for `work`, which must fail with one of `kinds`.
+    ///
+    /// # Errors
+    /// A violation when it succeeds, fails otherwise or hangs.
+    pub async fn refused<T: Debug>(
+        &self,
+        what: &str,
+        kinds: &[ErrorKind],
+        work: impl Future<Output = StackResult<T>>,
+    ) -> Result<Error, Finding> {
+        let wanted = kinds.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join(" or ");
+        let expected = format!("'{what}' to fail with {wanted}");
+        match self.ends(what, work).await? {
+            Ok(value) => {
+                let mut shown = format!("{value:?}");
+                if shown.len() > 200 {
+                    shown = shown.chars().take(200).chain("…".chars()).collect();
+                }
+                Err(Finding::violated(expected, format!("it succeeded: {shown}")))
+            }
+            Err(error) if kinds.contains(&error.kind()) => Ok(error),
+            Err(error) => Err(Finding::violated(expected, format!("{:?}: `{error}`", error.kind()))),
+        }
+    }
+
+    /// Asks `probe` again and again until it gives something, at most for `limit`.
+    ///
+    /// # Errors
+    /// A violation when it has given nothing by then; what the last probe said is what was observed.
+    pub async fn eventually<T, P>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut probe: impl FnMut() -> P,
+    ) -> Result<T, Finding>
+    where
+        P: Future<Output = Result<T, String>>,
+    {
+        self.step(format!("wait for {what}"));
+        let deadline = self.env.now() + limit;
+        loop {
+            let last = match self.env.timeout_at(deadline + ANSWER_WITHIN, probe()).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(last)) => last,
+                Err(_) => "no answer; it hangs".to_owned(),
+            };
+            if self.env.now() >= deadline {
+                self.step(format!("{what}: {last}"));
+                return Err(Finding::violated(format!("{what} within {limit:?}"), last));
+            }
+            self.env.sleep(self.pause()).await;
+        }
+    }
+
+    /// Asks `probe` again and again for `duration`; it must never complain.
+    ///
+    /// # Errors
+    /// A violation with what it complains of.
+    pub async fn throughout<P>(&self, what: &str, duration: Duration, mut probe: impl FnMut() -> P) -> Outcome
+    where
+        P: Future<Output = Result<(), String>>,
+    {
+        self.step(format!("{what}, for {duration:?}"));
+        let deadline = self.env.now() + duration;
+        while self.env.now() < deadline {
+            let said = self.env.timeout(ANSWER_WITHIN, probe()).await;
+            let said = said.unwrap_or_else(|_| Err("no answer; it hangs".to_owned()));
+            if let Err(complaint) = said {
+                self.step(format!("{what}: {complaint}"));
+                return Err(Finding::violated(format!("{what}, for {duration:?}"), complaint));
+            }
+            self.env.sleep(self.pause()).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for `work` and finds that it is still waiting after `duration`.
+    ///
+    /// # Errors
+    /// A violation when it ends sooner.
+    pub async fn nothing<T: Debug>(&self, what: &str, duration: Duration, work: impl Future<Output = T>) -> Outcome {
+        self.step(format!("{what}, for {duration:?}"));
+        match self.env.timeout(duration, work).await {
+            Err(_) => Ok(()),
+            Ok(came) => Err(Finding::violated(format!("{what}, for {duration:?}"), format!("{came:?}"))),
+        }
+    }
+
+    /// Lets time pass.
+    pub async fn sleep(&self, duration: Duration) {
+        self.env.sleep(duration).await;
+    }
+
+    /// Between two looks: short enough to see what happens, long enough to let others work.
+    fn pause(&self) -> Duration {
+        if self.is_simulated() { Duration::from_millis(10) } else { Duration::from_millis(25) }
+    }
+}
