@@ -26,11 +26,15 @@
 
 #![forbid(unsafe_code)]
 
+mod conformance;
+mod harness;
 mod shake;
 
+pub use conformance::Conformance;
 pub use shake::Shake;
 #[cfg(feature = "cli")]
 pub use shaketable_command::Cli;
+pub use shaketable_conformance as requirements;
 pub use shaketable_reports as reports;
 pub use shaketable_sim::{engine, history, oracle, run, scenario, world};
 pub use shaketable_stack::{

@@ -1,7 +1,6 @@
 //! The main function of a test target without a harness: each case of the scenario files is a test of its own, named
 //! and reported as `cargo test` users know it. It knows nothing of plugins or engines beyond their names.
 
-mod arguments;
 mod session;
 
 use std::path::PathBuf;
@@ -10,8 +9,9 @@ use std::process::ExitCode;
 use shaketable_sim::run::run_child_if_asked;
 use shaketable_stack::plugin::Plugins;
 
-use arguments::Arguments;
 use session::Session;
+
+use crate::harness::Arguments;
 
 /// Scenario files as a test target; the plugins of a stranger beside the reference ones.
 ///

@@ -1,9 +1,8 @@
-//! One start of the test program: names the tests, runs those that are asked for, and prints as libtest does.
+//! One start of the test program: the cases of the scenario files as tests, or the replay of one run.
 
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shaketable_reports::{Palette, terminal};
 use shaketable_sim::engine::{EngineInfo, default_engine};
@@ -13,7 +12,7 @@ use shaketable_sim::run::{
 use shaketable_sim::scenario::Overrides;
 use shaketable_stack::plugin::Plugins;
 
-use super::Arguments;
+use crate::harness::{self, Arguments, Ended, Test, now, print, seeds_of_environment};
 
 /// Real time for one run; a run of the reference scenarios takes about a second.
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -24,11 +23,6 @@ pub(super) struct Session<'a> {
     pub(super) files: &'a [PathBuf],
     pub(super) seeds: Option<u32>,
     pub(super) arguments: &'a Arguments,
-}
-
-struct Test {
-    name: String,
-    case: Case,
 }
 
 impl Session<'_> {
@@ -43,14 +37,7 @@ impl Session<'_> {
         let engine = default_engine();
         let seeds = self.seeds()?;
         let tests = self.tests(&engine, seeds)?;
-        let total = tests.len();
-        let tests: Vec<Test> = tests.into_iter().filter(|test| self.arguments.chooses(&test.name)).collect();
-        if self.arguments.list {
-            let names: String = tests.iter().map(|test| format!("{}: test\n", test.name)).collect();
-            print(&names);
-            return Ok(0);
-        }
-        Ok(self.run_tests(&tests, total - tests.len(), seeds, &engine))
+        Ok(harness::run(&tests, self.arguments, |case| self.run_case(case, seeds, &engine)))
     }
 
     fn replay(&self, token: &str, file: Option<&str>) -> Result<u8, String> {
@@ -70,16 +57,10 @@ impl Session<'_> {
         if let Some(seed) = self.arguments.seed {
             return Ok(Seeds::One(seed));
         }
-        let from_environment = match std::env::var("SHAKETABLE_SEEDS") {
-            Ok(text) => Some(text.parse::<u32>().ok().filter(|count| *count > 0).ok_or_else(|| {
-                format!("error: SHAKETABLE_SEEDS is '{text}'; it must be a number of seeds, such as 20")
-            })?),
-            Err(_) => None,
-        };
-        Ok(from_environment.or(self.seeds).map_or(Seeds::FromScenario, Seeds::Count))
+        Ok(seeds_of_environment()?.or(self.seeds).map_or(Seeds::FromScenario, Seeds::Count))
     }
 
-    fn tests(&self, engine: &EngineInfo, seeds: Seeds) -> Result<Vec<Test>, String> {
+    fn tests(&self, engine: &EngineInfo, seeds: Seeds) -> Result<Vec<Test<Case>>, String> {
         let loaded =
             load_cases(self.files, &Overrides::default(), self.plugins, engine).map_err(|error| match error {
                 LoadError::Wrong(_) => error.to_string(),
@@ -91,38 +72,20 @@ impl Session<'_> {
         for left_out in &loaded.left_out {
             eprintln!("note: {left_out}");
         }
-        Ok(loaded.cases.into_iter().map(|case| Test { name: name(&case, seeds), case }).collect())
+        Ok(loaded.cases.into_iter().map(|case| Test { name: name(&case, seeds), ignored: None, subject: case }).collect())
     }
 
-    fn run_tests(&self, tests: &[Test], filtered_out: usize, seeds: Seeds, engine: &EngineInfo) -> u8 {
-        let started = now();
-        print(&format!("\nrunning {} test{}\n", tests.len(), if tests.len() == 1 { "" } else { "s" }));
-        let (mut passed, mut worst, mut failures) = (0_usize, Verdict::Held, Vec::new());
-        for test in tests {
-            print(&format!("test {} ... ", test.name));
-            let report = sweep(&self.request(&test.case, seeds, engine), &mut |_| {});
-            let digests = if self.arguments.digests { digests(&report) } else { String::new() };
-            let verdict = report.verdict();
-            worst = worst.max(verdict);
-            if verdict == Verdict::Held {
-                passed += 1;
-                print("ok\n");
-                print(&digests);
-            } else {
-                print(&format!("FAILED ({})\n", terminal::verdict_word(verdict)));
-                print(&digests);
-                failures.push((&test.name, report));
-            }
+    fn run_case(&self, case: &Case, seeds: Seeds, engine: &EngineInfo) -> Ended {
+        let report = sweep(&self.request(case, seeds, engine), &mut |_| {});
+        let verdict = report.verdict();
+        let held = verdict == Verdict::Held;
+        Ended {
+            passed: held,
+            word: (!held).then(|| terminal::verdict_word(verdict).to_owned()),
+            lines: if self.arguments.digests { digests(&report) } else { String::new() },
+            details: terminal::render_failures(&report, Palette::PLAIN),
+            exit_code: verdict.exit_code(),
         }
-        print_failures(&failures);
-        print(&format!(
-            "\ntest result: {}. {passed} passed; {} failed; 0 ignored; 0 measured; {filtered_out} filtered out; finished \
-             in {:.2}s\n\n",
-            if failures.is_empty() { "ok" } else { "FAILED" },
-            failures.len(),
-            started.elapsed().as_secs_f64(),
-        ));
-        worst.exit_code()
     }
 
     fn request(&self, case: &Case, seeds: Seeds, engine: &EngineInfo) -> SweepRequest {
@@ -160,27 +123,4 @@ fn digests(report: &SweepReport) -> String {
         Err(_) => format!("  seed {} has no digest\n", run.seed),
     })
     .collect()
-}
-
-fn print_failures(failures: &[(&String, SweepReport)]) {
-    if failures.is_empty() {
-        return;
-    }
-    print("\nfailures:\n");
-    for (name, report) in failures {
-        print(&format!("\n---- {name} ----\n{}", terminal::render_failures(report, Palette::PLAIN)));
-    }
-    let names: String = failures.iter().map(|(name, _)| format!("    {name}\n")).collect();
-    print(&format!("\nfailures:\n{names}"));
-}
-
-/// A reader that has gone away ends no test.
-fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-#[expect(clippy::disallowed_methods, reason = "the time that a person waits is real; it reaches no verdict")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -21,6 +21,11 @@ pub fn json(report: &VerifyReport) -> String {
     format!("{text}\n")
 }
 
+/// The report in every format that is meant for a file, by extension.
+pub fn files(report: &VerifyReport) -> [(&'static str, String); 3] {
+    [("json", json(report)), ("xml", junit(report)), ("md", markdown(report))]
+}
+
 /// The command that makes one check again, with the seed and the weather that failed.
 pub fn again(report: &VerifyReport, row: &Row, failure: &CheckFailure) -> String {
     let mut words: Vec<String> = report.command.iter().map(|word| quote(word)).collect();

@@ -135,11 +135,7 @@ fn write(folder: &PathBuf, report: &VerifyReport) -> Result<(), Stop> {
     let failed = |error: std::io::Error| Stop::Harness(format!("failed to write to {}: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;
     let name = format!("{}-{}", report.interface, report.plugin);
-    for (extension, text) in [
-        ("json", verification::json(report)),
-        ("xml", verification::junit(report)),
-        ("md", verification::markdown(report)),
-    ] {
+    for (extension, text) in verification::files(report) {
         std::fs::write(folder.join(format!("{name}.{extension}")), text).map_err(failed)?;
     }
     Ok(())

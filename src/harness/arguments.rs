@@ -2,28 +2,37 @@
 //! is accepted; what nobody knows is refused.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// What to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// Parts of names; a test with one of them is run, all without any.
-    pub(super) filters: Vec<String>,
+    pub(crate) filters: Vec<String>,
     /// Parts of names that are left out.
-    pub(super) skip: Vec<String>,
+    pub(crate) skip: Vec<String>,
     /// Filters are whole names.
-    pub(super) exact: bool,
+    pub(crate) exact: bool,
     /// Only name the tests.
-    pub(super) list: bool,
+    pub(crate) list: bool,
     /// Run only this seed.
-    pub(super) seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// Print the digest of every run.
-    pub(super) digests: bool,
+    pub(crate) digests: bool,
     /// Runs at once.
-    pub(super) jobs: Option<NonZeroUsize>,
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Replay this token; the file where the line names one.
-    pub(super) replay: Option<(String, Option<String>)>,
-    /// Only ignored tests are asked for, of which there are none.
-    pub(super) ignored: bool,
+    pub(crate) replay: Option<(String, Option<String>)>,
+    /// Only tests that cannot be run here are asked for.
+    pub(crate) ignored: bool,
+    /// Only requirements of these ids.
+    pub(crate) only: Vec<String>,
+    /// Run in this weather alone.
+    pub(crate) weather: Option<String>,
+    /// Where results are written.
+    pub(crate) out: Option<PathBuf>,
+    /// A SHOULD counts as a MUST.
+    pub(crate) strict: bool,
 }
 
 impl Arguments {
@@ -31,7 +40,7 @@ impl Arguments {
     ///
     /// # Errors
     /// A sentence with the mend.
-    pub(super) fn read(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
+    pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut arguments = Self::default();
         let mut words = words.into_iter();
         let mut first = true;
@@ -54,6 +63,19 @@ impl Arguments {
                     let seed = needed("--seed")?;
                     arguments.seed = Some(seed.parse().map_err(|_| format!("--seed takes a number, not '{seed}'"))?);
                 }
+                "--only" => {
+                    let ids = needed("--only")?;
+                    arguments.only.extend(ids.split(',').map(str::to_owned));
+                }
+                "--weather" => {
+                    let weather = needed("--weather")?;
+                    arguments.weather = Some(weather);
+                }
+                "--out" => {
+                    let out = needed("--out")?;
+                    arguments.out = Some(out.into());
+                }
+                "--strict" => arguments.strict = true,
                 "--ignored" => arguments.ignored = true,
                 "--skip" => {
                     let skip = needed("--skip")?;
@@ -70,7 +92,8 @@ impl Arguments {
                 unknown if unknown.starts_with('-') => {
                     return Err(format!(
                         "there is no option '{unknown}'; there are: a part of a test's name, --exact, --skip, --list, \
-                         --seed, --digests, --test-threads, and `replay TOKEN`"
+                         --seed, --test-threads, --digests and `replay TOKEN` for scenarios, --only, --weather, --strict and \
+                         --out for requirements"
                     ));
                 }
                 _ => arguments.filters.push(name),
@@ -81,9 +104,11 @@ impl Arguments {
     }
 
     /// Whether the test called `name` is asked for.
-    pub(super) fn chooses(&self, name: &str) -> bool {
+    pub(crate) fn chooses(&self, name: &str) -> bool {
         let matches = |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
-        !self.ignored && (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
+        let is_of = |id: &String| name.split("::").next() == Some(id.as_str());
+        (self.only.is_empty() || self.only.iter().any(is_of))
+            && (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
     }
 }
 
@@ -103,7 +128,8 @@ mod tests {
         assert_eq!((arguments.jobs.map(usize::from), arguments.filters.len()), (Some(2), 1));
         assert!(arguments.chooses("churn[registry=memory]") && !arguments.chooses("churn[registry=etcd]"));
         assert!(!read("churn --exact").unwrap().chooses("churn2"));
-        assert!(!read("--ignored").unwrap().chooses("churn"));
+        let only = read("--only REG-001,REG-002").unwrap();
+        assert!(only.chooses("REG-002::a_node_is_gone") && !only.chooses("REG-0021::a_node_is_gone"));
     }
 
     #[test]
