@@ -4,12 +4,13 @@
 use std::error::Error;
 
 /// Every file, as imports name it.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "etcd/v3/kv.proto",
     "etcd/v3/rpc.proto",
     "micro/transport/v1/transport.proto",
     "micro/errors/v1/errors.proto",
     "probe/v1/probe.proto",
+    "subject/v1/subject.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -53,3 +53,12 @@ pub mod probe {
         tonic::include_proto!("probe.v1");
     }
 }
+
+/// What the harness says to adapters of plugins in other languages.
+pub mod subject {
+    /// Version 1.
+    #[allow(missing_docs, unused_qualifications, clippy::all, reason = "generated from subject.proto")]
+    pub mod v1 {
+        tonic::include_proto!("subject.v1");
+    }
+}
