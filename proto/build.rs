@@ -20,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(FILES, ["."])?;
     let bytes = r#"#[serde(with = "crate::json::base64_bytes")]"#;
     tonic_prost_build::configure()
+        // Channels are made by those who know how; and a method may be called `connect`.
+        .build_transport(false)
         // `Bytes` lets a value pass from the wire to the store and back without a copy.
         .bytes(".")
         // Ordered, because an order that differs from run to run would reach the wire.

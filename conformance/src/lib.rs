@@ -18,6 +18,8 @@ pub mod server;
 pub mod service;
 mod site;
 pub mod spec;
+#[cfg(feature = "subject")]
+pub mod subject;
 pub mod transport;
 
 pub use finding::{Finding, Outcome, expect, expect_equal};

@@ -1,5 +1,7 @@
 //! `verify`: a plugin judged by the numbered requirements of its interface.
 
+mod place;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use clap::{Args, ValueEnum};
 use shaketable_conformance::judge::{
     Applicability, KnownFailures, Place, VerifyRequest, WEATHERS, Weather, today, verify, weather,
 };
+use shaketable_conformance::subject::{PLUGIN, SubjectCommand};
 use shaketable_conformance::{Interface, Level};
 use shaketable_reports::{duration_in_words, terminal, verification};
 use shaketable_sim::engine;
@@ -25,6 +28,8 @@ Examples:
   shaketable verify broker --plugin http --seeds 100
   shaketable verify registry --plugin etcd --only REG-012,REG-013 --seed 7 --weather lossy
   shaketable verify registry --plugin etcd --known-failures known.yaml --format junit --out results
+  shaketable verify registry --plugin etcd --backend process     on a real etcd, in real time
+  shaketable verify registry --subject ./my-adapter              a plugin in another language
 
 A requirement that presumes what the plugin or the world does not have is not applicable, and says why. Each check is a
 process of its own; a plugin is never asked again when it fails.";
@@ -37,8 +42,18 @@ pub(crate) struct Arguments {
     #[arg(value_name = "INTERFACE")]
     interface: Interface,
     /// A plugin of this program; `list --plugins` shows all
-    #[arg(long, value_name = "NAME")]
-    plugin: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "subject", conflicts_with = "subject")]
+    plugin: Option<String>,
+    /// A command that starts an adapter, behind which a plugin in another language stands
+    #[arg(long, value_name = "CMD")]
+    subject: Option<String>,
+    /// Where the plugin's backend is: sim (simulated), process (a server of our own, on this machine), or its address; all but
+    /// sim are real and take real time [default: sim, or none for --subject]
+    #[arg(long, value_name = "sim|process|ADDRESS")]
+    backend: Option<String>,
+    /// Make so many checks side by side in real time
+    #[arg(long, value_name = "N", default_value = "16")]
+    side_by_side: NonZeroUsize,
     /// Use other plugins beside it than those of the reference, such as server=grpc
     #[arg(long, value_name = "INTERFACE=PLUGIN", value_delimiter = ',', value_parser = beside)]
     with: Vec<(Interface, String)>,
@@ -89,7 +104,14 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> Result<u8, Stop> {
-    let request = arguments.request()?;
+    let mut plugins = plugins.clone();
+    if let Some(line) = &arguments.subject {
+        let command = SubjectCommand { line: line.clone() };
+        let handshake = command.introduce().map_err(Stop::Harness)?;
+        command.add_to(&mut plugins, arguments.interface, &handshake).map_err(Stop::BadInput)?;
+    }
+    let plugins = &plugins;
+    let request = arguments.request(plugins)?;
     let suite = request.suite(plugins).map_err(Stop::BadInput)?;
     let applying = suite.rows.iter().filter(|(_, applicability)| *applicability == Applicability::Applies).count();
     if suite.rows.is_empty() {
@@ -142,7 +164,13 @@ fn write(folder: &PathBuf, report: &VerifyReport) -> Result<(), Stop> {
 }
 
 impl Arguments {
-    fn request(&self) -> Result<VerifyRequest, Stop> {
+    /// Its name in the tables.
+    fn plugin(&self) -> &str {
+        self.plugin.as_deref().unwrap_or(PLUGIN)
+    }
+
+    /// In the simulator.
+    fn simulated(&self) -> Result<Place, Stop> {
         let engine = engine::engine(&self.engine)
             .ok_or_else(|| Stop::BadInput(format!("no engine is called '{}'", self.engine)))?;
         let weathers = match self.weather {
@@ -150,6 +178,22 @@ impl Arguments {
             // What an engine of ticks cannot carry is left out, as its info says.
             None if engine.ticks => vec![WEATHERS[0]],
             None => WEATHERS.to_vec(),
+        };
+        let seeds = self.seed.map_or_else(|| (0..u64::from(self.seeds)).collect(), |seed| vec![seed]);
+        Ok(Place::Simulated { engine, seeds, weathers })
+    }
+
+    fn request(&self, plugins: &Plugins) -> Result<VerifyRequest, Stop> {
+        let place = match (self.backend.as_deref(), &self.subject) {
+            (None | Some("sim"), None) => self.simulated()?,
+            (Some("sim"), Some(_)) => {
+                return Err(Stop::BadInput(
+                    "an adapter is a process of its own, which no simulator carries; leave --backend out, or say process or \
+                     an address"
+                        .to_owned(),
+                ));
+            }
+            (backend, _) => Place::Live(place::live(self, backend, plugins)?),
         };
         let known = match &self.known_failures {
             None => KnownFailures::default(),
@@ -161,13 +205,9 @@ impl Arguments {
         };
         Ok(VerifyRequest {
             interface: self.interface,
-            plugin: self.plugin.clone(),
+            plugin: self.plugin().to_owned(),
             beside: self.with.clone(),
-            place: Place::Simulated {
-                engine,
-                seeds: self.seed.map_or_else(|| (0..u64::from(self.seeds)).collect(), |seed| vec![seed]),
-                weathers,
-            },
+            place,
             levels: self.level.clone(),
             only: self.only.clone(),
             known,
@@ -182,9 +222,15 @@ impl Arguments {
     /// The words that judge the same plugin again.
     fn command(&self) -> Vec<String> {
         let program = std::env::args().next().unwrap_or_else(|| "shaketable".to_owned());
-        let words = ["verify", self.interface.as_str(), "--plugin", &self.plugin];
+        let (how, who) = match &self.subject {
+            Some(line) => ("--subject", line.as_str()),
+            None => ("--plugin", self.plugin()),
+        };
         let mut command = vec![program];
-        command.extend(words.map(str::to_owned));
+        command.extend(["verify", self.interface.as_str(), how, who].map(str::to_owned));
+        if let Some(backend) = &self.backend {
+            command.extend(["--backend".to_owned(), backend.clone()]);
+        }
         for (interface, plugin) in &self.with {
             command.extend(["--with".to_owned(), format!("{interface}={plugin}")]);
         }
@@ -196,24 +242,36 @@ impl Arguments {
 
     /// What was asked for, defaults included.
     fn options(&self, request: &VerifyRequest, requirements: usize, applying: usize) -> Vec<(&'static str, String)> {
-        let seeds = match self.seed {
-            Some(seed) => format!("{seed} alone"),
-            None => format!("{} for each weather", self.seeds),
-        };
-        let weathers = match &request.place {
-            Place::Simulated { weathers, .. } => weathers.iter().map(|weather| weather.name).collect::<Vec<_>>(),
-            Place::Live(_) => Vec::new(),
-        };
-        vec![
+        let mut options = vec![
             ("interface", self.interface.to_string()),
-            ("plugin", self.plugin.clone()),
+            ("plugin", self.subject.clone().unwrap_or_else(|| self.plugin().to_owned())),
             ("requirements", format!("{requirements}, {applying} of them apply")),
-            ("seeds", seeds),
-            ("weather", weathers.join(", ")),
-            ("engine", self.engine.clone()),
-            ("jobs", request.jobs.to_string()),
-            ("check-timeout", duration_in_words(self.check_timeout)),
-        ]
+        ];
+        match &request.place {
+            Place::Simulated { engine, weathers, .. } => {
+                let seeds = match self.seed {
+                    Some(seed) => format!("{seed} alone"),
+                    None => format!("{} for each weather", self.seeds),
+                };
+                let weathers: Vec<&str> = weathers.iter().map(|weather| weather.name).collect();
+                options.extend([
+                    ("seeds", seeds),
+                    ("weather", weathers.join(", ")),
+                    ("engine", engine.name.to_owned()),
+                    ("jobs", request.jobs.to_string()),
+                    ("check-timeout", duration_in_words(self.check_timeout)),
+                ]);
+            }
+            Place::Live(world) => {
+                let backend = world.backend.as_ref().map(|backend| backend.addresses().join(", "));
+                options.extend([
+                    ("world", "live: real sockets, real time".to_owned()),
+                    ("backend", backend.unwrap_or_else(|| "none".to_owned())),
+                    ("side by side", world.at_once.to_string()),
+                ]);
+            }
+        }
+        options
     }
 }
 

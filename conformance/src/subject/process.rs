@@ -1,0 +1,173 @@
+//! An adapter's process: started with a deadline for its handshake, and always ended, with everything that it has started.
+#![expect(clippy::disallowed_methods, reason = "a process lives in real time")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::Handshake;
+
+/// How long an adapter may take until it says its handshake.
+pub const START_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long it may take to end by itself when its standard input closes.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// Of what an adapter says on its standard error stream so much is kept, for messages.
+const LAST_WORDS_BYTES: usize = 4096;
+
+/// A running adapter.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    /// An adapter ends when this closes.
+    stdin: Option<ChildStdin>,
+    handshake: Handshake,
+    last_words: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Process {
+    /// Starts `line` and waits for its handshake.
+    ///
+    /// # Errors
+    /// One sentence: what went wrong, and what the adapter said last.
+    pub(super) fn start(line: &str) -> Result<Self, String> {
+        let failed = |what: &str| format!("failed to start the adapter `{line}`: {what}");
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("exec {line}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // A group of its own, so that what it starts ends with it.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(&error.to_string()))?;
+        let stdin = child.stdin.take();
+        let last_words = Arc::<Mutex<Vec<u8>>>::default();
+        if let Some(stderr) = child.stderr.take() {
+            listen(stderr, last_words.clone());
+        }
+        let (said, first_line) = mpsc::channel();
+        if let Some(stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stdout).take(1 << 20);
+                let mut line = String::new();
+                let read = reader.read_line(&mut line).map(|_| line);
+                // Nobody waits any more when the deadline has passed.
+                let _ = said.send(read);
+                // What else it says must not fill the pipe.
+                let _ = std::io::copy(&mut reader.into_inner(), &mut std::io::sink());
+            });
+        }
+        let handshake = match first_line.recv_timeout(START_WITHIN) {
+            Ok(Ok(line)) if line.trim().is_empty() => Err("it ended without a handshake".to_owned()),
+            Ok(Ok(line)) => Handshake::read(line.trim()),
+            Ok(Err(error)) => Err(format!("its handshake cannot be read: {error}")),
+            Err(_) => Err(format!("it said nothing within {START_WITHIN:?}")),
+        };
+        match handshake {
+            Ok(handshake) => Ok(Self { child, stdin, handshake, last_words }),
+            Err(why) => {
+                drop(stdin);
+                end(&mut child);
+                Err(failed(&format!("{why}{}", in_words(&last_words))))
+            }
+        }
+    }
+
+    /// What it said of itself.
+    pub(super) fn handshake(&self) -> &Handshake {
+        &self.handshake
+    }
+
+    /// Why it is gone, if it is.
+    pub(super) fn obituary(&mut self) -> Option<String> {
+        let status = self.child.try_wait().ok().flatten()?;
+        Some(format!("the adapter has ended ({status}){}", in_words(&self.last_words)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        end(&mut self.child);
+    }
+}
+
+/// Waits for a moment, and then kills the whole group.
+fn end(child: &mut Child) {
+    let deadline = Instant::now() + END_WITHIN;
+    while Instant::now() < deadline {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // What it has started may live on without it.
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+/// Keeps the end of what is said.
+fn listen(mut from: impl Read + Send + 'static, words: Arc<Mutex<Vec<u8>>>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+            words.extend_from_slice(&buffer[..length]);
+            let excess = words.len().saturating_sub(LAST_WORDS_BYTES);
+            words.drain(..excess);
+        }
+    });
+}
+
+fn in_words(words: &Mutex<Vec<u8>>) -> String {
+    let words = words.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = String::from_utf8_lossy(&words);
+    if text.trim().is_empty() { String::new() } else { format!("; its last words:\n{}", text.trim()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Process;
+
+    #[test]
+    fn an_adapter_that_does_not_start_is_told_with_its_last_words() {
+        for (line, told) in [
+            ("/no/such/program", "ended without a handshake"),
+            ("sh -c 'echo cannot find etcd >&2; exit 3'", "cannot find etcd"),
+            ("echo hello", "no handshake"),
+        ] {
+            let text = Process::start(line).map(drop).unwrap_err();
+            assert!(text.contains(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_adapter_has_started_ends_with_it() {
+        let folder = std::env::temp_dir().join(format!("shaketable-adapter-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("pid");
+        let line = format!(
+            "sh -c 'sleep 300 & echo $! > {}; echo \"{{\\\"shaketable_subject\\\":1,\\\"address\\\":\\\"127.0.0.1:1\\\",\
+             \\\"message_bytes_max\\\":67108864,\\\"interfaces\\\":[\\\"registry\\\"]}}\"; wait'",
+            file.display()
+        );
+        let process = Process::start(&line).unwrap();
+        let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        drop(process);
+        let is_alive = || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // A zombie waits for its new parent only.
+            !status.is_empty() && !status.contains(") Z ")
+        };
+        assert!(!is_alive(), "{pid} lives on");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

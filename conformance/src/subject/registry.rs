@@ -1,0 +1,199 @@
+//! A registry behind an adapter.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use shaketable_proto::subject::v1::registry_client::RegistryClient;
+use shaketable_proto::subject::v1::{self as wire, Handle};
+use shaketable_stack::env::Env;
+use shaketable_stack::plugin::Settings;
+use shaketable_stack::registry::{
+    Action, DeregisterOptions, Endpoint, Event, GetOptions, ListOptions, Node, RegisterOptions, Registry,
+    RegistryOptions, Service, Services, WatchOptions, Watcher,
+};
+use shaketable_stack::{Error, ErrorKind, Result};
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+use super::adapter::{Adapter, client};
+use super::{adapter, open_request};
+
+/// Opens an instance.
+pub(super) async fn open(env: Env, line: String, settings: Settings) -> Result<Arc<dyn Registry>> {
+    let adapter = adapter(&env, &line)?;
+    let request = open_request(&env, settings)?;
+    let options = RegistryOptions { addresses: request.addresses.clone(), ..RegistryOptions::default() };
+    let mut client = client!(RegistryClient, adapter);
+    let instance = adapter.call("open", async move { client.open(request).await }).await?.id;
+    Ok(Arc::new(SubjectRegistry { adapter, instance, options: Mutex::new(options) }))
+}
+
+#[derive(Debug)]
+struct SubjectRegistry {
+    adapter: Arc<Adapter>,
+    instance: u64,
+    options: Mutex<RegistryOptions>,
+}
+
+impl SubjectRegistry {
+    fn client(&self) -> RegistryClient<Channel> {
+        client!(RegistryClient, self.adapter)
+    }
+}
+
+#[async_trait]
+impl Registry for SubjectRegistry {
+    fn init(&self, options: RegistryOptions) -> Result<()> {
+        *self.options.lock().unwrap_or_else(PoisonError::into_inner) = options;
+        Ok(())
+    }
+
+    fn options(&self) -> RegistryOptions {
+        self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
+        let mut client = self.client();
+        let ttl_ns = options.ttl.map_or(0, |ttl| u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
+        let request = wire::RegisterRequest { instance: self.instance, service: Some(to_wire(service)), ttl_ns };
+        self.adapter.call("register", async move { client.register(request).await }).await.map(drop)
+    }
+
+    async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {
+        let mut client = self.client();
+        let request = wire::DeregisterRequest { instance: self.instance, service: Some(to_wire(service)) };
+        self.adapter.call("deregister", async move { client.deregister(request).await }).await.map(drop)
+    }
+
+    async fn get_service(&self, name: &str, _options: GetOptions) -> Result<Services> {
+        let mut client = self.client();
+        let request = wire::GetServiceRequest { instance: self.instance, name: name.to_owned() };
+        let found = self.adapter.call("get service", async move { client.get_service(request).await }).await?;
+        Ok(from_wire_all(found))
+    }
+
+    async fn list_services(&self, _options: ListOptions) -> Result<Services> {
+        let mut client = self.client();
+        let request = Handle { id: self.instance };
+        let found = self.adapter.call("list services", async move { client.list_services(request).await }).await?;
+        Ok(from_wire_all(found))
+    }
+
+    async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
+        let mut client = self.client();
+        let request =
+            wire::WatchRequest { instance: self.instance, service: options.service.unwrap_or_default() };
+        let mut events = self.adapter.call("watch", async move { client.watch(request).await }).await?;
+        let first = next(&self.adapter, &mut events).await?;
+        if first.watch == 0 {
+            return Err(Error::new(ErrorKind::Internal, "watch")
+                .detail("the adapter's first message of a watch does not name it"));
+        }
+        let adapter = self.adapter.clone();
+        Ok(Arc::new(SubjectWatcher { adapter, watch: first.watch, events: tokio::sync::Mutex::new(events) }))
+    }
+
+    async fn close(&self) -> Result<()> {
+        let mut client = self.client();
+        let request = Handle { id: self.instance };
+        self.adapter.call("close", async move { client.close(request).await }).await.map(drop)
+    }
+
+    fn name(&self) -> &'static str {
+        super::PLUGIN
+    }
+}
+
+#[derive(Debug)]
+struct SubjectWatcher {
+    adapter: Arc<Adapter>,
+    watch: u64,
+    events: tokio::sync::Mutex<Streaming<wire::WatchEvent>>,
+}
+
+async fn next(adapter: &Adapter, events: &mut Streaming<wire::WatchEvent>) -> Result<wire::WatchEvent> {
+    match events.message().await {
+        Ok(Some(event)) => Ok(event),
+        Ok(None) => Err(Error::new(ErrorKind::Backend, "watch").detail("the watch ended without an error")),
+        Err(status) => Err(adapter.error("watch", &status, ErrorKind::WatcherStopped)),
+    }
+}
+
+#[async_trait]
+impl Watcher for SubjectWatcher {
+    async fn next(&self) -> Result<Event> {
+        let event = next(&self.adapter, &mut *self.events.lock().await).await?;
+        let action = match event.action.as_str() {
+            "create" => Action::Create,
+            "update" => Action::Update,
+            "delete" => Action::Delete,
+            other => {
+                return Err(Error::new(ErrorKind::InvalidMessage, "watch")
+                    .detail(format!("the action '{other}' is none of create, update and delete")));
+            }
+        };
+        Ok(Event { action, service: event.service.map(from_wire).unwrap_or_default() })
+    }
+
+    fn stop(&self) {
+        let mut client = client!(RegistryClient, self.adapter);
+        let request = Handle { id: self.watch };
+        self.adapter.begin(async move { client.stop_watch(request).await });
+    }
+}
+
+impl Drop for SubjectWatcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+
+fn to_wire(service: &Service) -> wire::Service {
+    wire::Service {
+        name: service.name.clone(),
+        version: service.version.clone(),
+        metadata: service.metadata.clone(),
+        endpoints: service
+            .endpoints
+            .iter()
+            .map(|endpoint| wire::Endpoint { name: endpoint.name.clone(), metadata: endpoint.metadata.clone() })
+            .collect(),
+        nodes: service.nodes.iter().map(node_to_wire).collect(),
+    }
+}
+
+/// A node as it travels.
+pub(super) fn node_to_wire(node: &Node) -> wire::Node {
+    wire::Node { id: node.id.clone(), address: node.address.clone(), metadata: node.metadata.clone() }
+}
+
+/// A node as it came.
+pub(super) fn node_from_wire(node: wire::Node) -> Node {
+    Node { id: node.id, address: node.address, metadata: node.metadata }
+}
+
+fn from_wire(service: wire::Service) -> Service {
+    let endpoint = |endpoint: wire::Endpoint| Endpoint {
+        name: endpoint.name,
+        metadata: endpoint.metadata,
+        ..Endpoint::default()
+    };
+    Service {
+        name: service.name,
+        version: service.version,
+        metadata: service.metadata,
+        endpoints: service.endpoints.into_iter().map(endpoint).collect(),
+        nodes: service.nodes.into_iter().map(node_from_wire).collect(),
+    }
+}
+
+/// In the order of versions and nodes: that of a Go map says nothing, and is nobody's promise.
+fn from_wire_all(found: wire::Services) -> Services {
+    let mut services: Vec<Service> = found.services.into_iter().map(from_wire).collect();
+    for service in &mut services {
+        service.nodes.sort_by(|one, other| one.id.cmp(&other.id));
+    }
+    services.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+    services.into()
+}

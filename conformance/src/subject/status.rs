@@ -1,0 +1,25 @@
+//! What a call's status means as an error of the stack; the protocol's head says which code means what.
+
+use shaketable_stack::{Error, ErrorKind};
+use tonic::{Code, Status};
+
+/// The error that `status` tells of while doing `operation`. `cancelled` is what CANCELLED means here.
+pub(super) fn error(operation: &'static str, status: &Status, cancelled: ErrorKind) -> Error {
+    let kind = match status.code() {
+        Code::NotFound => ErrorKind::NotFound,
+        Code::FailedPrecondition if operation == "select" => ErrorKind::NoneAvailable,
+        Code::FailedPrecondition => ErrorKind::NotConnected,
+        Code::Cancelled => cancelled,
+        Code::OutOfRange => ErrorKind::EndOfStream,
+        Code::Aborted => ErrorKind::Disconnected,
+        Code::Unavailable => ErrorKind::Unreachable,
+        Code::DeadlineExceeded => ErrorKind::Timeout,
+        Code::InvalidArgument => ErrorKind::InvalidInput,
+        Code::DataLoss => ErrorKind::InvalidMessage,
+        Code::ResourceExhausted => ErrorKind::TooLarge,
+        Code::Unimplemented => ErrorKind::Unsupported,
+        Code::Internal => ErrorKind::Internal,
+        _ => ErrorKind::Backend,
+    };
+    Error::new(kind, operation).detail(status.message().to_owned())
+}
