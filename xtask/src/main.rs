@@ -1,12 +1,14 @@
 //! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario,
-//! `cargo xtask figures` publishes what a bench has measured. They start cargo and our own binary, and know nothing of what
+//! `cargo xtask spec` and `cargo xtask kills` write down the conformance suite, `cargo xtask figures` publishes what a bench has measured. They start cargo and our own binary, and know nothing of what
 //! these do.
 
 #![forbid(unsafe_code)]
 
 mod ci;
 mod figures;
+mod kills;
 mod soak;
+mod spec;
 mod step;
 
 use std::process::ExitCode;
@@ -27,6 +29,10 @@ enum Chore {
     Ci,
     /// Run the scenarios over many seeds
     Soak(soak::Arguments),
+    /// Write what each interface requires to conformance/spec
+    Spec,
+    /// Write which faulty plugin breaks which requirement to reports/published
+    Kills,
     /// Write what the last `cargo bench` has measured to reports/published
     Figures,
 }
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
     match Arguments::parse().chore {
         Chore::Ci => ci::run(),
         Chore::Soak(arguments) => soak::run(&arguments),
+        Chore::Spec => spec::run(),
+        Chore::Kills => kills::run(),
         Chore::Figures => figures::run(),
     }
 }

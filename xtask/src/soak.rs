@@ -1,4 +1,5 @@
-//! The soak: every case of the scenarios over as many seeds as one asks for, on every engine, in a release build. What holds on
+//! The soak: every case of the scenarios over as many seeds as one asks for, on every engine, in a release build, or every plugin
+//! of the reference under the conformance suite. What holds on
 //! one engine must hold on the other.
 
 use std::process::ExitCode;
@@ -19,6 +20,9 @@ pub(crate) struct Arguments {
     /// The engine; every engine by default
     #[arg(long)]
     engine: Option<String>,
+    /// Judge the reference by the conformance suite with as many seeds, instead of running scenarios
+    #[arg(long, conflicts_with_all = ["files", "engine", "time_limit"])]
+    conformance: bool,
     /// Start no further run after this much real time, such as 30m
     #[arg(long)]
     time_limit: Option<String>,
@@ -30,6 +34,11 @@ const ENGINES: [&str; 2] = ["event", "turmoil"];
 /// Runs it; the exit code is the first of `shaketable run` that is not 0.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let seeds = arguments.seeds.to_string();
+    if arguments.conformance {
+        let words =
+            ["test", "--release", "-p", "shaketable-fixtures", "--test", "conformance", "--", "reference::"];
+        return cargo(&words, &[("SHAKETABLE_SEEDS", &seeds)]).err().unwrap_or(ExitCode::SUCCESS);
+    }
     let engines = arguments.engine.as_deref().map_or(ENGINES.to_vec(), |engine| vec![engine]);
     for engine in engines {
         let mut words = vec!["run", "--release", "--quiet", "--package", "shaketable-command", "--", "run"];
