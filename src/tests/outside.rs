@@ -15,12 +15,7 @@ fn a_strangers_crate_builds_outside_the_tree_and_its_runs_are_the_same_however_t
     let built = copy.cargo(&["test", "--no-run", "--offline"]);
     println!("{}", built.text);
     assert!(built.success, "the stranger's crate does not build:\n{}", built.text);
-    let program = built
-        .text
-        .lines()
-        .find_map(|line| line.split_once("tests/shake.rs (")?.1.strip_suffix(')'))
-        .unwrap_or_else(|| panic!("cargo named no test program:\n{}", built.text));
-    let program = copy.folder.join(program);
+    let program = copy.program(&built, "shake");
 
     let alone = digests(&copy, &program, &["--seed", SEED, "--test-threads", "1"], None);
     let two_jobs = digests(&copy, &program, &["--test-threads", "2"], Some("100"));
@@ -32,6 +27,40 @@ fn a_strangers_crate_builds_outside_the_tree_and_its_runs_are_the_same_however_t
     different.sort();
     different.dedup();
     assert_eq!(different.len(), 100, "a digest that does not depend on the seed says nothing");
+}
+
+#[test]
+fn a_strangers_plugin_is_judged_requirement_by_requirement() {
+    let copy = Copy::new("judged");
+    let built = copy.cargo(&["test", "--no-run", "--offline"]);
+    assert!(built.success, "the stranger's crate does not build:\n{}", built.text);
+    let program = copy.program(&built, "conformance");
+
+    let listed = copy.run(&program, &["--list", "--format", "terse"]);
+    let names: Vec<&str> = listed.text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    assert!(names.len() >= 40, "{}", listed.text);
+    let not_here = copy.run(&program, &["--list", "--format", "terse", "--ignored"]);
+    let ignored: Vec<&str> = not_here.text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    assert!(!ignored.is_empty() && ignored.len() < names.len(), "{}", not_here.text);
+
+    let one = copy.run(&program, &[names[0], "--exact"]);
+    assert!(one.success && one.text.contains("1 passed; 0 failed; 0 ignored"), "{}", one.text);
+    let never_passed = copy.run(&program, &[ignored[0], "--exact", "--ignored", "--nocapture"]);
+    assert!(!never_passed.success && never_passed.text.contains("cannot be run"), "{}", never_passed.text);
+    let wrong = copy.run(&program, &["--exat"]);
+    assert!(!wrong.success && wrong.text.contains("no option '--exat'"), "{}", wrong.text);
+
+    let all = copy.run(&program, &["--out", "results"]);
+    assert!(all.success, "{}", all.text);
+    let passed = names.len() - ignored.len();
+    let summary = format!("test result: ok. {passed} passed; 0 failed; {} ignored", ignored.len());
+    assert!(all.text.contains(&summary), "{}", all.text);
+    let results = |extension: &str| {
+        std::fs::read_to_string(copy.folder.join(format!("results/registry-gossip.{extension}"))).unwrap()
+    };
+    let skipped = results("xml").matches("<skipped").count();
+    assert_eq!(skipped, ignored.len(), "what is not applicable is skipped, with its reason");
+    assert!(results("json").contains("\"not_applicable\"") && results("md").starts_with("# registry `gossip`"));
 }
 
 #[test]
@@ -115,8 +144,28 @@ impl Copy {
             .output()
             .unwrap();
         println!("cargo {} took {:?}", words.join(" "), began.elapsed());
+        Output::of(&output)
+    }
+
+    /// The test program called `test` that cargo has built.
+    fn program(&self, built: &Output, test: &str) -> PathBuf {
+        let named = format!("tests/{test}.rs (");
+        let program = built.text.lines().find_map(|line| line.split_once(&named)?.1.strip_suffix(')'));
+        self.folder.join(program.unwrap_or_else(|| panic!("cargo named no test program:\n{}", built.text)))
+    }
+
+    /// Runs a test program with one seed, where cargo would.
+    fn run(&self, program: &Path, words: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        let output = command.args(words).current_dir(&self.folder).env("SHAKETABLE_SEEDS", "1").output().unwrap();
+        Output::of(&output)
+    }
+}
+
+impl Output {
+    fn of(output: &std::process::Output) -> Self {
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        Output { success: output.status.success(), text }
+        Self { success: output.status.success(), text }
     }
 }
 

@@ -129,7 +129,7 @@ impl Handshake {
             expiry_slack: said.expiry_slack_ms.map(Duration::from_millis),
             simulatable: Simulatable::No("it runs in an adapter's process"),
             shared_state: false,
-            backend: said.backend.as_ref().map(|_| "given"),
+            backend: said.backend.as_ref().map(|_| super::GIVEN),
             lacks: lacks(&said.lacks)?,
         })
     }

@@ -28,6 +28,9 @@ pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// What an adapter's plugin is called in the tables.
 pub const PLUGIN: &str = "subject";
 
+/// The kind of a backend whose address the adapter is given.
+pub(crate) const GIVEN: &str = "given";
+
 /// A command that starts an adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectCommand {
@@ -46,7 +49,8 @@ impl SubjectCommand {
     }
 
     /// Adds the plugin of `interface` behind this command to `plugins`, with what `handshake` promises. Each check has an
-    /// adapter process of its own, which ends with it.
+    /// adapter process of its own, which ends with it. With `has_backend` it is given the address of one, also when the
+    /// handshake names none.
     ///
     /// # Errors
     /// When the adapter does not serve the interface, or nobody could: a client's or server's types are Rust's.
@@ -55,6 +59,7 @@ impl SubjectCommand {
         plugins: &mut Plugins,
         interface: Interface,
         handshake: &Handshake,
+        has_backend: bool,
     ) -> std::result::Result<(), String> {
         if !handshake.interfaces.iter().any(|served| served == interface.as_str()) {
             return Err(format!(
@@ -62,7 +67,10 @@ impl SubjectCommand {
                 handshake.interfaces.join(", ")
             ));
         }
-        let promises = handshake.promises()?;
+        let mut promises = handshake.promises()?;
+        if has_backend {
+            promises.backend = promises.backend.or(Some(GIVEN));
+        }
         let summary = "behind an adapter";
         match interface {
             Interface::Registry => {

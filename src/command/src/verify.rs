@@ -108,7 +108,9 @@ pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> 
     if let Some(line) = &arguments.subject {
         let command = SubjectCommand { line: line.clone() };
         let handshake = command.introduce().map_err(Stop::Harness)?;
-        command.add_to(&mut plugins, arguments.interface, &handshake).map_err(Stop::BadInput)?;
+        command
+            .add_to(&mut plugins, arguments.interface, &handshake, arguments.backend.is_some())
+            .map_err(Stop::BadInput)?;
     }
     let plugins = &plugins;
     let request = arguments.request(plugins)?;
