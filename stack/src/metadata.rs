@@ -21,6 +21,9 @@ pub fn get_ignoring_case<'a>(metadata: &'a Metadata, key: &str) -> Option<&'a st
 
 /// Upper-cases the first letter of each part between dashes and lower-cases the rest, as Go canonicalises HTTP headers.
 pub fn title_case(key: &str) -> String {
+    if is_title_case(key) {
+        return key.to_owned();
+    }
     let mut start = true;
     key.chars()
         .map(|letter| {
@@ -29,6 +32,16 @@ pub fn title_case(key: &str) -> String {
             cased
         })
         .collect()
+}
+
+/// Whether `key` is written so already; most are, and every message has many.
+fn is_title_case(key: &str) -> bool {
+    let mut start = true;
+    key.bytes().all(|byte| {
+        let is_right = if start { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() };
+        start = byte == b'-';
+        is_right
+    })
 }
 
 /// Names of the headers that go-micro gives a meaning to (`codec` and `client` packages of go-micro v2 to v6).

@@ -1,8 +1,10 @@
 //! HTTP/1.1 bytes to messages, without input or output: bytes go in as they come, messages come out when they are whole.
 //! Header section, body and every line within have limits. Bad bytes are errors.
 
+use std::mem::MaybeUninit;
+
 use bytes::{Bytes, BytesMut};
-use httparse::{EMPTY_HEADER, Status};
+use httparse::{EMPTY_HEADER, ParserConfig, Status};
 
 use super::super::Message;
 use super::super::config::{HEADER_BYTES_MAX, check_size, too_large};
@@ -116,17 +118,23 @@ impl Decoder {
 
     /// The header section, once it is all there.
     fn head(&mut self) -> Result<Option<(Decoded, Framing)>> {
-        let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-        let (parsed, status) = match self.expect {
+        if self.buffer.is_empty() {
+            return Ok(None);
+        }
+        // Setting all of them for each message would cost more than reading the few that there are.
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let config = ParserConfig::default();
+        let (parsed, status, headers) = match self.expect {
             Expect::Requests => {
-                let mut request = httparse::Request::new(&mut headers);
-                (request.parse(&self.buffer), None)
+                let mut request = httparse::Request::new(&mut []);
+                let parsed = config.parse_request_with_uninit_headers(&mut request, &self.buffer, &mut headers);
+                (parsed, None, request.headers)
             }
             Expect::Responses => {
-                let mut response = httparse::Response::new(&mut headers);
-                let parsed = response.parse(&self.buffer);
+                let mut response = httparse::Response::new(&mut []);
+                let parsed = config.parse_response_with_uninit_headers(&mut response, &self.buffer, &mut headers);
                 let reason = response.reason.unwrap_or_default().to_owned();
-                (parsed, response.code.map(|code| (code, reason)))
+                (parsed, response.code.map(|code| (code, reason)), response.headers)
             }
         };
         let length = match parsed {
@@ -138,7 +146,7 @@ impl Decoder {
             }
             Err(error) => return Err(Error::new(ErrorKind::InvalidMessage, "receive").caused_by(error)),
         };
-        let fields = headers.iter().take_while(|field| !field.name.is_empty()).map(|field| (field.name, field.value));
+        let fields = headers.iter().map(|field| (field.name, field.value));
         let (header, framing) = read_fields(fields, status.as_ref().map(|(code, _)| *code), self.body_bytes_max)?;
         let _ = self.buffer.split_to(length);
         Ok(Some((Decoded { status, message: Message { header, body: Bytes::new() } }, framing)))

@@ -1,5 +1,7 @@
 //! Messages to HTTP/1.1 bytes, in the order in which Go's `net/http` writes them: framing first, then headers by name.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 
 use super::super::Message;
@@ -99,7 +101,11 @@ fn canonical(header: &Metadata) -> Result<Metadata> {
             return Err(Error::new(ErrorKind::InvalidInput, "send").detail(format!("'{name}' is no HTTP header name")));
         }
         if !is_framing(name) {
-            let value = value.replace(|letter: char| letter.is_ascii_control() && letter != '\t', " ");
+            let is_control = |letter: char| letter.is_ascii_control() && letter != '\t';
+            let value = match value.contains(is_control) {
+                true => Cow::from(value.replace(is_control, " ")),
+                false => Cow::from(value),
+            };
             canonical.insert(title_case(name), value.trim_matches([' ', '\t']).to_owned());
         }
     }
