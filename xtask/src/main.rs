@@ -7,6 +7,7 @@
 mod ci;
 mod figures;
 mod kills;
+mod peers;
 mod soak;
 mod spec;
 mod step;
@@ -33,6 +34,8 @@ enum Chore {
     Spec,
     /// Write which faulty plugin breaks which requirement to reports/published
     Kills,
+    /// Judge plugins of other origin, and write what they fail to reports/published
+    Peers(peers::Arguments),
     /// Write what the last `cargo bench` has measured to reports/published
     Figures,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Soak(arguments) => soak::run(&arguments),
         Chore::Spec => spec::run(),
         Chore::Kills => kills::run(),
+        Chore::Peers(arguments) => peers::run(&arguments),
         Chore::Figures => figures::run(),
     }
 }
