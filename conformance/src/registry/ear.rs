@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shaketable_stack::ErrorKind;
-use shaketable_stack::env::{Instant, Task};
+use shaketable_stack::env::Task;
 use shaketable_stack::registry::{Action, Event, Registry, WatchOptions, Watcher};
 
 use super::tools::{settling, short, summary};
@@ -22,7 +22,7 @@ pub(super) struct Ear {
 /// What a watcher has told.
 #[derive(Default)]
 struct Heard {
-    events: Vec<(Instant, Event)>,
+    events: Vec<Event>,
     /// How it ended.
     end: Option<(ErrorKind, String)>,
 }
@@ -34,13 +34,13 @@ struct Heard {
 pub(super) async fn listen(site: &Site, registry: &Arc<dyn Registry>, service: Option<&str>) -> Result<Ear, Finding> {
     let watcher = open(site, registry, service).await?;
     let heard = Arc::new(Mutex::new(Heard::default()));
-    let (listening, writing, env) = (watcher.clone(), heard.clone(), site.env().clone());
+    let (listening, writing) = (watcher.clone(), heard.clone());
     let task = site.env().spawn("check-ear", async move {
         loop {
             let next = listening.next().await;
             let mut heard = writing.lock().unwrap_or_else(PoisonError::into_inner);
             match next {
-                Ok(event) => heard.events.push((env.now(), event)),
+                Ok(event) => heard.events.push(event),
                 Err(error) => {
                     heard.end = Some((error.kind(), error.to_string()));
                     return;
@@ -68,12 +68,7 @@ impl Ear {
     /// What was told of this check's services so far.
     pub(super) fn events(&self) -> Vec<Event> {
         let own = |event: &Event| self.site.is_own(&event.service.name);
-        self.lock().events.iter().map(|(_, event)| event.clone()).filter(own).collect()
-    }
-
-    /// When the last event was told.
-    pub(super) fn last_at(&self) -> Option<Instant> {
-        self.lock().events.last().map(|(at, _)| *at)
+        self.lock().events.iter().filter(|event| own(event)).cloned().collect()
     }
 
     /// How the watch ended, if it has.

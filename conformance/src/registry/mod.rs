@@ -1,15 +1,24 @@
 //! What a registry requires. It knows the interface and what a plugin promises.
 
 mod changes;
+mod clients;
+mod concurrency;
 mod deregister;
 mod ear;
 mod expiry;
+mod faults;
+mod guarantees;
+mod leaks;
+mod lifecycle;
 mod listing;
 mod names;
 mod records;
 mod renewal;
+mod resume;
 mod sizes;
 mod tools;
+mod watch;
+mod watch_end;
 
 use crate::Requirement;
 
@@ -23,4 +32,13 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     deregister::REQUIREMENTS,
     expiry::REQUIREMENTS,
     renewal::REQUIREMENTS,
+    watch::REQUIREMENTS,
+    guarantees::REQUIREMENTS,
+    watch_end::REQUIREMENTS,
+    clients::REQUIREMENTS,
+    concurrency::REQUIREMENTS,
+    faults::REQUIREMENTS,
+    resume::REQUIREMENTS,
+    lifecycle::REQUIREMENTS,
+    leaks::REQUIREMENTS,
 ];
