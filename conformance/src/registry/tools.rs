@@ -1,17 +1,86 @@
-//! What checks of registries have in common: services to register, and looks at what is there.
+//! What checks of registries have in common: services to register, looks at what is there, and times to wait for. It knows
+//! the interface and what a plugin promises.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use shaketable_stack::ErrorKind;
-use shaketable_stack::registry::{DeregisterOptions, GetOptions, Node, RegisterOptions, Registry, Service};
+use shaketable_stack::registry::{
+    DeregisterOptions, GetOptions, ListOptions, Node, RegisterOptions, Registry, Service,
+};
+use shaketable_stack::{ErrorKind, Result as StackResult};
 
-use crate::{Finding, Outcome, Site};
+use crate::{Finding, Need, Outcome, Site};
+
+/// A TTL can be judged only where the plugin says how exactly it keeps one.
+pub(super) const TIMELY: Need = Need::Promises("how exactly a TTL is kept", |promises| {
+    promises.ttl_granularity.is_some() && promises.expiry_slack.is_some()
+});
+
+/// How else than with `InvalidInput` a registry, or the backend behind it, may refuse what makes no sense.
+pub(super) const REFUSALS: &[ErrorKind] =
+    &[ErrorKind::InvalidInput, ErrorKind::Unsupported, ErrorKind::TooLarge, ErrorKind::Backend, ErrorKind::Remote];
 
 /// A service of one node.
 pub(super) fn service(name: &str, node: &str) -> Service {
-    let node = Node { id: node.to_owned(), address: "10.1.2.3:8080".to_owned(), ..Node::default() };
-    Service { name: name.to_owned(), version: "1.0.0".to_owned(), nodes: vec![node], ..Service::default() }
+    of_nodes(name, "1.0.0", &[node])
+}
+
+/// A service of these nodes; each has an address of its own.
+pub(super) fn of_nodes<Id: AsRef<str>>(name: &str, version: &str, ids: &[Id]) -> Service {
+    let node = |(number, id): (usize, &Id)| Node {
+        id: id.as_ref().to_owned(),
+        address: format!("10.1.2.{}:8080", number + 3),
+        ..Node::default()
+    };
+    let nodes = ids.iter().enumerate().map(node).collect();
+    Service { name: name.to_owned(), version: version.to_owned(), nodes, ..Service::default() }
+}
+
+/// `service` with another value of the label `revision` at every node: a change that anyone can see.
+pub(super) fn revised(service: &Service, revision: usize) -> Service {
+    let mut revised = service.clone();
+    for node in &mut revised.nodes {
+        node.metadata.insert("revision".to_owned(), revision.to_string());
+    }
+    revised
+}
+
+/// The label that [`revised`] gave the first node.
+pub(super) fn revision(service: &Service) -> Option<usize> {
+    service.nodes.first()?.metadata.get("revision")?.parse().ok()
+}
+
+/// The TTL of registrations that last as long as a check: none in the simulator; a real backend is to be clean afterwards.
+pub(super) fn lasting(site: &Site) -> Option<Duration> {
+    let without = site.is_simulated() || site.promises().lacks.contains(&shaketable_stack::plugin::Ability::Ttl);
+    (!without).then_some(Duration::from_secs(60))
+}
+
+/// A TTL that a check can wait for: six units of the plugin's, and long beside what messages take.
+pub(super) fn short_ttl(site: &Site) -> Duration {
+    let unit = site.promises().ttl_granularity.unwrap_or(Duration::from_secs(1));
+    let least = if site.is_simulated() { Duration::from_secs(6) } else { Duration::from_secs(2) };
+    if site.is_simulated() { least.max(unit * 6) } else { least.max(unit * 2) }
+}
+
+/// How long after the end of its TTL a registration may still be seen.
+pub(super) fn lingers(site: &Site) -> Duration {
+    let promises = site.promises();
+    promises.ttl_granularity.unwrap_or_default() + promises.expiry_slack.unwrap_or_default() + site.slack()
+}
+
+/// Within which a change has reached everyone, while nothing is broken: a second, and what the plugin says that it may go
+/// on showing something that is gone.
+pub(super) fn settling(site: &Site) -> Duration {
+    Duration::from_secs(1) + site.slack() + site.promises().expiry_slack.unwrap_or_default()
+}
+
+/// Within which a plugin that lost its backend works again once that is back.
+pub(super) const RECOVERY: Duration = Duration::from_secs(30);
+
+/// Registers `service` for as long as the check lasts.
+pub(super) async fn put(site: &Site, registry: &Arc<dyn Registry>, service: &Service) -> Outcome {
+    register(site, registry, service, lasting(site)).await
 }
 
 /// Registers `service`, for ever or for `ttl`.
@@ -21,14 +90,37 @@ pub(super) async fn register(
     service: &Service,
     ttl: Option<Duration>,
 ) -> Outcome {
-    let what = format!("register {}", node_ids(std::slice::from_ref(service)).join(", "));
+    let what = format!("register {}", listed(service));
     site.ask(&what, registry.register(service, RegisterOptions { ttl })).await
+}
+
+/// Registers `service` as soon as the registry can, which is within [`RECOVERY`].
+pub(super) async fn register_again(
+    site: &Site,
+    registry: &Arc<dyn Registry>,
+    service: &Service,
+    ttl: Option<Duration>,
+) -> Outcome {
+    let attempt = || async { told(registry.register(service, RegisterOptions { ttl }).await) };
+    site.eventually(&format!("to register {} again", listed(service)), RECOVERY, attempt).await
 }
 
 /// Deregisters `service`.
 pub(super) async fn deregister(site: &Site, registry: &Arc<dyn Registry>, service: &Service) -> Outcome {
-    let what = format!("deregister {}", node_ids(std::slice::from_ref(service)).join(", "));
+    let what = format!("deregister {}", listed(service));
     site.ask(&what, registry.deregister(service, DeregisterOptions::default())).await
+}
+
+/// What `registry` answers for `name`: in the order of versions, nodes in the order of ids; nothing when it knows nothing.
+///
+/// # Errors
+/// Any failure but `NotFound`, in words.
+pub(super) async fn look(registry: &Arc<dyn Registry>, name: &str) -> Result<Vec<Service>, String> {
+    match registry.get_service(name, GetOptions::default()).await {
+        Ok(services) => Ok(in_order(&services)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(format!("the error `{error}`")),
+    }
 }
 
 /// The ids of the nodes that `registry` knows of `name`, in order; none when it knows none.
@@ -36,11 +128,84 @@ pub(super) async fn deregister(site: &Site, registry: &Arc<dyn Registry>, servic
 /// # Errors
 /// Any failure but `NotFound`.
 pub(super) async fn found(site: &Site, registry: &Arc<dyn Registry>, name: &str) -> Result<Vec<String>, Finding> {
-    match site.ends(&format!("get {name}"), registry.get_service(name, GetOptions::default())).await? {
-        Ok(services) => Ok(node_ids(&services)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(Finding::violated(format!("'get {name}' to answer"), format!("the error `{error}`"))),
+    let what = format!("get {}", short(name));
+    let services = site.ends(&what, look(registry, name)).await?;
+    services.map(|services| node_ids(&services)).map_err(|why| Finding::violated(format!("'{what}' to answer"), why))
+}
+
+/// Waits until a lookup of `name` finds exactly `wanted`, whatever the order.
+pub(super) async fn finds(
+    site: &Site,
+    registry: &Arc<dyn Registry>,
+    name: &str,
+    wanted: &[Service],
+) -> Outcome {
+    let wanted = in_order(wanted);
+    let probe = || async {
+        let services = look(registry, name).await?;
+        if services == wanted { Ok(()) } else { Err(difference(&services, &wanted)) }
+    };
+    let what = format!("a lookup of {} to find {}", short(name), summary(&wanted));
+    site.eventually(&what, settling(site), probe).await
+}
+
+/// Waits until a lookup of `name` finds the nodes `ids` and no others.
+pub(super) async fn finds_nodes<Id: AsRef<str>>(
+    site: &Site,
+    registry: &Arc<dyn Registry>,
+    name: &str,
+    ids: &[Id],
+) -> Outcome {
+    finds_nodes_within(site, registry, name, ids, settling(site)).await
+}
+
+/// The same, at most for `limit`.
+pub(super) async fn finds_nodes_within<Id: AsRef<str>>(
+    site: &Site,
+    registry: &Arc<dyn Registry>,
+    name: &str,
+    ids: &[Id],
+    limit: Duration,
+) -> Outcome {
+    let mut wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
+    wanted.sort_unstable();
+    let probe = || async {
+        let ids = node_ids(&look(registry, name).await?);
+        if ids == wanted { Ok(()) } else { Err(format!("{ids:?}")) }
+    };
+    site.eventually(&format!("the nodes of {} to be {wanted:?}", short(name)), limit, probe).await
+}
+
+/// Waits until the list of all services holds exactly `wanted` of this check's names.
+pub(super) async fn lists(site: &Site, registry: &Arc<dyn Registry>, wanted: &[String]) -> Outcome {
+    let mut wanted = wanted.to_vec();
+    wanted.sort();
+    let probe = || async {
+        let listed = registry.list_services(ListOptions::default()).await;
+        let listed = listed.map_err(|error| format!("the error `{error}`"))?;
+        let mut names: Vec<&str> =
+            listed.iter().map(|service| service.name.as_str()).filter(|name| site.is_own(name)).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names == wanted { Ok(()) } else { Err(format!("{} names: {}", names.len(), short(&names.join(", ")))) }
+    };
+    let what = format!("the list to hold these {} services: {}", wanted.len(), short(&wanted.join(", ")));
+    site.eventually(&what, settling(site), probe).await
+}
+
+/// What came of a call, in words.
+pub(super) fn told<T>(result: StackResult<T>) -> Result<T, String> {
+    result.map_err(|error| format!("the error `{error}`"))
+}
+
+/// `services` in the order of names and versions, each with its nodes in the order of ids.
+pub(super) fn in_order(services: &[Service]) -> Vec<Service> {
+    let mut services = services.to_vec();
+    for service in &mut services {
+        service.nodes.sort_by(|one, other| one.id.cmp(&other.id));
     }
+    services.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+    services
 }
 
 /// The ids of all nodes of `services`, in order.
@@ -48,4 +213,45 @@ pub(super) fn node_ids(services: &[Service]) -> Vec<String> {
     let mut ids: Vec<String> = services.iter().flat_map(|service| &service.nodes).map(|node| node.id.clone()).collect();
     ids.sort();
     ids
+}
+
+/// The nodes of `service`, for people.
+fn listed(service: &Service) -> String {
+    let ids = node_ids(std::slice::from_ref(service));
+    short(&if ids.is_empty() { format!("{} without nodes", service.name) } else { ids.join(", ") })
+}
+
+/// Versions and nodes of `services`, for people.
+pub(super) fn summary(services: &[Service]) -> String {
+    let one = |service: &Service| {
+        let nodes = node_ids(std::slice::from_ref(service)).join(", ");
+        format!("{} {} at {nodes}", service.name, service.version)
+    };
+    let all: Vec<String> = services.iter().map(one).collect();
+    if all.is_empty() { "nothing".to_owned() } else { short(&all.join("; ")) }
+}
+
+/// What is wrong with `got`, for people.
+fn difference(got: &[Service], wanted: &[Service]) -> String {
+    let (short_got, short_wanted) = (summary(got), summary(wanted));
+    if short_got != short_wanted {
+        return short_got;
+    }
+    let differing = got.iter().zip(wanted).find(|(got, wanted)| got != wanted);
+    let Some((got, wanted)) = differing else { return short_got };
+    let nodes = got.nodes.iter().zip(&wanted.nodes).find(|(got, wanted)| got != wanted);
+    let (got, wanted) = match nodes {
+        Some((got, wanted)) => (format!("{got:?}"), format!("{wanted:?}")),
+        None => (
+            format!("{:?}, {:?}", got.metadata, got.endpoints),
+            format!("{:?}, {:?}", wanted.metadata, wanted.endpoints),
+        ),
+    };
+    format!("{}, where {} was registered", short(&got), short(&wanted))
+}
+
+/// `text`, cut to what a person reads.
+pub(super) fn short(text: &str) -> String {
+    const SHOWN: usize = 120;
+    if text.chars().count() <= SHOWN { text.to_owned() } else { text.chars().take(SHOWN).chain("…".chars()).collect() }
 }

@@ -1,0 +1,271 @@
+//! Faults of the backend and of the links to it: what is answered meanwhile, and that all works again afterwards.
+
+use std::time::Duration;
+
+use shaketable_sim::world::{Capability, Fault};
+use shaketable_stack::ErrorKind;
+use shaketable_stack::registry::{
+    DeregisterOptions, GetOptions, ListOptions, RegisterOptions, Registry, RegistryOptions, WatchOptions,
+};
+use std::sync::Arc;
+
+use super::tools::{
+    RECOVERY, deregister, finds, finds_nodes_within, lasting, look, put, register_again, revised, service, summary,
+};
+use crate::Level::{Must, Should};
+use crate::backend::{Act, Verb};
+use crate::requirement::check;
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "REG-096",
+        level: Must,
+        sentence: "A backend that cannot be reached is told as an error, never as a service that does not exist or an empty list.",
+        source: "go-micro issue 2821: errors of the registry empty what callers know",
+        needs: &[Need::Backend(Verb::Cut), Need::Network],
+        check: check!(unreachable_is_not_unknown),
+    },
+    Requirement {
+        id: "REG-097",
+        level: Must,
+        sentence: "Every operation ends in bounded time while the backend does not answer.",
+        source: "go-micro issue 2144: etcd hangs without a deadline",
+        needs: &[Need::Backend(Verb::Pause)],
+        check: check!(every_operation_ends_while_nobody_answers),
+    },
+    Requirement {
+        id: "REG-098",
+        level: Should,
+        sentence: "A lookup that nobody answers ends about when the time-out of the options is over.",
+        source: "go-micro registry/options.go: Timeout",
+        needs: &[Need::Backend(Verb::Pause)],
+        check: check!(the_timeout_holds),
+    },
+    Requirement {
+        id: "REG-099",
+        level: Must,
+        sentence: "What was acknowledged while the backend was cut off is true once it can be reached again.",
+        source: "go-plugins issue 114: errors are hidden; an acknowledgement is a promise",
+        needs: &[Need::Backend(Verb::Cut), Need::Network],
+        check: check!(what_is_acknowledged_is_true),
+    },
+    Requirement {
+        id: "REG-100",
+        level: Must,
+        sentence: "A registry can be made, or refuses to be, in bounded time while its backend is down, and works later.",
+        source: "go-micro issue 2144: the etcd constructor hangs",
+        needs: &[Need::Backend(Verb::Restart)],
+        check: check!(a_registry_can_be_made_while_the_backend_is_down),
+    },
+    Requirement {
+        id: "REG-101",
+        level: Must,
+        sentence: "A registry works again after its backend was restarted, and what was registered is there after it is registered again.",
+        source: "go-plugins issue 127; https://etcd.io/docs/v3.6/learning/api_guarantees/: durability",
+        needs: &[Need::Backend(Verb::Restart)],
+        check: check!(it_works_after_a_restart),
+    },
+    Requirement {
+        id: "REG-102",
+        level: Must,
+        sentence: "A registry works again after its backend paused.",
+        source: "decision of shaketable: a stall of a virtual machine or of a disk is the most common fault of backends",
+        needs: &[Need::Backend(Verb::Pause)],
+        check: check!(it_works_after_a_pause),
+    },
+    Requirement {
+        id: "REG-103",
+        level: Must,
+        sentence: "A registry works again after it was cut off from its backend, without a sign that connections died.",
+        source: "https://etcd.io/docs/v3.6/op-guide/configuration/: keep-alive pings find connections that died silently",
+        needs: &[Need::Backend(Verb::Cut)],
+        check: check!(it_works_after_a_cut),
+    },
+    Requirement {
+        id: "REG-104",
+        level: Must,
+        sentence: "A registry works again after the host that it runs on paused.",
+        source: "decision of shaketable: laptops sleep and virtual machines move",
+        needs: &[Need::World(Capability::Pause)],
+        check: check!(it_works_after_a_pause_of_its_own),
+    },
+    Requirement {
+        id: "REG-105",
+        level: Must,
+        sentence: "Where encryption is asked for nothing is written or read in the clear.",
+        source: "go-micro registry/options.go: Secure; a backend that speaks in the clear cannot serve it",
+        needs: &[Need::Network],
+        check: check!(nothing_is_done_in_the_clear),
+    },
+];
+
+async fn unreachable_is_not_unknown(site: Site) -> Outcome {
+    let (registry, fresh) = (site.registry().await?, site.registry().await?);
+    let user = service(&site.name("user"), "user-1");
+    put(&site, &registry, &user).await?;
+    site.backend(Act::Cut).await?;
+    for registry in [&registry, &fresh] {
+        match site.ends("get user from a backend that is cut off", registry.get_service(&user.name, GetOptions::default())).await? {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Finding::violated("an error that says that the backend cannot be reached", error.to_string()));
+            }
+            Err(_) => {}
+            Ok(services) => expect(!services.is_empty(), "an error, or what is known", || "an empty answer".to_owned())?,
+        }
+        let list = registry.list_services(ListOptions::default());
+        if let Ok(list) = site.ends("list services of a backend that is cut off", list).await? {
+            expect(!list.is_empty(), "an error, or what is known", || "an empty list".to_owned())?;
+        }
+    }
+    site.backend(Act::Heal).await
+}
+
+async fn every_operation_ends_while_nobody_answers(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let (user, other) = (service(&site.name("user"), "user-1"), service(&site.name("order"), "order-1"));
+    put(&site, &registry, &user).await?;
+    site.backend(Act::Pause).await?;
+    let ttl = lasting(&site);
+    let _ = site.ends("register, unanswered", registry.register(&other, RegisterOptions { ttl })).await?;
+    let _ = site.ends("register again, unanswered", registry.register(&user, RegisterOptions { ttl })).await?;
+    let _ = site.ends("get, unanswered", registry.get_service(&user.name, GetOptions::default())).await?;
+    let _ = site.ends("list, unanswered", registry.list_services(ListOptions::default())).await?;
+    let _ = site.ends("watch, unanswered", registry.watch(WatchOptions::default())).await?;
+    let _ = site.ends("deregister, unanswered", registry.deregister(&user, DeregisterOptions::default())).await?;
+    let _ = site.ends("close, unanswered", registry.close()).await?;
+    site.backend(Act::Resume).await
+}
+
+async fn the_timeout_holds(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let timeout = Duration::from_secs(1);
+    let options = RegistryOptions { timeout, ..registry.options() };
+    site.ask("set a time-out of a second", async { registry.init(options) }).await?;
+    put(&site, &registry, &service(&site.name("user"), "user-1")).await?;
+    site.backend(Act::Pause).await?;
+    let order = site.name("order");
+    let get = registry.get_service(&order, GetOptions::default());
+    let _ = site.within("a lookup that nobody answers", timeout * 2 + site.slack(), get).await?;
+    site.backend(Act::Resume).await
+}
+
+async fn what_is_acknowledged_is_true(site: Site) -> Outcome {
+    let (registry, observer) = (site.registry().await?, site.registry_on(Host::Second).await?);
+    let (new, old) = (service(&site.name("order"), "order-1"), service(&site.name("user"), "user-1"));
+    put(&site, &registry, &old).await?;
+    finds(&site, &observer, &old.name, std::slice::from_ref(&old)).await?;
+    site.backend(Act::Cut).await?;
+    let ttl = lasting(&site);
+    let registered = site.ends("register while cut off", registry.register(&new, RegisterOptions { ttl })).await?;
+    let gone = site.ends("deregister while cut off", registry.deregister(&old, DeregisterOptions::default())).await?;
+    site.backend(Act::Heal).await?;
+    if registered.is_ok() {
+        finds_nodes_within(&site, &observer, &new.name, &["order-1"], RECOVERY).await?;
+    }
+    if gone.is_ok() {
+        finds_nodes_within::<&str>(&site, &observer, &old.name, &[], RECOVERY).await?;
+    }
+    Ok(())
+}
+
+async fn a_registry_can_be_made_while_the_backend_is_down(site: Site) -> Outcome {
+    site.backend(Act::Stop).await?;
+    let began = site.env().now();
+    let made = site.registry().await;
+    if made.is_err() && site.env().now() - began > Duration::from_secs(15) {
+        return made.map(drop);
+    }
+    site.backend(Act::Start).await?;
+    let registry = match made {
+        Ok(registry) => registry,
+        Err(_) => site.registry().await?,
+    };
+    works(&site, &registry).await
+}
+
+/// Waits until `registry` registers, finds and deregisters.
+async fn works(site: &Site, registry: &Arc<dyn Registry>) -> Outcome {
+    let user = service(&site.name("afterwards"), "afterwards-1");
+    register_again(site, registry, &user, lasting(site)).await?;
+    finds_nodes_within(site, registry, &user.name, &["afterwards-1"], RECOVERY).await?;
+    let list = || async {
+        let listed = super::tools::told(registry.list_services(ListOptions::default()).await)?;
+        let there = listed.iter().any(|service| service.name == user.name);
+        if there { Ok(()) } else { Err(summary(&listed)) }
+    };
+    site.eventually("the list to hold what was registered afterwards", RECOVERY, list).await?;
+    deregister(site, registry, &user).await?;
+    finds_nodes_within::<&str>(site, registry, &user.name, &[], RECOVERY).await
+}
+
+/// Uses a registry, does `fault` for a while, and waits until it works again.
+async fn works_after(site: &Site, fault: [Act; 2], lasts: Duration) -> Outcome {
+    let (registry, idle) = (site.registry().await?, site.registry().await?);
+    let user = service(&site.name("user"), "user-1");
+    put(site, &registry, &user).await?;
+    finds(site, &idle, &user.name, std::slice::from_ref(&user)).await?;
+    let [begin, end] = fault;
+    site.backend(begin).await?;
+    site.sleep(lasts).await;
+    // Answered or not: somebody asks meanwhile.
+    let _ = site.ends("get user meanwhile", look(&registry, &user.name)).await?;
+    site.backend(end).await?;
+    let changed = revised(&user, 1);
+    register_again(site, &registry, &changed, lasting(site)).await?;
+    for registry in [&registry, &idle] {
+        works(site, registry).await?;
+        finds(site, registry, &user.name, std::slice::from_ref(&changed)).await?;
+    }
+    Ok(())
+}
+
+/// How long a fault lasts: longer than clients wait before they look for dead connections.
+fn lasting_fault(site: &Site) -> Duration {
+    if site.is_simulated() { Duration::from_secs(15) } else { Duration::from_secs(4) }
+}
+
+async fn it_works_after_a_restart(site: Site) -> Outcome {
+    works_after(&site, [Act::Stop, Act::Start], Duration::from_secs(2)).await
+}
+
+async fn it_works_after_a_pause(site: Site) -> Outcome {
+    works_after(&site, [Act::Pause, Act::Resume], lasting_fault(&site)).await
+}
+
+async fn it_works_after_a_cut(site: Site) -> Outcome {
+    works_after(&site, [Act::Cut, Act::Heal], lasting_fault(&site)).await
+}
+
+async fn it_works_after_a_pause_of_its_own(site: Site) -> Outcome {
+    let (registry, paused) = (site.registry().await?, site.registry_on(Host::Second).await?);
+    let (user, order) = (service(&site.name("user"), "user-1"), service(&site.name("order"), "order-1"));
+    put(&site, &paused, &user).await?;
+    put(&site, &registry, &order).await?;
+    finds(&site, &paused, &order.name, std::slice::from_ref(&order)).await?;
+    site.inflict(Fault::Pause { host: Host::Second.name().to_owned() }).await?;
+    site.sleep(lasting_fault(&site)).await;
+    let changed = revised(&order, 1);
+    put(&site, &registry, &changed).await?;
+    site.inflict(Fault::Resume { host: Host::Second.name().to_owned() }).await?;
+    works(&site, &paused).await?;
+    finds(&site, &paused, &order.name, std::slice::from_ref(&changed)).await
+}
+
+async fn nothing_is_done_in_the_clear(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let user = service(&site.name("user"), "user-1");
+    put(&site, &registry, &user).await?;
+    let options = RegistryOptions { secure: true, ..registry.options() };
+    if site.ends("ask for encryption", async { registry.init(options) }).await?.is_err() {
+        return Ok(());
+    }
+    let expected = "an error, because the backend here speaks in the clear";
+    let other = service(&site.name("order"), "order-1");
+    let register = registry.register(&other, RegisterOptions { ttl: lasting(&site) });
+    let done = site.ends("register encrypted", register).await?;
+    expect(done.is_err(), expected, || "it was registered".to_owned())?;
+    let answer = site.ends("get encrypted", registry.get_service(&site.name("stock"), GetOptions::default())).await?;
+    let read = answer.as_ref().map_or_else(|error| error.kind() == ErrorKind::NotFound, |_| true);
+    expect(!read, expected, || "the backend was asked".to_owned())
+}

@@ -1,0 +1,252 @@
+//! Leaks: what comes and goes a thousand times leaves nothing behind, and nobody asks the backend more than is needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shaketable_stack::plugin::Ability;
+use shaketable_stack::registry::{RegisterOptions, Registry};
+
+use super::ear::{listen, open};
+use super::tools::{deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl};
+use crate::Level::{Must, Should};
+use crate::backend::Verb;
+use crate::requirement::check;
+use crate::{Need, Outcome, Requirement, Site, expect};
+
+/// Tasks of a connection, which may come and go.
+const TOLERATED: usize = 12;
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "REG-115",
+        level: Must,
+        sentence: "A thousand watches of a service that does not exist, each stopped, leave no task behind.",
+        source: "go-micro issue 631, pull request 634: watching a service that does not exist leaks",
+        needs: &[Need::Has(Ability::Watch)],
+        check: check!(stopped_watches_leave_nothing),
+    },
+    Requirement {
+        id: "REG-116",
+        level: Must,
+        sentence: "Watchers that are dropped without being stopped leave no task behind.",
+        source: "go-plugins issue 383: goroutines of watchers that nobody uses any more",
+        needs: &[Need::Has(Ability::Watch)],
+        check: check!(dropped_watchers_leave_nothing),
+    },
+    Requirement {
+        id: "REG-117",
+        level: Must,
+        sentence: "A thousand registrations, each deregistered, leave no task behind.",
+        source: "go-micro registry/memory.go (v6): a goroutine that never ends; registry/etcd: one keep-alive each",
+        needs: &[],
+        check: check!(registrations_leave_nothing),
+    },
+    Requirement {
+        id: "REG-118",
+        level: Must,
+        sentence: "A thousand lookups of services that do not exist leave no task behind.",
+        source: "go-micro issue 631: each lookup through the cache starts a watcher",
+        needs: &[],
+        check: check!(missed_lookups_leave_nothing),
+    },
+    Requirement {
+        id: "REG-119",
+        level: Must,
+        sentence: "Calls that are given up halfway leave no task behind.",
+        source: "go-plugins issue 314: a goroutine is stuck on a channel that nobody reads after a time-out",
+        needs: &[],
+        check: check!(calls_that_were_given_up_leave_nothing),
+    },
+    Requirement {
+        id: "REG-120",
+        level: Must,
+        sentence: "A registry that was closed leaves no task behind.",
+        source: "go-micro registry/memory.go (v6): the prune goroutine of each instance never ends",
+        needs: &[],
+        check: check!(a_closed_registry_leaves_nothing),
+    },
+    Requirement {
+        id: "REG-121",
+        level: Should,
+        sentence: "A registry that was dropped without being closed leaves no task behind.",
+        source: "decision of shaketable: in Rust a value that is dropped has let go of what it held",
+        needs: &[],
+        check: check!(a_dropped_registry_leaves_nothing),
+    },
+    Requirement {
+        id: "REG-122",
+        level: Should,
+        sentence: "Keeping registrations alive takes at most four requests for each node and third of a TTL.",
+        source: "go-micro issue 2821: a keep-alive request per node and interval overloads etcd",
+        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::CountRequests), Need::VirtualTime],
+        check: check!(renewal_takes_few_requests),
+    },
+    Requirement {
+        id: "REG-123",
+        level: Should,
+        sentence: "A lookup takes at most two requests, however many nodes the service has.",
+        source: "go-micro issue 2821: lookups that multiply when many callers come at once",
+        needs: &[Need::Backend(Verb::CountRequests)],
+        check: check!(a_lookup_takes_few_requests),
+    },
+];
+
+/// Waits until there are about as many tasks as there were.
+async fn back_to(site: &Site, baseline: usize, tolerated: usize, after: &str) -> Outcome {
+    let probe = || async {
+        let tasks = site.env().live_tasks();
+        if tasks.total() <= baseline + tolerated {
+            return Ok(());
+        }
+        Err(format!("{} tasks: {:?}", tasks.total(), tasks.counts()))
+    };
+    let what = format!("about as many tasks after {after} as before, {baseline}");
+    site.eventually(&what, Duration::from_secs(5), probe).await
+}
+
+fn tasks(site: &Site) -> usize {
+    site.env().live_tasks().total()
+}
+
+/// How often a thing is done that may leak; a person waits for a real backend.
+fn cycles(site: &Site) -> usize {
+    if site.is_simulated() { 1_000 } else { 300 }
+}
+
+async fn warm(site: &Site) -> Result<Arc<dyn Registry>, crate::Finding> {
+    let registry = site.registry().await?;
+    let user = service(&site.name("warm"), "warm-1");
+    put(site, &registry, &user).await?;
+    finds(site, &registry, &user.name, std::slice::from_ref(&user)).await?;
+    Ok(registry)
+}
+
+async fn stopped_watches_leave_nothing(site: Site) -> Outcome {
+    let registry = warm(&site).await?;
+    let baseline = tasks(&site);
+    let name = site.name("nobody");
+    for _ in 0..cycles(&site) {
+        let watcher = open(&site, &registry, Some(&name)).await?;
+        watcher.stop();
+    }
+    back_to(&site, baseline, TOLERATED, "many watches").await
+}
+
+async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
+    let registry = warm(&site).await?;
+    let baseline = tasks(&site);
+    for round in 0..100 {
+        let name = site.name(&format!("service-{}", round % 3));
+        let watcher = open(&site, &registry, (round % 2 == 0).then_some(name.as_str())).await?;
+        // Some were waited on and given up, some never.
+        if round % 4 < 2 {
+            let _ = site.env().timeout(Duration::from_millis(1), watcher.next()).await;
+        }
+    }
+    back_to(&site, baseline, TOLERATED, "many watchers that were dropped").await
+}
+
+async fn registrations_leave_nothing(site: Site) -> Outcome {
+    let registry = warm(&site).await?;
+    let baseline = tasks(&site);
+    let ttl = (!site.promises().lacks.contains(&Ability::Ttl)).then(|| short_ttl(&site) * 10);
+    for number in 0..cycles(&site) / 2 {
+        let user = of_nodes(&site.name("user"), "1.0.0", &[format!("a-{}", number % 7), format!("b-{number}")]);
+        register(&site, &registry, &user, ttl).await?;
+        deregister(&site, &registry, &user).await?;
+    }
+    back_to(&site, baseline, TOLERATED, "many registrations").await?;
+    let ids = found(&site, &registry, &site.name("user")).await?;
+    expect(ids.is_empty(), "nothing left of what was deregistered", || format!("{} nodes", ids.len()))
+}
+
+async fn missed_lookups_leave_nothing(site: Site) -> Outcome {
+    let registry = warm(&site).await?;
+    let baseline = tasks(&site);
+    for number in 0..cycles(&site) {
+        let ids = found(&site, &registry, &site.name(&format!("nobody-{}", number % 100))).await?;
+        expect(ids.is_empty(), "nothing to be found", || format!("{ids:?}"))?;
+    }
+    back_to(&site, baseline, TOLERATED, "many lookups of services that do not exist").await
+}
+
+async fn calls_that_were_given_up_leave_nothing(site: Site) -> Outcome {
+    let registry = warm(&site).await?;
+    let baseline = tasks(&site);
+    for number in 0..100 {
+        let user = service(&site.name("user"), &format!("user-{}", number % 5));
+        let wait = Duration::from_micros(500 * (number % 6));
+        let options = RegisterOptions { ttl: lasting(&site) };
+        let _ = site.env().timeout(wait, registry.register(&user, options)).await;
+        let _ = site.env().timeout(wait, look(&registry, &site.name(&format!("nobody-{number}")))).await;
+        let _ = site.env().timeout(wait, registry.watch(Default::default())).await;
+    }
+    back_to(&site, baseline, TOLERATED, "many calls that were given up").await
+}
+
+/// Uses `registry` for everything that may start a task.
+async fn busy(site: &Site, registry: &Arc<dyn Registry>) -> Outcome {
+    let (user, ttl) = (of_nodes(&site.name("user"), "1.0.0", &["user-1", "user-2"]), short_ttl(site));
+    let ttl = (!site.promises().lacks.contains(&Ability::Ttl)).then_some(ttl);
+    register(site, registry, &user, ttl).await?;
+    finds_nodes(site, registry, &user.name, &["user-1", "user-2"]).await?;
+    if !site.promises().lacks.contains(&Ability::Watch) {
+        let _ear = listen(site, registry, None).await?;
+        site.sleep(site.slack()).await;
+    }
+    Ok(())
+}
+
+async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
+    let baseline = tasks(&site);
+    let mut registries = Vec::new();
+    for _ in 0..3 {
+        let registry = site.registry().await?;
+        busy(&site, &registry).await?;
+        site.ask("close", registry.close()).await?;
+        registries.push(registry);
+    }
+    back_to(&site, baseline, 0, "closing three registries").await
+}
+
+async fn a_dropped_registry_leaves_nothing(site: Site) -> Outcome {
+    let baseline = tasks(&site);
+    for _ in 0..3 {
+        let registry = site.registry().await?;
+        busy(&site, &registry).await?;
+        drop(registry);
+    }
+    back_to(&site, baseline, 0, "dropping three registries").await
+}
+
+async fn renewal_takes_few_requests(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let (name, ttl) = (site.name("user"), Duration::from_secs(30));
+    let ids: Vec<String> = (0..10).map(|number| format!("user-{number}")).collect();
+    let user = of_nodes(&name, "1.0.0", &ids);
+    register(&site, &registry, &user, Some(ttl)).await?;
+    finds_nodes(&site, &registry, &name, &ids).await?;
+    let before = site.requests().await?;
+    let rounds = 12;
+    for _ in 0..rounds {
+        site.sleep(ttl / 3).await;
+        register(&site, &registry, &user, Some(ttl)).await?;
+    }
+    let requests = site.requests().await? - before;
+    let bound = rounds * ids.len() as u64 * 4;
+    expect(requests <= bound, format!("at most {bound} requests in {rounds} rounds"), || format!("{requests}"))
+}
+
+async fn a_lookup_takes_few_requests(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let ids: Vec<String> = (0..40).map(|number| format!("user-{number:02}")).collect();
+    let user = of_nodes(&site.name("user"), "1.0.0", &ids);
+    put(&site, &registry, &user).await?;
+    finds_nodes(&site, &registry, &user.name, &ids).await?;
+    let before = site.requests().await?;
+    for _ in 0..20 {
+        found(&site, &registry, &user.name).await?;
+    }
+    let requests = site.requests().await? - before;
+    expect(requests <= 40, "at most 40 requests for 20 lookups", || format!("{requests}"))
+}

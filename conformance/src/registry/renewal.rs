@@ -1,0 +1,230 @@
+//! Renewal: who registers again in time is never gone, and what the backend lost is back with the next registration.
+
+use std::time::Duration;
+
+use shaketable_sim::world::{Capability, Fault};
+use shaketable_stack::plugin::Ability;
+use shaketable_stack::registry::{Action, Service};
+
+use super::ear::{listen, shown};
+use super::tools::{
+    RECOVERY, TIMELY, deregister, finds, finds_nodes_within, found, lingers, of_nodes, register, register_again, service,
+    short_ttl,
+};
+use crate::Level::Must;
+use crate::backend::{Act, Verb};
+use crate::requirement::check;
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "REG-049",
+        level: Must,
+        sentence: "A node that is registered again three times within each TTL is found all the time.",
+        source: "go-micro server/rpc_server.go: RegisterInterval of 30 s, RegisterTTL of 90 s; go-plugins issue 127",
+        needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
+        check: check!(what_is_registered_again_stays),
+    },
+    Requirement {
+        id: "REG-050",
+        level: Must,
+        sentence: "A node that is registered again in time is never told to watchers as gone, nor as new.",
+        source: "decision of shaketable: a lease that is renewed when it is over leaves a gap that only watchers see",
+        needs: &[Need::Has(Ability::Ttl), Need::Has(Ability::Watch), Need::VirtualTime],
+        check: check!(renewal_leaves_no_gap),
+    },
+    Requirement {
+        id: "REG-051",
+        level: Must,
+        sentence: "Of several services that one client renews, none runs out.",
+        source: "go-micro registry/etcd/etcd.go: leases are kept by service and node, so that none is renewed for another",
+        needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
+        check: check!(every_service_of_a_client_is_renewed),
+    },
+    Requirement {
+        id: "REG-052",
+        level: Must,
+        sentence: "A registration does not depend on the task that made it first.",
+        source: "https://pkg.go.dev/go.etcd.io/etcd/client/v3: KeepAlive ends with the context of who asked for it",
+        needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
+        check: check!(the_first_registrant_may_end),
+    },
+    Requirement {
+        id: "REG-053",
+        level: Must,
+        sentence: "A node that ran out while its owner was paused is back when that registers again.",
+        source: "go-plugins issue 127; go-micro pull request 820: lease not found, and registering fails for ever",
+        needs: &[Need::Has(Ability::Ttl), TIMELY, Need::World(Capability::Pause)],
+        check: check!(what_ran_out_is_back),
+    },
+    Requirement {
+        id: "REG-054",
+        level: Must,
+        sentence: "A node whose lease the backend lost is back when it is registered again.",
+        source: "go-micro pull request 2959: a lease that etcd no longer knows",
+        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases)],
+        check: check!(a_lost_lease_is_replaced),
+    },
+    Requirement {
+        id: "REG-055",
+        level: Must,
+        sentence: "A node whose entry somebody deleted is back when it is registered again, although its lease lives.",
+        source: "micro-in-cn questions issue 5: a key that is deleted from outside is never written again",
+        needs: &[Need::Backend(Verb::DeleteEntries)],
+        check: check!(a_deleted_entry_is_replaced),
+    },
+    Requirement {
+        id: "REG-056",
+        level: Must,
+        sentence: "Fifty nodes that lose their leases at once are all back after each has registered again.",
+        source: "go-micro issue 2821: mass expiry empties what callers know",
+        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases)],
+        check: check!(a_mass_loss_is_made_good),
+    },
+    Requirement {
+        id: "REG-057",
+        level: Must,
+        sentence: "A node can still be deregistered after its lease was lost.",
+        source: "decision of shaketable: a lease that is gone is no reason to keep a node",
+        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases)],
+        check: check!(what_was_lost_can_be_deregistered),
+    },
+];
+
+async fn what_is_registered_again_stays(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry_on(Host::Second).await?, site.registry().await?);
+    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    register(&site, &owner, &user, Some(ttl)).await?;
+    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    // Longer than the sixteen answers that etcd's client keeps for who does not read them.
+    for round in 0..40 {
+        site.sleep(ttl / 3).await;
+        let ids = found(&site, &observer, &user.name).await?;
+        let expected = "a node that is renewed three times within each TTL to be found";
+        expect(ids == ["user-1"], expected, || format!("it was gone after {round} renewals"))?;
+        register(&site, &owner, &user, Some(ttl)).await?;
+    }
+    Ok(())
+}
+
+async fn renewal_leaves_no_gap(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    let ear = listen(&site, &observer, Some(&user.name)).await?;
+    register(&site, &owner, &user, Some(ttl)).await?;
+    ear.hears_of(Action::Create, "user-1").await?;
+    for _ in 0..12 {
+        site.sleep(ttl / 3).await;
+        register(&site, &owner, &user, Some(ttl)).await?;
+    }
+    site.sleep(site.slack()).await;
+    let events = ear.events();
+    let gap = events.iter().skip(1).any(|event| event.action != Action::Update);
+    expect(!gap, "no deletion and no second creation of a node that is renewed in time", || shown(&events))
+}
+
+async fn every_service_of_a_client_is_renewed(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let ttl = short_ttl(&site);
+    let services: Vec<Service> = ["user", "order", "stock"]
+        .into_iter()
+        .map(|base| of_nodes(&site.name(base), "1.0.0", &[format!("{base}-1"), format!("{base}-2")]))
+        .collect();
+    for _ in 0..8 {
+        for service in &services {
+            register(&site, &owner, service, Some(ttl)).await?;
+        }
+        site.sleep(ttl / 3).await;
+    }
+    for service in &services {
+        finds_nodes_within(&site, &observer, &service.name, &super::tools::node_ids(std::slice::from_ref(service)), site.slack()).await?;
+    }
+    Ok(())
+}
+
+async fn the_first_registrant_may_end(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    let (there, first, mine) = (site.clone(), owner.clone(), user.clone());
+    let (done, registered) = tokio::sync::oneshot::channel();
+    let task = site.env().spawn("check-registrant", async move {
+        let outcome = register(&there, &first, &mine, Some(ttl)).await;
+        // Nobody waits any more when the check has ended meanwhile.
+        let _ = done.send(outcome);
+    });
+    let outcome = site.ends("register in a task that ends", registered).await?;
+    outcome.map_err(|_| Finding::Broke("the task that registers has vanished".to_owned()))??;
+    task.join().await;
+    for _ in 0..9 {
+        site.sleep(ttl / 3).await;
+        let ids = found(&site, &observer, &user.name).await?;
+        expect(ids == ["user-1"], "a node that others renew to outlive its first registrant", || format!("{ids:?}"))?;
+        register(&site, &owner, &user, Some(ttl)).await?;
+    }
+    Ok(())
+}
+
+async fn what_ran_out_is_back(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry_on(Host::Second).await?, site.registry().await?);
+    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    register(&site, &owner, &user, Some(ttl)).await?;
+    site.inflict(Fault::Pause { host: Host::Second.name().to_owned() }).await?;
+    site.sleep(ttl + lingers(&site)).await;
+    finds_nodes_within::<&str>(&site, &observer, &user.name, &[], site.slack()).await?;
+    site.inflict(Fault::Resume { host: Host::Second.name().to_owned() }).await?;
+    register_again(&site, &owner, &user, Some(ttl)).await?;
+    finds(&site, &observer, &user.name, &[user.clone()]).await
+}
+
+/// Registers, lets the backend do `act` to the nodes, and registers again.
+async fn is_back_after(site: &Site, act: impl Fn(Vec<String>) -> Act, ttl: Option<Duration>) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let ids = [site.name("user-1"), site.name("user-2")];
+    let user = of_nodes(&site.name("user"), "1.0.0", &ids);
+    for _ in 0..2 {
+        register(site, &owner, &user, ttl).await?;
+        finds(site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+        site.backend(act(ids.to_vec())).await?;
+        site.sleep(site.slack()).await;
+        register_again(site, &owner, &user, ttl).await?;
+        finds(site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+    }
+    Ok(())
+}
+
+async fn a_lost_lease_is_replaced(site: Site) -> Outcome {
+    let ttl = short_ttl(&site) * 5;
+    is_back_after(&site, Act::LoseLeases, Some(ttl)).await
+}
+
+async fn a_deleted_entry_is_replaced(site: Site) -> Outcome {
+    let ttl = short_ttl(&site) * 5;
+    let ttl = (!site.promises().lacks.contains(&Ability::Ttl)).then_some(ttl);
+    is_back_after(&site, Act::DeleteEntries, ttl).await
+}
+
+async fn a_mass_loss_is_made_good(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let (name, ttl) = (site.name("user"), short_ttl(&site) * 5);
+    let ids: Vec<String> = (0..50).map(|number| site.name(&format!("user-{number:02}"))).collect();
+    for id in &ids {
+        register(&site, &owner, &service(&name, id), Some(ttl)).await?;
+    }
+    finds_nodes_within(&site, &observer, &name, &ids, RECOVERY).await?;
+    site.backend(Act::LoseLeases(ids.clone())).await?;
+    for id in &ids {
+        register_again(&site, &owner, &service(&name, id), Some(ttl)).await?;
+    }
+    finds_nodes_within(&site, &observer, &name, &ids, RECOVERY).await
+}
+
+async fn what_was_lost_can_be_deregistered(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let (user, ttl) = (service(&site.name("user"), &site.name("user-1")), short_ttl(&site));
+    register(&site, &owner, &user, Some(ttl)).await?;
+    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    site.backend(Act::LoseLeases(vec![user.nodes[0].id.clone()])).await?;
+    deregister(&site, &owner, &user).await?;
+    site.sleep(ttl).await;
+    finds(&site, &observer, &user.name, &[]).await
+}
