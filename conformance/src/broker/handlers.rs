@@ -194,7 +194,9 @@ async fn harms_nobody(site: &Site, bad: impl Fn() -> StackHandled + Send + Sync 
         let message = super::tools::message(body);
         let publish = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
         let published = site.ends(&format!("publish {body}"), publish).await?;
-        expect(!strict || published.is_ok(), "publishing to succeed though a handler fails", || format!("{published:?}"))?;
+        expect(!strict || published.is_ok(), "publishing to succeed though a handler fails", || {
+            format!("{published:?}")
+        })?;
     }
     if strict {
         return Ok(());
@@ -205,7 +207,9 @@ async fn harms_nobody(site: &Site, bad: impl Fn() -> StackHandled + Send + Sync 
     // Who may deliver again does so to a handler that failed; what counts is that each message came.
     let came = runs.bodies();
     let missing = sent.iter().filter(|body| !came.contains(body)).count();
-    expect(missing * 2 <= sent.len(), "the handler itself to get the next messages", || format!("{missing} did not come"))
+    expect(missing * 2 <= sent.len(), "the handler itself to get the next messages", || {
+        format!("{missing} did not come")
+    })
 }
 
 type StackHandled = shaketable_stack::Result<()>;
@@ -313,5 +317,9 @@ async fn a_handler_may_end_its_subscription(site: Site) -> Outcome {
     let runs = once.runs.load(Ordering::SeqCst);
     bench.arrives("the next", &[&once.other]).await?;
     settle(&site).await;
-    expect_equal("the number of calls of the handler that has ended its subscription", &once.runs.load(Ordering::SeqCst), &runs)
+    expect_equal(
+        "the number of calls of the handler that has ended its subscription",
+        &once.runs.load(Ordering::SeqCst),
+        &runs,
+    )
 }

@@ -88,7 +88,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Where a slow consumer is promised to lose messages or to be cut off, no publisher waits for it.",
         source: "NATS documentation, slow consumers; the plugin's own promise",
-        needs: &[Need::Promises("slow consumers do not hold up publishers", |promises| buffered(promises.slow_consumer))],
+        needs: &[Need::Promises("slow consumers do not hold up publishers", |promises| {
+            buffered(promises.slow_consumer)
+        })],
         check: check!(a_slow_consumer_holds_nobody_up),
     },
     Requirement {

@@ -124,7 +124,8 @@ async fn common_unusual_topics_are_carried(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let name = site.name("");
     let long = "x".repeat(255_usize.saturating_sub(name.len()));
-    for name in ["orders.paid", "orders-paid", "orders_paid", "orders:paid", "orders/paid", "注文", "geändert", &long] {
+    for name in ["orders.paid", "orders-paid", "orders_paid", "orders:paid", "orders/paid", "注文", "geändert", &long]
+    {
         let bench = bench.about(&site.name(name));
         let (inbox, _subscriber) = bench.subscribe(None).await?;
         settle(&site).await;
