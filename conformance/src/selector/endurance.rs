@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::Rng;
 use shaketable_stack::ErrorKind;
-use shaketable_stack::selector::SelectOptions;
+use shaketable_stack::selector::{SelectOptions, Selection};
 
 use super::tools::{Bench, refused, service};
 use crate::Level::Must;
@@ -73,6 +73,10 @@ async fn services_loaded_at_once_get_their_own_nodes(site: Site) -> Outcome {
     let failed = loaded.iter().find(|loaded| loaded.is_err());
     expect(failed.is_none(), "every load to succeed", || format!("{failed:?}"))?;
     for name in &names {
+        let selected = bench.selector.select(name, &SelectOptions::default());
+        expect(matches!(selected, Ok(Selection::Ready(_))), format!("{name} to be selected after its load"), || {
+            format!("{selected:?}")
+        })?;
         let node = bench.pick_of(name, &bench.random()).await?;
         expect_equal(&format!("the node of {name}"), &node.id, &format!("node of {name}"))?;
     }
