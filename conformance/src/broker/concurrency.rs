@@ -32,7 +32,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-060",
         level: Must,
-        sentence: "Connecting and disconnecting from several tasks at once comes to an end and leaves a broker that works.",
+        sentence: "Connecting and disconnecting at the same time comes to an end and leaves a broker that works.",
         source: "go-plugins issue 218; decision of shaketable: services stop while others still start",
         needs: &[],
         check: check!(connecting_and_disconnecting_at_once_comes_to_an_end),

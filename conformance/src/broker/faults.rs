@@ -25,7 +25,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-069",
         level: Must,
-        sentence: "After a cut between two hosts has healed, messages come to the subscriptions of before, and nobody has to do anything.",
+        sentence: "After a cut between two hosts has healed, messages come to the subscriptions of before.",
         source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect",
         needs: &[Need::Network, Need::World(Capability::Cut), Need::VirtualTime],
         check: check!(subscriptions_survive_a_cut),
@@ -33,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-070",
         level: Must,
-        sentence: "While a subscriber's host is cut off, publishing ends within a minute and others get their messages.",
+        sentence: "While a subscriber's host is cut off, publishing ends within a minute and others get messages.",
         source: "go-micro broker/http.go posts to all nodes of a topic, dead ones included",
         needs: &[Need::Network, Need::World(Capability::Cut), Need::VirtualTime],
         check: check!(an_unreachable_subscriber_harms_nobody),

@@ -1,5 +1,5 @@
-//! What checks of brokers have in common: a connected broker with a topic, handlers that keep what they are given, and the
-//! measure by which what arrived is judged. It knows no plugin; how strictly it judges, the plugin's promises say.
+//! What checks of brokers have in common: a connected broker with a topic, handlers that keep what they are given, and
+//! the measure by which what arrived is judged. It knows no plugin; how strictly it judges, the plugin's promises say.
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};

@@ -30,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-050",
         level: Must,
         sentence: "A load that is given up keeps no other from its answer.",
-        source: "decision of shaketable: in Rust a caller gives up by dropping the future, also the one whom others wait for",
+        source: "decision of shaketable: in Rust a caller gives up by dropping the future, others waiting or not",
         needs: &[],
         check: check!(a_load_that_is_given_up_keeps_no_other_from_its_answer),
     },

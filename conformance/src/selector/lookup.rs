@@ -18,7 +18,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SEL-001",
         level: Must,
-        sentence: "After a service was loaded its nodes are selected, with the address and the metadata that they registered.",
+        sentence: "After a service was loaded its nodes are selected, with their address and metadata.",
         source: "go-micro selector/selector.go: Select, Next",
         needs: &[],
         check: check!(a_loaded_service_is_selected),
@@ -67,7 +67,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-007",
         level: Must,
         sentence: "A lookup that has failed is not remembered: when the registry works again the next one succeeds.",
-        source: "go-micro registry/cache/cache.go of v6: the minimum retry interval holds back lookups after failed ones",
+        source: "go-micro registry/cache/cache.go of v6: the minimum retry interval follows failed lookups, too",
         needs: &[],
         check: check!(a_failed_lookup_is_not_remembered),
     },

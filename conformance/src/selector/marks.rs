@@ -1,5 +1,5 @@
-//! Marks: what callers tell of nodes takes bad ones out for a while, and never more than that. A selector that does nothing
-//! about marks is none the worse.
+//! Marks: what callers tell of nodes takes bad ones out for a while, and never more than that. A selector that does
+//! nothing about marks is none the worse.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Strategies: which of the nodes is taken, across selections and within one. What a selector takes when nobody says how is
-//! its own affair, as long as it does what it calls it.
+//! Strategies: which of the nodes is taken, across selections and within one. What a selector takes when nobody says how
+//! is its own affair, as long as it does what it calls it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SEL-014",
         level: Must,
-        sentence: "The default strategy does what its name says: random spreads evenly, round_robin takes turns, any other picks known nodes.",
+        sentence: "The default strategy does what its name says: random spreads evenly, round_robin takes turns.",
         source: "go-micro selector/default.go: Options.Strategy; issue 116: round robin in name only",
         needs: &[],
         check: check!(the_default_strategy_does_what_its_name_says),
