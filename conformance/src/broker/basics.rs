@@ -1,0 +1,289 @@
+//! Publish and subscribe: who subscribed gets what is published, as it was published, on this host and on others.
+
+use bytes::Bytes;
+use rand::{Rng, RngCore};
+use shaketable_stack::ErrorKind;
+use shaketable_stack::broker::{Message, PublishOptions};
+use shaketable_stack::metadata::Metadata;
+
+use super::tools::{Bench, NEVER_LOST, come_to_rest, judge_all, message, settle};
+use crate::Level::{Must, Should};
+use crate::requirement::{Need, check};
+use crate::{Finding, Host, Outcome, Requirement, Site, expect};
+
+/// What every broker carries, whatever it promises.
+const MODEST_BYTES: usize = (16 << 10) + 1;
+/// Larger promises are not tried out: they would cost more than they show.
+const TRIED_BYTES_MAX: usize = 16 << 20;
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "BRK-001",
+        level: Must,
+        sentence: "A message that is published to a topic comes to who has subscribed to it.",
+        source: "go-micro broker/broker.go: Publish, Subscribe",
+        needs: &[],
+        check: check!(a_published_message_comes_to_its_subscriber),
+    },
+    Requirement {
+        id: "BRK-002",
+        level: Must,
+        sentence: "A message is delivered if it is published right after subscribing has returned.",
+        source: "decision of shaketable: a subscriber that must wait for an unknown time cannot know what it missed",
+        needs: &[NEVER_LOST],
+        check: check!(what_is_published_right_after_subscribing_is_delivered),
+    },
+    Requirement {
+        id: "BRK-003",
+        level: Must,
+        sentence: "A body arrives byte for byte, from none to a mebibyte.",
+        source: "go-micro issue 655: bodies cut at the size of a buffer",
+        needs: &[],
+        check: check!(a_body_arrives_byte_for_byte),
+    },
+    Requirement {
+        id: "BRK-004",
+        level: Must,
+        sentence: "Every header of a message arrives with its value.",
+        source: "go-micro broker/broker.go: Message",
+        needs: &[],
+        check: check!(every_header_arrives),
+    },
+    Requirement {
+        id: "BRK-005",
+        level: Should,
+        sentence: "Headers keep the case of their names, and values that are empty or beyond ASCII.",
+        source: "go-micro issue 2738: names of metadata changed on the way",
+        needs: &[],
+        check: check!(headers_arrive_exactly),
+    },
+    Requirement {
+        id: "BRK-006",
+        level: Must,
+        sentence: "An event names the topic that its handler was subscribed to.",
+        source: "go-micro broker/broker.go: Event.Topic",
+        needs: &[],
+        check: check!(an_event_names_its_topic),
+    },
+    Requirement {
+        id: "BRK-007",
+        level: Must,
+        sentence: "Publishing to a topic that nobody has subscribed to is no error.",
+        source: "go-micro broker/http.go of v6 answers the registry's ErrNotFound; v1 did not",
+        needs: &[],
+        check: check!(publishing_to_nobody_is_no_error),
+    },
+    Requirement {
+        id: "BRK-008",
+        level: Must,
+        sentence: "Every subscriber of a topic that is in no queue gets the message.",
+        source: "go-micro broker/memory.go: Publish to all subscribers",
+        needs: &[],
+        check: check!(every_subscriber_gets_the_message),
+    },
+    Requirement {
+        id: "BRK-009",
+        level: Must,
+        sentence: "A message comes to subscribers on another host, and from there.",
+        source: "go-micro broker/broker.go: a broker is for asynchronous messaging between services",
+        needs: &[],
+        check: check!(a_message_comes_to_another_host_and_back),
+    },
+    Requirement {
+        id: "BRK-010",
+        level: Must,
+        sentence: "None of many messages that follow one another is lost.",
+        source: "go-micro broker/http.go: a topic's backlog drops what exceeds 64 messages",
+        needs: &[NEVER_LOST],
+        check: check!(no_message_of_a_burst_is_lost),
+    },
+    Requirement {
+        id: "BRK-011",
+        level: Must,
+        sentence: "A body of exactly the promised size is delivered.",
+        source: "go-micro issue 655; the size is the plugin's own promise",
+        needs: &[PROMISES_SIZE],
+        check: check!(the_largest_body_is_delivered),
+    },
+    Requirement {
+        id: "BRK-012",
+        level: Must,
+        sentence: "A body beyond the promised size is refused with TooLarge, and nothing else suffers.",
+        source: "go-micro issue 467: no bound on what is read; the size is the plugin's own promise",
+        needs: &[PROMISES_SIZE],
+        check: check!(a_body_beyond_the_limit_is_refused),
+    },
+];
+
+const PROMISES_SIZE: Need = Need::Promises("a largest message that can be tried out", |promises| {
+    promises.message_bytes_max.is_some_and(|size| size <= TRIED_BYTES_MAX)
+});
+
+async fn a_published_message_comes_to_its_subscriber(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    bench.arrives("hello", &[&inbox]).await
+}
+
+async fn what_is_published_right_after_subscribing_is_delivered(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let mut inboxes = Vec::new();
+    for round in 0..3 {
+        let (inbox, subscriber) = bench.subscribe(None).await?;
+        bench.arrives(&format!("message {round}"), &[&inbox]).await?;
+        inboxes.push((inbox, subscriber));
+    }
+    Ok(())
+}
+
+async fn a_body_arrives_byte_for_byte(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    let mut random = site.env().random("bodies");
+    let drawn = random.random_range(2..MODEST_BYTES);
+    let limit = site.promises().message_bytes_max.unwrap_or(MODEST_BYTES);
+    for size in [0, 1, drawn, 4095, 4096, 4097, MODEST_BYTES - 2, MODEST_BYTES - 1, MODEST_BYTES, 1 << 20] {
+        let message = Message { body: bytes(&mut random, size), ..message("") };
+        if size > limit {
+            // Nobody has promised so much; but what is accepted arrives whole.
+            let published = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
+            match site.ends(&format!("publish {size} bytes"), published).await? {
+                Err(error) if error.kind() == ErrorKind::TooLarge => continue,
+                _ => {}
+            }
+        }
+        bench.arrives_as(&message, &[&inbox], |came| came.body == message.body).await?;
+    }
+    Ok(())
+}
+
+fn bytes(random: &mut impl RngCore, size: usize) -> Bytes {
+    let mut bytes = vec![0; size];
+    random.fill_bytes(&mut bytes);
+    bytes.into()
+}
+
+async fn every_header_arrives(site: Site) -> Outcome {
+    let header = [
+        ("Content-Type", "application/json"),
+        ("Micro-Id", "17"),
+        ("X-Trace-Id", "4bf92f35-77b3-4da6-a3ce-929d0e0e4736"),
+        ("X-Punctuation", "a=b; c=\"d\", {e: [f]} \\ %20 & <g>"),
+        ("X-Number", "18446744073709551615"),
+    ];
+    let mut header: Metadata = header.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    header.insert("X-Long".to_owned(), "0123456789".repeat(100));
+    headers_come(&site, header, str::eq_ignore_ascii_case).await
+}
+
+async fn headers_arrive_exactly(site: Site) -> Outcome {
+    let header = [("x-lower", "1"), ("X-UPPER", "2"), ("x-Mixed_case", "3"), ("X-Empty", ""), ("X-Name", "Zoë ✓ 東京")];
+    let header = header.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    headers_come(&site, header, |one, other| one == other).await
+}
+
+async fn headers_come(site: &Site, header: Metadata, same: fn(&str, &str) -> bool) -> Outcome {
+    let bench = Bench::connected(site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(site).await;
+    let message = Message { header, ..message("with headers") };
+    let wanted = |came: &Message| {
+        let has = |name: &str, value: &str| came.header.iter().any(|(other, got)| same(other, name) && got == value);
+        message.header.iter().all(|(name, value)| has(name, value))
+    };
+    bench.arrives_as(&message, &[&inbox], wanted).await
+}
+
+async fn an_event_names_its_topic(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    for topic in ["orders", "orders.paid"] {
+        let bench = bench.about(&site.name(topic));
+        let (inbox, _subscriber) = bench.subscribe(None).await?;
+        settle(&site).await;
+        bench.arrives("hello", &[&inbox]).await?;
+        let topics = inbox.topics();
+        expect(topics.iter().all(|topic| *topic == bench.topic), format!("events of topic {:?}", bench.topic), || {
+            format!("events of {topics:?}")
+        })?;
+    }
+    Ok(())
+}
+
+async fn publishing_to_nobody_is_no_error(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    bench.publish("to nobody").await?;
+    // Also where somebody listens to something else, and where the last one has left.
+    let other = bench.about(&site.name("payments"));
+    let (inbox, subscriber) = other.subscribe(None).await?;
+    settle(&site).await;
+    bench.publish("to nobody").await?;
+    site.ask("unsubscribe", subscriber.unsubscribe()).await?;
+    other.publish("to nobody any more").await?;
+    settle(&site).await;
+    expect(inbox.count() == 0, "no message without a subscriber to be delivered", || format!("{:?}", inbox.bodies()))
+}
+
+async fn every_subscriber_gets_the_message(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let count = site.env().random("subscribers").random_range(2..7);
+    let mut subscribers = Vec::new();
+    for _ in 0..count {
+        subscribers.push(bench.subscribe(None).await?);
+    }
+    settle(&site).await;
+    let inboxes: Vec<_> = subscribers.iter().map(|(inbox, _)| inbox).collect();
+    bench.arrives("to all", &inboxes).await
+}
+
+async fn a_message_comes_to_another_host_and_back(site: Site) -> Outcome {
+    let here = Bench::connected(&site).await?;
+    let there = Bench::on(&site, Host::Second).await?;
+    let (one, _one) = here.subscribe(None).await?;
+    let (two, _two) = there.subscribe(None).await?;
+    settle(&site).await;
+    here.arrives("from here", &[&one, &two]).await?;
+    there.arrives("from there", &[&one, &two]).await
+}
+
+async fn no_message_of_a_burst_is_lost(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    let sent = bench.publish_many("burst", 200).await?;
+    come_to_rest(&site, &[&inbox], sent.len()).await;
+    judge_all(&site, &sent, &inbox)
+}
+
+fn limit(site: &Site) -> Result<usize, Finding> {
+    let limit = site.promises().message_bytes_max;
+    limit.ok_or_else(|| Finding::Broke("no size is promised".to_owned()))
+}
+
+async fn the_largest_body_is_delivered(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    let limit = limit(&site)?;
+    let mut random = site.env().random("bodies");
+    for size in [limit.saturating_sub(1), limit] {
+        let message = Message { body: bytes(&mut random, size), ..message("") };
+        bench.arrives_as(&message, &[&inbox], |came| came.body == message.body).await?;
+    }
+    Ok(())
+}
+
+async fn a_body_beyond_the_limit_is_refused(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    let size = limit(&site)? + 1;
+    let large = Message { body: vec![b'x'; size].into(), ..message("") };
+    let publish = bench.broker.publish(&bench.topic, &large, PublishOptions::default());
+    site.refused(&format!("publish {size} bytes"), &[ErrorKind::TooLarge], publish).await?;
+    bench.arrives("small", &[&inbox]).await?;
+    expect(inbox.bodies().iter().all(|body| body == "small"), "nothing of what was refused to be delivered", || {
+        format!("{} messages", inbox.count())
+    })
+}

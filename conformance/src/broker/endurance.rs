@@ -1,0 +1,217 @@
+//! What only time and repetition show: subscriptions that run out or multiply, tasks and registrations that pile up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shaketable_stack::broker::SubscribeOptions;
+use shaketable_stack::registry::ListOptions;
+
+use super::tools::{Bench, Inbox, NEVER_TWICE, come_to_rest, judge_all, settle};
+use crate::Level::{Must, Should};
+use crate::requirement::{Need, check};
+use crate::{Finding, Outcome, Requirement, Site, expect};
+
+/// Twenty times the interval at which go-micro's brokers and servers renew what they have registered.
+const LONG: Duration = Duration::from_secs(600);
+/// How often something is done that must leave nothing behind.
+const CYCLES: usize = 1000;
+/// Tasks that may come and go by themselves.
+const TASKS_SPARE: usize = 8;
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "BRK-062",
+        level: Must,
+        sentence: "A subscription lasts until it is ended, also when nothing happens for ten minutes.",
+        source: "go-micro broker/http.go: a registration that is not renewed runs out",
+        needs: &[Need::VirtualTime],
+        check: check!(a_subscription_lasts),
+    },
+    Requirement {
+        id: "BRK-063",
+        level: Must,
+        sentence: "The number of deliveries of a message does not grow with the time since its subscription.",
+        source: "go-micro server/rpc_server.go of v6: each heartbeat adds the subscribers once more",
+        needs: &[NEVER_TWICE, Need::VirtualTime],
+        check: check!(deliveries_do_not_grow_with_time),
+    },
+    Requirement {
+        id: "BRK-064",
+        level: Must,
+        sentence: "Subscribing and unsubscribing a thousand times leaves no task behind.",
+        source: "go-micro issue 631 and go-plugins issue 383: what is watched leaks",
+        needs: &[],
+        check: check!(subscribing_and_unsubscribing_leaves_no_task),
+    },
+    Requirement {
+        id: "BRK-065",
+        level: Must,
+        sentence: "Connecting and disconnecting a thousand times, with a subscription each, leaves no task behind.",
+        source: "go-plugins issue 114 and go-micro issue 91: what a broker leaves after Disconnect",
+        needs: &[],
+        check: check!(connecting_and_disconnecting_leaves_no_task),
+    },
+    Requirement {
+        id: "BRK-066",
+        level: Must,
+        sentence: "Publishing a thousand messages lets no tasks pile up.",
+        source: "go-plugins issue 314: a goroutine stuck for each request",
+        needs: &[],
+        check: check!(publishing_lets_no_tasks_pile_up),
+    },
+    Requirement {
+        id: "BRK-067",
+        level: Must,
+        sentence: "After unsubscribe and after disconnect, nothing of a subscription is left in the registry.",
+        source: "go-micro issue 91: http broker leaves dead topic nodes",
+        needs: &[],
+        check: check!(nothing_is_left_in_the_registry),
+    },
+    Requirement {
+        id: "BRK-068",
+        level: Should,
+        sentence: "A broker that is dropped without disconnect ends its tasks and its deliveries.",
+        source: "decision of shaketable: in Rust what is dropped is gone",
+        needs: &[],
+        check: check!(a_dropped_broker_leaves_nothing),
+    },
+];
+
+async fn a_subscription_lasts(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    let (member, _member) = bench.about(&site.name("payments")).subscribe(None).await?;
+    site.sleep(LONG).await;
+    bench.arrives("after ten minutes", &[&inbox]).await?;
+    bench.about(&site.name("payments")).arrives("after ten minutes", &[&member]).await
+}
+
+async fn deliveries_do_not_grow_with_time(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (one, _one) = bench.subscribe(None).await?;
+    let (two, _two) = bench.subscribe(None).await?;
+    for period in 0..3 {
+        let sent = bench.publish_many(&format!("period {period}"), 4).await?;
+        come_to_rest(&site, &[&one, &two], sent.len() * 2 * (period + 1)).await;
+        judge_all(&site, &sent, &one)?;
+        judge_all(&site, &sent, &two)?;
+        site.sleep(LONG / 2).await;
+    }
+    Ok(())
+}
+
+/// Waits until no more tasks live than `allowed`.
+async fn few_tasks(site: &Site, after: &str, allowed: usize) -> Outcome {
+    let look = || {
+        let live = site.env().live_tasks();
+        let few = live.total() <= allowed;
+        std::future::ready(if few { Ok(()) } else { Err(format!("{}: {:?}", live.total(), live.counts())) })
+    };
+    site.eventually(&format!("{after} no more than {allowed} tasks to live"), Duration::from_secs(10), look).await
+}
+
+async fn subscribing_and_unsubscribing_leaves_no_task(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let mut allowed = 0;
+    for cycle in 0..CYCLES {
+        let inbox = Arc::<Inbox>::default();
+        let subscribe = bench.broker.subscribe(&bench.topic, inbox, SubscribeOptions::default());
+        let subscriber = site.ask("subscribe", subscribe).await?;
+        site.ask("unsubscribe", subscriber.unsubscribe()).await?;
+        if cycle == 9 {
+            settle(&site).await;
+            allowed = site.env().live_tasks().total() + TASKS_SPARE;
+        }
+    }
+    few_tasks(&site, "after a thousand subscriptions", allowed).await
+}
+
+async fn connecting_and_disconnecting_leaves_no_task(site: Site) -> Outcome {
+    let bench = Bench::made(&site).await?;
+    let mut allowed = 0;
+    for cycle in 0..CYCLES {
+        bench.connect().await?;
+        let inbox = Arc::<Inbox>::default();
+        let subscribe = bench.broker.subscribe(&bench.topic, inbox, SubscribeOptions::default());
+        drop(site.ask("subscribe", subscribe).await?);
+        bench.disconnect().await?;
+        if cycle == 9 {
+            settle(&site).await;
+            allowed = site.env().live_tasks().total() + TASKS_SPARE;
+        }
+    }
+    few_tasks(&site, "after a thousand connections", allowed).await
+}
+
+async fn publishing_lets_no_tasks_pile_up(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (_inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    bench.publish_many("warm", 50).await?;
+    settle(&site).await;
+    let allowed = site.env().live_tasks().total() + TASKS_SPARE;
+    for part in 0..19 {
+        bench.publish_many(&format!("part {part}"), 50).await?;
+    }
+    few_tasks(&site, "after a thousand messages", allowed).await
+}
+
+async fn nothing_is_left_in_the_registry(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let broker = site.broker(registry.clone()).await?;
+    let bench = Bench::of(&site, broker);
+    // Any record that speaks of the topic is the subscription's; a live registry may hold others' besides.
+    let left = || {
+        let (registry, topic) = (registry.clone(), bench.topic.clone());
+        async move {
+            let listed = registry.list_services(ListOptions::default()).await.map_err(|error| error.to_string())?;
+            let left: Vec<String> = listed
+                .iter()
+                .flat_map(|service| service.nodes.iter().map(move |node| format!("{} {node:?}", service.name)))
+                .filter(|shown| shown.contains(&topic))
+                .collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{} records, such as {:.200}", left.len(), left[0])) }
+        }
+    };
+    bench.connect().await?;
+    let (inbox, subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    bench.arrives("hello", &[&inbox]).await?;
+    site.ask("unsubscribe", subscriber.unsubscribe()).await?;
+    site.eventually("nothing of the subscription in the registry after unsubscribe", site.slack() * 4, left).await?;
+    for _ in 0..3 {
+        bench.subscribe(None).await?;
+    }
+    settle(&site).await;
+    bench.disconnect().await?;
+    site.eventually("nothing of the subscriptions in the registry after disconnect", site.slack() * 4, left).await
+}
+
+async fn a_dropped_broker_leaves_nothing(site: Site) -> Outcome {
+    let other = Bench::connected(&site).await?;
+    let (stays, _stays) = other.subscribe(None).await?;
+    settle(&site).await;
+    other.arrives("warm", &[&stays]).await?;
+    let before = site.env().live_tasks().total();
+    let gone = {
+        let registry = site.registry().await?;
+        let before = site.env().live_tasks().total();
+        let broker = site.broker(registry.clone()).await?;
+        site.ask("connect", broker.connect()).await?;
+        let inbox = Arc::<Inbox>::default();
+        let subscribe = broker.subscribe(&other.topic, inbox.clone(), SubscribeOptions::default());
+        drop(site.ask("subscribe", subscribe).await?);
+        settle(&site).await;
+        drop(broker);
+        few_tasks(&site, "after the broker was dropped", before).await?;
+        site.ask("close the registry", registry.close()).await?;
+        inbox
+    };
+    few_tasks(&site, "after the broker and its registry were dropped", before + 1).await?;
+    other.arrives("after the drop", &[&stays]).await?;
+    settle(&site).await;
+    expect(gone.count() == 0, "nothing to be delivered to who subscribed at the dropped broker", || {
+        format!("{:?}", gone.bodies())
+    })?;
+    Ok::<(), Finding>(())
+}

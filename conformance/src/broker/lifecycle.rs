@@ -1,0 +1,334 @@
+//! Lifecycle: connect, disconnect, subscribe and unsubscribe in any order, once and twice, and what each leaves behind.
+
+use std::sync::Arc;
+
+use shaketable_stack::ErrorKind;
+use shaketable_stack::broker::{BrokerOptions, ErrorHandler, Message, PublishOptions, SubscribeOptions};
+
+use super::tools::{Bench, Inbox, come_to_rest, judge_all, message, settle};
+use crate::Level::Must;
+use crate::requirement::check;
+use crate::{Outcome, Requirement, Site, expect, expect_equal};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "BRK-043",
+        level: Must,
+        sentence: "Publishing before connect is refused with NotConnected.",
+        source: "go-micro broker/memory.go: not connected",
+        needs: &[],
+        check: check!(publishing_before_connect_is_refused),
+    },
+    Requirement {
+        id: "BRK-044",
+        level: Must,
+        sentence: "Subscribing before connect is refused with NotConnected.",
+        source: "go-micro broker/memory.go: not connected",
+        needs: &[],
+        check: check!(subscribing_before_connect_is_refused),
+    },
+    Requirement {
+        id: "BRK-045",
+        level: Must,
+        sentence: "Disconnecting before connect does nothing.",
+        source: "go-micro pull request 2317: Disconnect before Connect panics",
+        needs: &[],
+        check: check!(disconnecting_before_connect_does_nothing),
+    },
+    Requirement {
+        id: "BRK-046",
+        level: Must,
+        sentence: "A second connect changes nothing: subscriptions stay, and nothing comes twice.",
+        source: "go-micro broker/broker.go: Connect",
+        needs: &[],
+        check: check!(a_second_connect_changes_nothing),
+    },
+    Requirement {
+        id: "BRK-047",
+        level: Must,
+        sentence: "A second disconnect does nothing.",
+        source: "go-micro broker/broker.go: Disconnect",
+        needs: &[],
+        check: check!(a_second_disconnect_does_nothing),
+    },
+    Requirement {
+        id: "BRK-048",
+        level: Must,
+        sentence: "Disconnect comes to an end while there are subscribers and a handler is at work.",
+        source: "go-micro broker/nats/nats.go of v6: with DrainConnection, Disconnect waits for ever",
+        needs: &[],
+        check: check!(disconnect_comes_to_an_end),
+    },
+    Requirement {
+        id: "BRK-049",
+        level: Must,
+        sentence: "After disconnect, publishing and subscribing are refused as before connect.",
+        source: "go-micro broker/broker.go: Disconnect",
+        needs: &[],
+        check: check!(after_disconnect_everything_is_refused),
+    },
+    Requirement {
+        id: "BRK-050",
+        level: Must,
+        sentence: "After disconnect, connect makes the broker usable again.",
+        source: "go-plugins issue 218: unusable after Disconnect",
+        needs: &[],
+        check: check!(a_broker_connects_again),
+    },
+    Requirement {
+        id: "BRK-051",
+        level: Must,
+        sentence: "Disconnect ends all subscriptions, and connecting again revives none.",
+        source: "go-plugins issue 218; decision of shaketable: who subscribed before has been told that it ended",
+        needs: &[],
+        check: check!(disconnect_ends_all_subscriptions),
+    },
+    Requirement {
+        id: "BRK-052",
+        level: Must,
+        sentence: "After unsubscribe has returned no further delivery begins.",
+        source: "go-micro broker/memory.go: Unsubscribe only asks for the end",
+        needs: &[],
+        check: check!(nothing_begins_after_unsubscribe),
+    },
+    Requirement {
+        id: "BRK-053",
+        level: Must,
+        sentence: "A second unsubscribe does nothing, nor does one after disconnect.",
+        source: "go-micro broker/broker.go: Subscriber.Unsubscribe",
+        needs: &[],
+        check: check!(a_second_unsubscribe_does_nothing),
+    },
+    Requirement {
+        id: "BRK-054",
+        level: Must,
+        sentence: "Unsubscribing one subscriber takes nothing from the others of its topic.",
+        source: "go-micro broker/http.go: subscribers of one topic and broker share a node id",
+        needs: &[],
+        check: check!(others_stay_subscribed),
+    },
+    Requirement {
+        id: "BRK-055",
+        level: Must,
+        sentence: "Letting go of a subscriber does not end its subscription.",
+        source: "go-micro broker/broker.go: only Unsubscribe ends; most services keep no subscriber",
+        needs: &[],
+        check: check!(letting_go_of_a_subscriber_ends_nothing),
+    },
+    Requirement {
+        id: "BRK-056",
+        level: Must,
+        sentence: "The address is empty before connect and is there after it.",
+        source: "go-micro broker/broker.go: Address",
+        needs: &[],
+        check: check!(the_address_is_there_after_connect),
+    },
+    Requirement {
+        id: "BRK-057",
+        level: Must,
+        sentence: "What init was given is what options tells.",
+        source: "go-micro broker/broker.go: Init, Options",
+        needs: &[],
+        check: check!(options_tell_what_init_was_given),
+    },
+];
+
+async fn refuses_to_publish(bench: &Bench, kinds: &[ErrorKind]) -> Outcome {
+    let message = message("too early");
+    let publish = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
+    bench.site.refused("publish while not connected", kinds, publish).await.map(drop)
+}
+
+async fn refuses_to_subscribe(bench: &Bench, kinds: &[ErrorKind]) -> Outcome {
+    let subscribe = bench.broker.subscribe(&bench.topic, Arc::new(Inbox::default()), SubscribeOptions::default());
+    bench.site.refused("subscribe while not connected", kinds, subscribe).await.map(drop)
+}
+
+async fn publishing_before_connect_is_refused(site: Site) -> Outcome {
+    refuses_to_publish(&Bench::made(&site).await?, &[ErrorKind::NotConnected]).await
+}
+
+async fn subscribing_before_connect_is_refused(site: Site) -> Outcome {
+    refuses_to_subscribe(&Bench::made(&site).await?, &[ErrorKind::NotConnected]).await
+}
+
+async fn disconnecting_before_connect_does_nothing(site: Site) -> Outcome {
+    let bench = Bench::made(&site).await?;
+    bench.disconnect().await?;
+    bench.connect().await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    bench.arrives("hello", &[&inbox]).await
+}
+
+async fn a_second_connect_changes_nothing(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    let address = bench.broker.address();
+    bench.connect().await?;
+    expect_equal("the address", &bench.broker.address(), &address)?;
+    settle(&site).await;
+    let sent = bench.publish_many("message", 4).await?;
+    come_to_rest(&site, &[&inbox], sent.len()).await;
+    judge_all(&site, &sent, &inbox)
+}
+
+async fn a_second_disconnect_does_nothing(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (_inbox, _subscriber) = bench.subscribe(None).await?;
+    bench.disconnect().await?;
+    bench.disconnect().await
+}
+
+async fn disconnect_comes_to_an_end(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    let (env, pause) = (site.env().clone(), site.slack());
+    let slow = super::tools::calling(move |_| {
+        let (env, pause) = (env.clone(), pause);
+        async move {
+            env.sleep(pause).await;
+            Ok(())
+        }
+    });
+    bench.handle(slow, SubscribeOptions::default()).await?;
+    settle(&site).await;
+    bench.arrives("hello", &[&inbox]).await?;
+    bench.publish("and more").await?;
+    bench.disconnect().await
+}
+
+async fn after_disconnect_everything_is_refused(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (_inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    bench.publish("hello").await?;
+    bench.disconnect().await?;
+    let kinds = [ErrorKind::NotConnected, ErrorKind::Closed];
+    refuses_to_publish(&bench, &kinds).await?;
+    refuses_to_subscribe(&bench, &kinds).await
+}
+
+async fn a_broker_connects_again(site: Site) -> Outcome {
+    let bench = Bench::made(&site).await?;
+    for round in 0..3 {
+        bench.connect().await?;
+        let (inbox, _subscriber) = bench.subscribe(None).await?;
+        settle(&site).await;
+        bench.arrives(&format!("round {round}"), &[&inbox]).await?;
+        bench.disconnect().await?;
+    }
+    Ok(())
+}
+
+async fn disconnect_ends_all_subscriptions(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let other = Bench::connected(&site).await?;
+    let payments = bench.about(&site.name("payments"));
+    let (old, _old) = bench.subscribe(None).await?;
+    let (old_payments, _old_payments) = payments.subscribe(None).await?;
+    let (stays, _stays) = other.subscribe(None).await?;
+    settle(&site).await;
+    bench.arrives("before", &[&old, &stays]).await?;
+    bench.disconnect().await?;
+    let came = old.count();
+    other.arrives("while disconnected", &[&stays]).await?;
+    bench.connect().await?;
+    let (new, _new) = bench.subscribe(None).await?;
+    settle(&site).await;
+    other.arrives("connected again", &[&stays, &new]).await?;
+    other.about(&payments.topic).publish("a payment").await?;
+    settle(&site).await;
+    expect(old.count() == came, "no message for a subscription from before disconnect", || {
+        format!("{:?}", old.bodies().get(came..))
+    })?;
+    expect(old_payments.count() == 0, "no message for a subscription from before disconnect", || {
+        format!("{:?}", old_payments.bodies())
+    })
+}
+
+async fn nothing_begins_after_unsubscribe(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (stays, _stays) = bench.subscribe(None).await?;
+    for round in 0..4 {
+        let (gone, leaving) = bench.subscribe(None).await?;
+        settle(&site).await;
+        bench.arrives(&format!("before {round}"), &[&gone, &stays]).await?;
+        // The last of these may still be on its way when the subscription ends.
+        bench.publish_many(&format!("around {round}"), 3).await?;
+        site.ask("unsubscribe", leaving.unsubscribe()).await?;
+        let came = gone.count();
+        bench.arrives(&format!("after {round}"), &[&stays]).await?;
+        site.sleep(site.slack() * 3).await;
+        expect(gone.count() == came, "no delivery to begin after unsubscribe", || {
+            format!("{:?}", gone.bodies().get(came..))
+        })?;
+    }
+    Ok(())
+}
+
+async fn a_second_unsubscribe_does_nothing(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (stays, _stays) = bench.subscribe(None).await?;
+    let (_inbox, leaving) = bench.subscribe(None).await?;
+    site.ask("unsubscribe", leaving.unsubscribe()).await?;
+    site.ask("unsubscribe again", leaving.unsubscribe()).await?;
+    let (_inbox, left) = bench.subscribe(None).await?;
+    settle(&site).await;
+    bench.arrives("hello", &[&stays]).await?;
+    bench.disconnect().await?;
+    site.ask("unsubscribe after disconnect", left.unsubscribe()).await
+}
+
+async fn others_stay_subscribed(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let mut subscribers = Vec::new();
+    for _ in 0..4 {
+        subscribers.push(bench.subscribe(None).await?);
+    }
+    settle(&site).await;
+    // The first, the last and one from the middle.
+    for leaving in [0, 2, 1] {
+        let (_gone, subscriber) = subscribers.remove(leaving);
+        site.ask("unsubscribe", subscriber.unsubscribe()).await?;
+        settle(&site).await;
+        let rest: Vec<_> = subscribers.iter().map(|(inbox, _)| inbox).collect();
+        bench.arrives(&format!("to {}", rest.len()), &rest).await?;
+    }
+    Ok(())
+}
+
+async fn letting_go_of_a_subscriber_ends_nothing(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let inbox = Arc::<Inbox>::default();
+    let subscribe = bench.broker.subscribe(&bench.topic, inbox.clone(), SubscribeOptions::default());
+    drop(site.ask("subscribe and let go of the subscriber", subscribe).await?);
+    settle(&site).await;
+    bench.arrives("hello", &[&inbox]).await
+}
+
+async fn the_address_is_there_after_connect(site: Site) -> Outcome {
+    let bench = Bench::made(&site).await?;
+    expect_equal("the address before connect", &bench.broker.address(), &"")?;
+    bench.connect().await?;
+    expect(!bench.broker.address().is_empty(), "an address after connect", || "an empty text".to_owned())
+}
+
+#[derive(Debug)]
+struct Named;
+
+impl ErrorHandler for Named {
+    fn failed(&self, _topic: &str, _message: &Message, _error: &shaketable_stack::Error) {}
+}
+
+async fn options_tell_what_init_was_given(site: Site) -> Outcome {
+    let bench = Bench::made(&site).await?;
+    let given = BrokerOptions { error_handler: Some(Arc::new(Named)), ..bench.broker.options() };
+    let initialised = bench.broker.init(given.clone());
+    expect(initialised.is_ok(), "init with the broker's own options and an ErrorHandler to succeed", || {
+        format!("{initialised:?}")
+    })?;
+    let told = bench.broker.options();
+    expect_equal("the addresses", &told.addresses, &given.addresses)?;
+    expect(told.error_handler.is_some(), "options to have the ErrorHandler that init was given", || "none".to_owned())
+}

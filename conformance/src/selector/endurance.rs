@@ -1,0 +1,155 @@
+//! Many at once, callers that give up, and what repetition leaves behind.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rand::Rng;
+use shaketable_stack::ErrorKind;
+use shaketable_stack::selector::{SelectOptions, Selection};
+
+use super::tools::{Bench, refused, service};
+use crate::Level::Must;
+use crate::requirement::check;
+use crate::{Outcome, Requirement, Site, expect, expect_equal};
+
+/// How often something is done that must leave nothing behind.
+const CYCLES: usize = 1000;
+/// Tasks and watchers that may come and go by themselves.
+const SPARE: usize = 4;
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "SEL-049",
+        level: Must,
+        sentence: "Services that are loaded at the same time each get their own nodes.",
+        source: "go-micro registry/cache/cache.go of v6: lookups in flight are shared",
+        needs: &[],
+        check: check!(services_loaded_at_once_get_their_own_nodes),
+    },
+    Requirement {
+        id: "SEL-050",
+        level: Must,
+        sentence: "A load that is given up keeps no other from its answer.",
+        source: "decision of shaketable: in Rust a caller gives up by dropping the future, others waiting or not",
+        needs: &[],
+        check: check!(a_load_that_is_given_up_keeps_no_other_from_its_answer),
+    },
+    Requirement {
+        id: "SEL-051",
+        level: Must,
+        sentence: "A thousand selectors that were used and closed leave no task and no watcher.",
+        source: "go-micro issue 631 and pull request 634: watchers leak",
+        needs: &[],
+        check: check!(a_thousand_selectors_leave_nothing),
+    },
+    Requirement {
+        id: "SEL-052",
+        level: Must,
+        sentence: "A thousand lookups of services that do not exist leave no task and no watcher.",
+        source: "go-micro issue 631 and go-plugins issue 383: watching a service that does not exist leaks",
+        needs: &[],
+        check: check!(a_thousand_misses_leave_nothing),
+    },
+    Requirement {
+        id: "SEL-053",
+        level: Must,
+        sentence: "The number of watchers of a service does not grow with the number of lookups and changes.",
+        source: "go-micro issue 1991: watchers that are opened again and again",
+        needs: &[],
+        check: check!(watchers_do_not_grow),
+    },
+];
+
+async fn services_loaded_at_once_get_their_own_nodes(site: Site) -> Outcome {
+    let bench = Bench::empty(&site).await?;
+    let count = site.env().random("services").random_range(5..20);
+    let names: Vec<String> = (0..count).map(|number| site.name(&format!("service-{number}"))).collect();
+    for name in &names {
+        bench.directory.put(&service(name, "1.0.0", &[&format!("node of {name}")]));
+    }
+    bench.directory.take(Duration::from_millis(20));
+    let loads = join_all(names.iter().chain(&names).map(|name| bench.selector.load(name)));
+    let loaded = site.ends("load many services at once", loads).await?;
+    let failed = loaded.iter().find(|loaded| loaded.is_err());
+    expect(failed.is_none(), "every load to succeed", || format!("{failed:?}"))?;
+    for name in &names {
+        let selected = bench.selector.select(name, &SelectOptions::default());
+        expect(matches!(selected, Ok(Selection::Ready(_))), format!("{name} to be selected after its load"), || {
+            format!("{selected:?}")
+        })?;
+        let node = bench.pick_of(name, &bench.random()).await?;
+        expect_equal(&format!("the node of {name}"), &node.id, &format!("node of {name}"))?;
+    }
+    Ok(())
+}
+
+async fn a_load_that_is_given_up_keeps_no_other_from_its_answer(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a"]).await?;
+    bench.directory.take(Duration::from_millis(200));
+    let given_up = site.env().timeout(Duration::from_millis(50), bench.selector.load(&bench.user));
+    let waiting = async {
+        site.sleep(Duration::from_millis(10)).await;
+        bench.load(&bench.user).await
+    };
+    let (_given_up, waited) = tokio::join!(given_up, waiting);
+    waited?;
+    bench.pick(&bench.random()).await?;
+    let other = site.name("payment");
+    bench.directory.put(&service(&other, "1.0.0", &["b"]));
+    // Whether it is done by then is not what is judged.
+    let _ = site.env().timeout(Duration::from_millis(50), bench.selector.load(&other)).await;
+    bench.load(&other).await?;
+    bench.pick_of(&other, &bench.random()).await.map(drop)
+}
+
+async fn a_thousand_selectors_leave_nothing(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a"]).await?;
+    let tasks = site.env().live_tasks().total();
+    for _ in 0..CYCLES {
+        let selector = site.selector(bench.directory.clone()).await?;
+        let one = Bench { selector, ..bench.clone() };
+        one.pick(&SelectOptions::default()).await?;
+        site.ask("close", one.selector.close()).await?;
+    }
+    few(&bench, "after a thousand selectors", SPARE, tasks + SPARE).await
+}
+
+/// Waits until no more watchers are open and tasks live than allowed.
+async fn few(bench: &Bench, after: &str, watchers: usize, tasks: usize) -> Outcome {
+    let look = || {
+        let (open, live) = (bench.directory.watchers(), bench.site.env().live_tasks());
+        let few = open <= watchers && live.total() <= tasks;
+        std::future::ready(if few { Ok(()) } else { Err(format!("{open} watchers and the tasks {:?}", live.counts())) })
+    };
+    let what = format!("at most {watchers} watchers and {tasks} tasks {after}");
+    bench.site.eventually(&what, Duration::from_secs(5), look).await
+}
+
+async fn a_thousand_misses_leave_nothing(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a"]).await?;
+    bench.pick(&SelectOptions::default()).await?;
+    site.sleep(site.slack()).await;
+    let (watchers, tasks) = (bench.directory.watchers(), site.env().live_tasks().total());
+    for number in 0..CYCLES {
+        let picked = bench.try_pick(&site.name(&format!("nobody-{number}")), &SelectOptions::default()).await?;
+        refused("to select a service that does not exist", picked, &[ErrorKind::NotFound])?;
+    }
+    few(&bench, "after a thousand misses", watchers + SPARE, tasks + SPARE).await
+}
+
+async fn watchers_do_not_grow(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a"]).await?;
+    bench.pick(&SelectOptions::default()).await?;
+    site.sleep(site.slack()).await;
+    let (watchers, tasks) = (bench.directory.watchers(), site.env().live_tasks().total());
+    for round in 0..100 {
+        bench.load(&bench.user).await?;
+        match round % 2 {
+            0 => bench.directory.put(&service(&bench.user, "1.0.0", &["a", "b"])),
+            _ => bench.directory.remove(&bench.user, "b"),
+        }
+        site.sleep(Duration::from_millis(10)).await;
+        bench.pick(&SelectOptions::default()).await?;
+    }
+    few(&bench, "after a hundred lookups and changes", watchers.max(1) + SPARE, tasks + SPARE).await
+}

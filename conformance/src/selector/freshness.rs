@@ -1,0 +1,254 @@
+//! Freshness: what the registry learns is selected in time, what it cannot tell now is not forgotten, and it is not asked
+//! more than it must be.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use shaketable_stack::ErrorKind;
+use shaketable_stack::registry::Service;
+use shaketable_stack::selector::{SelectOptions, Selection};
+
+use super::directory::Mood;
+use super::tools::{Bench, service};
+use crate::Level::{Must, Should};
+use crate::requirement::{Need, check};
+use crate::{Outcome, Requirement, Site, expect, expect_equal};
+
+/// Twice what go-micro's cache keeps an answer for.
+const KNOWN_WITHIN: Duration = Duration::from_secs(120);
+/// With a watch, a change is known as soon as an event arrives.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// Longer than any answer is kept.
+const OUTAGE: Duration = Duration::from_secs(300);
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "SEL-026",
+        level: Must,
+        sentence: "A node that was deregistered is no longer selected after two minutes.",
+        source: "go-micro issues 244 and 2805: the cache returns stopped nodes",
+        needs: &[Need::VirtualTime],
+        check: check!(a_node_that_left_is_not_selected),
+    },
+    Requirement {
+        id: "SEL-027",
+        level: Must,
+        sentence: "A node that was registered is selected after two minutes.",
+        source: "go-micro registry/cache/cache.go: a TTL of one minute",
+        needs: &[Need::VirtualTime],
+        check: check!(a_node_that_came_is_selected),
+    },
+    Requirement {
+        id: "SEL-028",
+        level: Must,
+        sentence: "A node that has changed is handed out as it is now, after two minutes.",
+        source: "go-micro registry/memory.go of v6: changed metadata of a known node is lost",
+        needs: &[Need::VirtualTime],
+        check: check!(a_node_that_changed_is_handed_out_as_it_is),
+    },
+    Requirement {
+        id: "SEL-029",
+        level: Must,
+        sentence: "A service that is gone is refused after two minutes, and selected when it comes back.",
+        source: "go-micro registry/cache/cache.go: a delete that leaves no nodes drops the service",
+        needs: &[Need::VirtualTime],
+        check: check!(a_service_that_is_gone_is_refused),
+    },
+    Requirement {
+        id: "SEL-030",
+        level: Should,
+        sentence: "A change of any of several services is known within two seconds.",
+        source: "go-micro pull request 2600: only the first service of a cache is watched",
+        needs: &[],
+        check: check!(changes_of_every_service_are_known_soon),
+    },
+    Requirement {
+        id: "SEL-031",
+        level: Should,
+        sentence: "While the registry fails, for five minutes, the nodes that are known are selected.",
+        source: "go-micro issue 2821: caches that empty while the registry is overloaded; pull request 2822",
+        needs: &[Need::VirtualTime],
+        check: check!(known_nodes_are_selected_while_the_registry_fails),
+    },
+    Requirement {
+        id: "SEL-032",
+        level: Must,
+        sentence: "Two minutes after the registry works again, what has changed meanwhile is known.",
+        source: "go-micro registry/cache/cache.go: a watcher that broke is opened again",
+        needs: &[Need::VirtualTime],
+        check: check!(changes_are_known_after_an_outage),
+    },
+    Requirement {
+        id: "SEL-033",
+        level: Must,
+        sentence: "A service that was loaded stays known: a thousand selections that follow do not ask the registry for each.",
+        source: "go-micro issue 2821: callers that stampede the registry",
+        needs: &[],
+        check: check!(selections_do_not_ask_the_registry),
+    },
+    Requirement {
+        id: "SEL-034",
+        level: Should,
+        sentence: "Callers who load one service at the same time share a lookup.",
+        source: "go-micro issue 2821 and pull request 2823: one refresh in flight",
+        needs: &[],
+        check: check!(callers_share_a_lookup),
+    },
+];
+
+/// Draws that find all of four nodes, but for one run in ten thousand millions; a look that misses one is repeated.
+const DRAWS: usize = 80;
+
+/// Waits while calls go on, as they do, until `done` says so of the nodes that are picked.
+async fn known(bench: &Bench, what: &str, within: Duration, done: impl Fn(&[String]) -> bool) -> Outcome {
+    let deadline = bench.site.env().now() + within;
+    let options = bench.random();
+    loop {
+        let mut picked: Vec<String> = Vec::new();
+        for _ in 0..DRAWS {
+            match bench.try_pick(&bench.user, &options).await? {
+                Ok(node) if picked.contains(&node.id) => {}
+                Ok(node) => picked.push(node.id.clone()),
+                // There is none, for all draws.
+                Err(_) => break,
+            }
+        }
+        picked.sort();
+        if done(&picked) {
+            return Ok(());
+        }
+        let late = bench.site.env().now() >= deadline;
+        expect(!late, format!("{what} within {within:?}"), || format!("the nodes that are selected are {picked:?}"))?;
+        let pause = within / 24;
+        bench.site.sleep(pause).await;
+    }
+}
+
+async fn a_node_that_left_is_not_selected(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    known(&bench, "three nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b", "c"]).await?;
+    bench.directory.remove(&bench.user, "b");
+    known(&bench, "the node that was deregistered to be selected no more", KNOWN_WITHIN, |nodes| nodes == ["a", "c"])
+        .await
+}
+
+async fn a_node_that_came_is_selected(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a"]).await?;
+    known(&bench, "one node", KNOWN_WITHIN, |nodes| nodes == ["a"]).await?;
+    bench.directory.put(&service(&bench.user, "1.0.0", &["b"]));
+    bench.directory.put(&service(&bench.user, "2.0.0", &["c"]));
+    known(&bench, "two further nodes to be selected", KNOWN_WITHIN, |nodes| nodes == ["a", "b", "c"]).await
+}
+
+async fn a_node_that_changed_is_handed_out_as_it_is(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a"]).await?;
+    bench.pick(&SelectOptions::default()).await?;
+    let mut moved: Service = service(&bench.user, "1.0.0", &["a"]);
+    for node in &mut moved.nodes {
+        node.address = "10.9.8.7:9090".to_owned();
+        node.metadata.insert("zone".to_owned(), "asia".to_owned());
+    }
+    bench.directory.put(&moved);
+    let deadline = site.env().now() + KNOWN_WITHIN;
+    loop {
+        let node = bench.pick(&SelectOptions::default()).await?;
+        if *node == moved.nodes[0] || site.env().now() >= deadline {
+            return expect_equal("the node that has changed", &*node, &moved.nodes[0]);
+        }
+        site.sleep(Duration::from_secs(5)).await;
+    }
+}
+
+async fn a_service_that_is_gone_is_refused(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    bench.directory.remove(&bench.user, "a");
+    bench.directory.remove(&bench.user, "b");
+    known(&bench, "no node of a service that is gone", KNOWN_WITHIN, <[String]>::is_empty).await?;
+    let picked = bench.try_pick(&bench.user, &SelectOptions::default()).await?;
+    super::tools::refused("to select what is gone", picked, &[ErrorKind::NotFound, ErrorKind::NoneAvailable])?;
+    bench.directory.put(&service(&bench.user, "1.0.0", &["c"]));
+    known(&bench, "the node that came back to be selected", KNOWN_WITHIN, |nodes| nodes == ["c"]).await
+}
+
+async fn changes_of_every_service_are_known_soon(site: Site) -> Outcome {
+    let bench = Bench::empty(&site).await?;
+    let names = ["user", "payment", "order"].map(|name| site.name(name));
+    for name in &names {
+        bench.directory.put(&service(name, "1.0.0", &["a"]));
+        bench.pick_of(name, &SelectOptions::default()).await?;
+    }
+    site.sleep(site.slack() * 2).await;
+    for name in names.iter().rev() {
+        bench.directory.put(&service(name, "1.0.0", &["b"]));
+        bench.directory.remove(name, "a");
+        let of_one = Bench { user: name.clone(), ..bench.clone() };
+        known(&of_one, &format!("the change of {name} to be known"), TOLD_WITHIN, |nodes| nodes == ["b"]).await?;
+    }
+    Ok(())
+}
+
+async fn known_nodes_are_selected_while_the_registry_fails(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    bench.directory.turn(Mood::Fails);
+    let end = site.env().now() + OUTAGE;
+    while site.env().now() < end {
+        for _ in 0..3 {
+            bench.pick(&SelectOptions::default()).await?;
+        }
+        site.sleep(Duration::from_secs(10)).await;
+    }
+    Ok(())
+}
+
+async fn changes_are_known_after_an_outage(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    for (gone, came) in [("b", "c"), ("a", "d")] {
+        bench.directory.turn(Mood::Fails);
+        bench.directory.remove(&bench.user, gone);
+        bench.directory.put(&service(&bench.user, "1.0.0", &[came]));
+        for _ in 0..15 {
+            // Whether it serves what it knew is another check's affair.
+            let _ = bench.try_pick(&bench.user, &SelectOptions::default()).await?;
+            site.sleep(Duration::from_secs(2)).await;
+        }
+        bench.directory.turn(Mood::Works);
+        let what = "what has changed during an outage to be known";
+        known(&bench, what, KNOWN_WITHIN, |nodes| {
+            nodes.iter().any(|id| id == came) && !nodes.iter().any(|id| id == gone)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn selections_do_not_ask_the_registry(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    bench.load(&bench.user).await?;
+    for number in 0..1000 {
+        let selected = bench.selector.select(&bench.user, &SelectOptions::default());
+        expect(matches!(selected, Ok(Selection::Ready(_))), "a service that was loaded to stay known", || {
+            format!("selection {number}: {selected:?}")
+        })?;
+        if number % 100 == 99 {
+            // Whatever it has begun gets a chance to happen.
+            site.sleep(Duration::from_millis(1)).await;
+        }
+    }
+    let lookups = bench.directory.lookups();
+    expect(lookups <= 20, "at most 20 lookups for a thousand selections", || format!("{lookups}"))
+}
+
+async fn callers_share_a_lookup(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    bench.directory.take(Duration::from_millis(100));
+    let callers = join_all((0..50).map(|_| bench.selector.load(&bench.user)));
+    let loaded = site.ends("load from 50 callers at once", callers).await?;
+    expect(loaded.iter().all(Result::is_ok), "every caller to be served", || {
+        format!("{:?}", loaded.iter().find(|l| l.is_err()))
+    })?;
+    let at_once = bench.directory.in_flight_max();
+    expect(at_once <= 2, "one lookup for 50 callers, and perhaps one besides", || format!("{at_once} at the same time"))
+}

@@ -1,0 +1,168 @@
+//! Marks: what callers tell of nodes takes bad ones out for a while, and never more than that. A selector that does
+//! nothing about marks is none the worse.
+
+use std::time::Duration;
+
+use shaketable_stack::selector::Outcome as Marked;
+use shaketable_stack::{Error, ErrorKind};
+
+use super::tools::{Bench, service};
+use crate::Level::Must;
+use crate::requirement::{Need, check};
+use crate::{Outcome, Requirement, Site, expect, expect_equal};
+
+/// Twenty times as long as go-micro's blacklist lasts.
+const FORGIVEN_WITHIN: Duration = Duration::from_secs(600);
+/// More than any selector takes for a bad node.
+const MANY: usize = 20;
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "SEL-035",
+        level: Must,
+        sentence: "Answers never take a node out, whatever errors of the application they carry.",
+        source: "go-micro issues 87 and 97: application errors blacklist healthy nodes",
+        needs: &[],
+        check: check!(answers_take_no_node_out),
+    },
+    Requirement {
+        id: "SEL-036",
+        level: Must,
+        sentence: "Failures of some nodes take no other node out.",
+        source: "go-micro issue 97: the whole service is none available",
+        needs: &[],
+        check: check!(failures_of_one_node_concern_no_other),
+    },
+    Requirement {
+        id: "SEL-037",
+        level: Must,
+        sentence: "After a reset all nodes of the service are selected, whatever was marked.",
+        source: "go-micro selector/selector.go: Reset",
+        needs: &[],
+        check: check!(a_reset_forgets_what_was_marked),
+    },
+    Requirement {
+        id: "SEL-038",
+        level: Must,
+        sentence: "A node that has failed is selected again within ten minutes.",
+        source: "go-plugins selector/blacklist: 30 seconds; issue 97: nodes that never come back",
+        needs: &[Need::VirtualTime],
+        check: check!(a_node_that_failed_comes_back),
+    },
+    Requirement {
+        id: "SEL-039",
+        level: Must,
+        sentence: "What is marked for one service concerns no other, also where nodes share their id.",
+        source: "go-micro selector/selector.go: Mark(service, node)",
+        needs: &[],
+        check: check!(marks_of_one_service_concern_no_other),
+    },
+    Requirement {
+        id: "SEL-040",
+        level: Must,
+        sentence: "A node that the registry does not know is never selected, whatever is marked of it.",
+        source: "decision of shaketable: a caller may mark late, when the node is gone",
+        needs: &[],
+        check: check!(a_mark_makes_no_node),
+    },
+];
+
+impl Bench {
+    fn mark(&self, id: &str, outcome: Marked) {
+        let known = service(&self.user, "1.0.0", &["a", "b", "c"]);
+        for node in known.nodes.iter().filter(|node| node.id == id) {
+            for _ in 0..MANY {
+                self.selector.mark(&self.user, node, outcome);
+            }
+        }
+    }
+}
+
+async fn answers_take_no_node_out(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    for kind in [ErrorKind::Remote, ErrorKind::InvalidInput, ErrorKind::Internal] {
+        let outcome = Marked::of(Err(&Error::new(kind, "call")));
+        for id in ["a", "b", "c"] {
+            bench.mark(id, outcome);
+        }
+    }
+    bench.mark("a", Marked::of(Ok(())));
+    bench.reaches(&["a", "b", "c"], &bench.random()).await
+}
+
+async fn failures_of_one_node_concern_no_other(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    bench.mark("b", Marked::Failed);
+    let reached = bench.reached(&bench.random()).await?;
+    let others = ["a", "c"].iter().all(|id| reached.iter().any(|reached| reached == id));
+    expect(others, "the nodes that have not failed to be selected", || format!("{reached:?}"))
+}
+
+async fn a_reset_forgets_what_was_marked(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    for ids in [&["b"][..], &["a", "b", "c"]] {
+        for id in ids {
+            bench.mark(id, Marked::Failed);
+        }
+        bench.selector.reset(&bench.user);
+        bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    }
+    Ok(())
+}
+
+async fn a_node_that_failed_comes_back(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    bench.mark("b", Marked::Failed);
+    bench.mark("c", Marked::Failed);
+    site.sleep(FORGIVEN_WITHIN).await;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await
+}
+
+async fn marks_of_one_service_concern_no_other(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    let other = site.name("payment");
+    bench.directory.put(&service(&other, "1.0.0", &["a", "b"]));
+    bench.pick_of(&other, &bench.random()).await?;
+    bench.pick(&bench.random()).await?;
+    for id in ["a", "b", "c"] {
+        bench.mark(id, Marked::Failed);
+    }
+    let options = bench.random();
+    let mut picked = Vec::new();
+    for _ in 0..100 {
+        let node = bench.pick_of(&other, &options).await?;
+        if !picked.contains(&node.id) {
+            picked.push(node.id.clone());
+        }
+    }
+    picked.sort();
+    expect_equal("the nodes of a service of which nothing was marked", &picked, &["a", "b"])
+}
+
+async fn a_mark_makes_no_node(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    // Before anything is known of the service, of a service that does not exist, and of a node that does not.
+    bench.mark("c", Marked::Failed);
+    let stranger = &service("nobody", "1.0.0", &["x"]).nodes[0];
+    for outcome in [Marked::Failed, Marked::Answered] {
+        bench.selector.mark("nobody", stranger, outcome);
+        bench.selector.mark(&bench.user, stranger, outcome);
+    }
+    bench.selector.reset("nobody");
+    bench.reaches(&["a", "b"], &bench.random()).await?;
+    for outcome in [Marked::Failed, Marked::Answered] {
+        bench.mark("c", outcome);
+        bench.selector.mark(&bench.user, stranger, outcome);
+    }
+    bench.reaches(&["a", "b"], &bench.random()).await?;
+    let picked = bench.try_pick("nobody", &bench.random()).await?;
+    super::tools::refused(
+        "to select a service of which only marks are known",
+        picked,
+        &[ErrorKind::NotFound, ErrorKind::NoneAvailable],
+    )
+}

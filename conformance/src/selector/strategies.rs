@@ -1,0 +1,213 @@
+//! Strategies: which of the nodes is taken, across selections and within one. What a selector takes when nobody says how
+//! is its own affair, as long as it does what it calls it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rand::Rng;
+use shaketable_stack::selector::{NodeSet, SelectOptions, Selection, Strategy, StrategyState};
+
+use super::tools::{Bench, ids, in_turns, service, strs};
+use crate::Level::{Must, Should};
+use crate::requirement::check;
+use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
+
+/// Draws for each node, where a spread is judged.
+const DRAWS_PER_NODE: usize = 300;
+/// Further from the mean than six standard deviations comes one count in five hundred millions.
+const DEVIATIONS: f64 = 6.0;
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "SEL-012",
+        level: Must,
+        sentence: "The strategy that a selection brings along is the one that picks.",
+        source: "go-micro selector/options.go: WithStrategy",
+        needs: &[],
+        check: check!(the_strategy_of_the_selection_picks),
+    },
+    Requirement {
+        id: "SEL-013",
+        level: Must,
+        sentence: "With the random strategy every node is as likely as any other.",
+        source: "go-micro selector/strategy.go: Random",
+        needs: &[],
+        check: check!(random_spreads_evenly),
+    },
+    Requirement {
+        id: "SEL-014",
+        level: Must,
+        sentence: "The default strategy does what its name says: random spreads evenly, round_robin takes turns.",
+        source: "go-micro selector/default.go: Options.Strategy; issue 116: round robin in name only",
+        needs: &[],
+        check: check!(the_default_strategy_does_what_its_name_says),
+    },
+    Requirement {
+        id: "SEL-015",
+        level: Must,
+        sentence: "Round robin is fair across selections: of any number of them, two nodes get the same, but for one.",
+        source: "go-micro issue 116 and go-plugins issue 323: it begins anew at random for each request",
+        needs: &[],
+        check: check!(round_robin_is_fair_across_selections),
+    },
+    Requirement {
+        id: "SEL-016",
+        level: Must,
+        sentence: "The turns of one service are not moved on by selections of another.",
+        source: "decision of shaketable: two services that are called in turns would each reach half of their nodes",
+        needs: &[],
+        check: check!(each_service_has_turns_of_its_own),
+    },
+    Requirement {
+        id: "SEL-017",
+        level: Should,
+        sentence: "Nodes that come and go do not disturb the turns of those that stay.",
+        source: "decision of shaketable: while a deployment goes on, turns that begin anew overload the first nodes",
+        needs: &[],
+        check: check!(turns_go_on_while_nodes_come_and_go),
+    },
+    Requirement {
+        id: "SEL-018",
+        level: Must,
+        sentence: "One selection hands out further nodes, so that a retry reaches another one.",
+        source: "go-micro selector/selector.go: Next",
+        needs: &[],
+        check: check!(a_selection_hands_out_further_nodes),
+    },
+];
+
+/// Takes the node whose id is the last one.
+#[derive(Debug)]
+struct Last;
+
+impl Strategy for Last {
+    fn pick(&self, set: &NodeSet, _state: &StrategyState) -> usize {
+        let ids = set.nodes.iter().enumerate().max_by(|(_, one), (_, other)| one.id.cmp(&other.id));
+        ids.map_or(0, |(index, _)| index)
+    }
+
+    fn name(&self) -> &'static str {
+        "last"
+    }
+}
+
+async fn the_strategy_of_the_selection_picks(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c", "d"]).await?;
+    let last = SelectOptions { filters: Vec::new(), strategy: Some(Arc::new(Last)) };
+    for _ in 0..20 {
+        expect_equal("the node that the strategy picks", &bench.pick(&last).await?.id, &"d")?;
+        bench.pick(&SelectOptions::default()).await?;
+    }
+    Ok(())
+}
+
+fn nodes_by_seed(site: &Site) -> Vec<String> {
+    ids(site.env().random("nodes").random_range(2..8))
+}
+
+fn is_even(counts: &BTreeMap<String, usize>, nodes: &[String]) -> Outcome {
+    let share = 1.0 / nodes.len() as f64;
+    let draws = (DRAWS_PER_NODE * nodes.len()) as f64;
+    let (mean, deviation) = (draws * share, (draws * share * (1.0 - share)).sqrt());
+    let far = |count: usize| (count as f64 - mean).abs() > DEVIATIONS * deviation;
+    let wrong = nodes.iter().find(|id| far(counts.get(*id).copied().unwrap_or(0)));
+    expect(
+        wrong.is_none(),
+        format!("about {mean:.0} of {draws:.0} selections for each of {} nodes", nodes.len()),
+        || format!("{counts:?}"),
+    )
+}
+
+async fn random_spreads_evenly(site: Site) -> Outcome {
+    let nodes = nodes_by_seed(&site);
+    let bench = Bench::over(&site, &strs(&nodes)).await?;
+    // What the registry tells more than once is still there once.
+    bench.load(&bench.user).await?;
+    bench.directory.put(&service(&bench.user, "1.0.0", &strs(&nodes)));
+    site.sleep(site.slack()).await;
+    is_even(&bench.counts(DRAWS_PER_NODE * nodes.len(), &bench.random()).await?, &nodes)
+}
+
+async fn the_default_strategy_does_what_its_name_says(site: Site) -> Outcome {
+    let nodes = nodes_by_seed(&site);
+    let bench = Bench::over(&site, &strs(&nodes)).await?;
+    let counts = bench.counts(DRAWS_PER_NODE * nodes.len(), &SelectOptions::default()).await?;
+    match bench.selector.options().strategy.name() {
+        "random" => is_even(&counts, &nodes),
+        "round_robin" => is_fair(&counts, &nodes),
+        _ => {
+            let unknown = counts.keys().find(|id| !nodes.contains(id));
+            expect(unknown.is_none(), "nodes that are registered", || format!("{unknown:?}"))
+        }
+    }
+}
+
+fn is_fair(counts: &BTreeMap<String, usize>, nodes: &[String]) -> Outcome {
+    let count = |id: &String| counts.get(id).copied().unwrap_or(0);
+    let least = nodes.iter().map(count).min().unwrap_or(0);
+    let most = nodes.iter().map(count).max().unwrap_or(0);
+    expect(most - least <= 1, "counts of selections that differ by one at most", || format!("{counts:?}"))
+}
+
+async fn round_robin_is_fair_across_selections(site: Site) -> Outcome {
+    let nodes = nodes_by_seed(&site);
+    let bench = Bench::over(&site, &strs(&nodes)).await?;
+    let options = in_turns();
+    let mut counts = BTreeMap::new();
+    for _ in 0..nodes.len() * 6 + 1 {
+        // Fair at every moment, and not only in the end.
+        *counts.entry(bench.pick(&options).await?.id.clone()).or_default() += 1;
+        is_fair(&counts, &nodes)?;
+    }
+    Ok(())
+}
+
+async fn each_service_has_turns_of_its_own(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    let other = site.name("payment");
+    bench.directory.put(&service(&other, "1.0.0", &["c", "d"]));
+    let options = in_turns();
+    let (mut users, mut payments) = (BTreeMap::new(), BTreeMap::new());
+    for _ in 0..10 {
+        *users.entry(bench.pick(&options).await?.id.clone()).or_default() += 1;
+        *payments.entry(bench.pick_of(&other, &options).await?.id.clone()).or_default() += 1;
+    }
+    is_fair(&users, &["a".to_owned(), "b".to_owned()])?;
+    is_fair(&payments, &["c".to_owned(), "d".to_owned()])
+}
+
+async fn turns_go_on_while_nodes_come_and_go(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c", "d"]).await?;
+    let options = in_turns();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut random = site.env().random("selections");
+    for round in 0..16 {
+        for _ in 0..random.random_range(1..6) {
+            *counts.entry(bench.pick(&options).await?.id.clone()).or_default() += 1;
+        }
+        match round % 2 {
+            0 => bench.directory.remove(&bench.user, "b"),
+            _ => bench.directory.put(&service(&bench.user, "1.0.0", &["a", "b"])),
+        }
+        site.sleep(site.slack()).await;
+    }
+    let (c, d) = (counts.get("c").copied().unwrap_or(0), counts.get("d").copied().unwrap_or(0));
+    expect(c.abs_diff(d) <= 2, "nodes that stay to get the same, but for two", || format!("{counts:?}"))
+}
+
+async fn a_selection_hands_out_further_nodes(site: Site) -> Outcome {
+    let nodes = nodes_by_seed(&site);
+    let bench = Bench::over(&site, &strs(&nodes)).await?;
+    bench.load(&bench.user).await?;
+    let selected = bench.selector.select(&bench.user, &in_turns());
+    let Ok(Selection::Ready(mut next)) = selected else {
+        return Err(Finding::violated("a selection after the service was loaded", format!("{selected:?}")));
+    };
+    let mut handed_out = Vec::new();
+    for _ in &nodes {
+        let node = next.node().map_err(|error| Finding::violated("a further node", format!("the error `{error}`")))?;
+        handed_out.push(node.id.clone());
+    }
+    handed_out.sort();
+    expect_equal("the nodes that one selection hands out in turns", &handed_out, &nodes)
+}
