@@ -49,7 +49,7 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(super) fn content(&self) -> Vec<u8> {
         self.state().bytes.iter().copied().collect()
     }
 
@@ -139,7 +139,7 @@ pub(super) fn read<T: Payload>(codec: &mut dyn Codec, mut into: T) -> StackResul
 pub(super) fn written(factory: &Arc<dyn CodecFactory>, what: &str, body: &dyn Payload) -> Result<Vec<u8>, Finding> {
     let pipe = Pipe::default();
     write(&mut *pipe.codec(factory), what, body)?;
-    Ok(pipe.bytes())
+    Ok(pipe.content())
 }
 
 /// Lets `body` pass through a carrier into `into`, and expects it there as it was.

@@ -140,7 +140,8 @@ async fn fractions_survive(site: Site) -> Outcome {
     use rand::Rng;
     let codec = site.codec().await?;
     let mut random = site.env().random("fractions");
-    let mut fractions = vec![0.1, -2.5, 1.0 / 3.0, 1e21, 1e-7, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, f64::EPSILON];
+    let mut fractions =
+        vec![0.1, -2.5, 1.0 / 3.0, 1e21, 1e-7, f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, f64::EPSILON];
     fractions.extend((0..50).map(|_| f64::from_bits(random.random())).filter(|fraction| fraction.is_finite()));
     fractions.extend((0..50).map(|_| random.random_range(-1_000.0..1_000.0)));
     for fraction in fractions {
@@ -209,8 +210,7 @@ async fn an_empty_message_survives(site: Site) -> Outcome {
 }
 
 async fn bodies_of_every_size_survive(site: Site) -> Outcome {
-    const SIZES: [usize; 12] =
-        [0, 1, 4_095, 4_096, 4_097, 8_191, 8_192, 16_383, 16_384, 16_385, 1 << 20, 4 << 20];
+    const SIZES: [usize; 12] = [0, 1, 4_095, 4_096, 4_097, 8_191, 8_192, 16_383, 16_384, 16_385, 1 << 20, 4 << 20];
     let codec = site.codec().await?;
     for size in SIZES {
         let payload: Vec<u8> = (0..size).map(|index| (index * 31 + (index >> 8) * 7) as u8).collect();

@@ -62,17 +62,13 @@ impl Suite {
     }
 
     fn of(interface: Interface, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Self {
-        let row = |requirement: &'static Requirement| (requirement, applicability(requirement, plugin, promises, offer));
+        let row =
+            |requirement: &'static Requirement| (requirement, applicability(requirement, plugin, promises, offer));
         Self { rows: requirements(interface).into_iter().map(row).collect() }
     }
 }
 
-fn applicability(
-    requirement: &Requirement,
-    plugin: &str,
-    promises: &Promises,
-    offer: &Offer<'_>,
-) -> Applicability {
+fn applicability(requirement: &Requirement, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Applicability {
     if matches!(requirement.check, Check::NoReference) {
         return Applicability::Not("no reference yet".to_owned());
     }
