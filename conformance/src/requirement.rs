@@ -48,6 +48,9 @@ pub enum Need {
     Has(Ability),
     /// The plugin is without this: the check shows that it refuses.
     Lacks(Ability),
+    /// The plugin is called one of these, or one of these, a dot and what is special about it (`json.fast`): the name says
+    /// which bytes it writes.
+    Named(&'static [&'static str]),
     /// The plugin's promises fulfil a condition; in words: `it promises …`.
     Promises(&'static str, fn(&Promises) -> bool),
     /// Whoever provides the backend can do this to it.
@@ -98,6 +101,11 @@ macro_rules! check {
 }
 pub(crate) use check;
 
+/// The name of a plugin without what is special about it: `json` of `json.fast`.
+pub(crate) fn base_name(plugin: &str) -> &str {
+    plugin.split('.').next().unwrap_or(plugin)
+}
+
 impl Level {
     /// As RFC 2119 writes it.
     pub fn as_str(self) -> &'static str {
@@ -130,6 +138,7 @@ impl fmt::Display for Need {
         match self {
             Self::Has(ability) => write!(formatter, "{}", ability.as_str()),
             Self::Lacks(ability) => write!(formatter, "no {}", ability.as_str()),
+            Self::Named(names) => write!(formatter, "a plugin called {}", names.join(" or ")),
             Self::Promises(what, _) => formatter.write_str(what),
             Self::Backend(verb) => write!(formatter, "backend_access: {verb}"),
             Self::World(capability) => write!(formatter, "a world that can {capability}"),

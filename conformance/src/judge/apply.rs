@@ -7,6 +7,7 @@ use shaketable_sim::engine::EngineInfo;
 use shaketable_stack::plugin::{Plugins, Promises, Simulatable};
 
 use crate::backend::Verb;
+use crate::requirement::base_name;
 use crate::{Check, Interface, Need, Requirement, requirements};
 
 /// Whether a requirement applies.
@@ -43,7 +44,7 @@ impl Suite {
         engine: &EngineInfo,
     ) -> shaketable_stack::Result<Self> {
         let promises = interface.promises(plugins, plugin)?;
-        Ok(Self::of(interface, &promises, &Offer::Simulated(engine)))
+        Ok(Self::of(interface, plugin, &promises, &Offer::Simulated(engine)))
     }
 
     /// The suite for the plugin called `plugin` on real machines, where `verbs` can be done to its backend.
@@ -57,30 +58,31 @@ impl Suite {
         verbs: &BTreeSet<Verb>,
     ) -> shaketable_stack::Result<Self> {
         let promises = interface.promises(plugins, plugin)?;
-        Ok(Self::of(interface, &promises, &Offer::Live(verbs)))
+        Ok(Self::of(interface, plugin, &promises, &Offer::Live(verbs)))
     }
 
-    fn of(interface: Interface, promises: &Promises, offer: &Offer<'_>) -> Self {
-        let row = |requirement: &'static Requirement| (requirement, applicability(requirement, promises, offer));
+    fn of(interface: Interface, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Self {
+        let row =
+            |requirement: &'static Requirement| (requirement, applicability(requirement, plugin, promises, offer));
         Self { rows: requirements(interface).into_iter().map(row).collect() }
     }
 }
 
-fn applicability(requirement: &Requirement, promises: &Promises, offer: &Offer<'_>) -> Applicability {
+fn applicability(requirement: &Requirement, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Applicability {
     if matches!(requirement.check, Check::NoReference) {
         return Applicability::Not("no reference yet".to_owned());
     }
     if let (Offer::Simulated(_), Simulatable::No(reason)) = (offer, promises.simulatable) {
         return Applicability::Not(format!("the plugin is not simulatable: {reason}"));
     }
-    match requirement.needs.iter().find_map(|need| missing(*need, promises, offer)) {
+    match requirement.needs.iter().find_map(|need| missing(*need, plugin, promises, offer)) {
         Some(why) => Applicability::Not(why),
         None => Applicability::Applies,
     }
 }
 
 /// Why `need` is not met, if it is not.
-fn missing(need: Need, promises: &Promises, offer: &Offer<'_>) -> Option<String> {
+fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Option<String> {
     match (need, offer) {
         (Need::Has(ability), _) => promises
             .lacks
@@ -88,6 +90,9 @@ fn missing(need: Need, promises: &Promises, offer: &Offer<'_>) -> Option<String>
             .then(|| format!("the plugin declares that it has no {}", ability.as_str())),
         (Need::Lacks(ability), _) => {
             (!promises.lacks.contains(&ability)).then(|| format!("the plugin has {}", ability.as_str()))
+        }
+        (Need::Named(names), _) => {
+            (!names.contains(&base_name(plugin))).then(|| format!("it is not called {}", names.join(" or ")))
         }
         (Need::Promises(what, holds), _) => (!holds(promises)).then(|| format!("not promised: {what}")),
         (Need::Network, Offer::Simulated(_)) => {

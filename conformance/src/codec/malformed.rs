@@ -1,0 +1,194 @@
+//! Bytes that are not what they should be: torn, random, too many, of another type, of a version to come.
+
+use bytes::Bytes;
+use rand::{Rng, RngCore};
+use shaketable_proto::probe::v1::ProbeEvent;
+use shaketable_stack::ErrorKind;
+use shaketable_stack::codec::{Message, MessageType};
+
+use super::sample::{NewerEvent, OtherEvent, Sample};
+use super::tools::{NO_MESSAGE, Pipe, alike, event, fails, read, stale, survives, works, written};
+use crate::Level::{Must, Should};
+use crate::requirement::check;
+use crate::{Need, Outcome, Requirement, Site};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "COD-025",
+        level: Must,
+        sentence: "A message that is torn off in its middle is an error, on a carrier and to the marshaler.",
+        source: "go-micro codec/codec.go: ErrInvalidMessage; issue 476: unexpected end of file",
+        needs: &[],
+        check: check!(a_torn_message_is_an_error),
+    },
+    Requirement {
+        id: "COD-026",
+        level: Must,
+        sentence: "Bytes that are no message of any format are an error.",
+        source: "go-micro codec/codec.go: ErrInvalidMessage",
+        needs: &[],
+        check: check!(what_is_no_message_is_an_error),
+    },
+    Requirement {
+        id: "COD-027",
+        level: Must,
+        sentence: "No bytes that come from a peer make the codec panic.",
+        source: "go-micro registry/consul (v1 to v6): a foreign tag panics the reader; go-micro v1 codecs panicked on a type \
+                 assertion",
+        needs: &[],
+        check: check!(random_bytes_make_no_panic),
+    },
+    Requirement {
+        id: "COD-028",
+        level: Should,
+        sentence: "The marshaler refuses bytes that come after the message.",
+        source: "Go encoding/json: Unmarshal answers 'invalid character after top-level value'; decision of shaketable: what \
+                 follows was meant for somebody",
+        needs: &[],
+        check: check!(bytes_after_the_message_are_refused),
+    },
+    Requirement {
+        id: "COD-029",
+        level: Must,
+        sentence: "A body that is read as a type which it does not fit is an error, and not silently empty.",
+        source: "go-micro codec/proto/proto.go: ErrInvalidMessage for a body of another type; http client plugin: an answer of \
+                 another type was taken for an empty one",
+        needs: &[],
+        check: check!(another_type_is_an_error),
+    },
+    Requirement {
+        id: "COD-030",
+        level: Must,
+        sentence: "Fields that the reader does not know are passed over, and those that it knows are read.",
+        source: "protobuf encoding guide: unknown fields; Go encoding/json: unknown keys are ignored",
+        needs: &[Need::Named(&["json", "protobuf"])],
+        check: check!(unknown_fields_are_passed_over),
+    },
+    Requirement {
+        id: "COD-031",
+        level: Must,
+        sentence: "A codec goes on to serve after bytes of a peer were refused: a new carrier and the marshaler work.",
+        source: "decision of shaketable: one bad message must not end the calls of others",
+        needs: &[],
+        check: check!(a_refusal_harms_nobody_else),
+    },
+];
+
+/// An event that is nearly all payload, so that what is torn off is a part of it.
+fn heavy() -> ProbeEvent {
+    ProbeEvent { payload: Bytes::from_static(&[b'p'; 200]), ..ProbeEvent::default() }
+}
+
+async fn a_torn_message_is_an_error(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let whole = written(&codec, "an event", &heavy())?;
+    let marshaler = codec.marshaler();
+    let marshalled = works("marshal an event", marshaler.marshal(&heavy()))?;
+    for length in 1..=whole.len() / 2 {
+        let what = format!("read an event of which {length} of {} bytes came", whole.len());
+        let pipe = Pipe::holding(&whole[..length]);
+        fails(&what, &NO_MESSAGE, read(&mut *pipe.codec(&codec), stale()))?;
+    }
+    for length in 1..=marshalled.len() / 2 {
+        let what = format!("unmarshal {length} of {} bytes", marshalled.len());
+        fails(&what, &NO_MESSAGE, marshaler.unmarshal(&marshalled[..length], &mut stale()))?;
+    }
+    Ok(())
+}
+
+async fn what_is_no_message_is_an_error(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    // No format takes this for a beginning: no tag, no length, no text.
+    let bytes = [0xff; 64];
+    let pipe = Pipe::holding(&bytes);
+    fails("read 64 bytes of 255", &NO_MESSAGE, read(&mut *pipe.codec(&codec), stale()))?;
+    fails("unmarshal 64 bytes of 255", &NO_MESSAGE, codec.marshaler().unmarshal(&bytes, &mut stale()))
+}
+
+async fn random_bytes_make_no_panic(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let marshaler = codec.marshaler();
+    let mut random = site.env().random("garbage");
+    let good = written(&codec, "an event", &event())?;
+    for round in 0..300 {
+        // Some that were right but for a few bytes get further than noise.
+        let mut bytes = good.clone();
+        if round % 3 == 0 {
+            bytes = vec![0; random.random_range(0..100)];
+            random.fill_bytes(&mut bytes);
+        } else {
+            for _ in 0..random.random_range(1..4) {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] = random.random();
+            }
+        }
+        // What comes of them is not the question.
+        let mut reader = Pipe::holding(&bytes).codec(&codec);
+        for _ in 0..3 {
+            drop(read(&mut *reader, stale()));
+            drop(reader.read_body(None));
+        }
+        drop(read(&mut *Pipe::holding(&bytes).codec(&codec), Sample::default()));
+        drop(marshaler.unmarshal(&bytes, &mut stale()));
+        drop(marshaler.unmarshal(&bytes, &mut Sample::default()));
+    }
+    Ok(())
+}
+
+async fn bytes_after_the_message_are_refused(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let marshaler = codec.marshaler();
+    let mut bytes = works("marshal an event", marshaler.marshal(&event()))?;
+    bytes.extend([0xff; 12]);
+    fails("unmarshal an event and twelve bytes of 255", &NO_MESSAGE, marshaler.unmarshal(&bytes, &mut stale()))
+}
+
+async fn another_type_is_an_error(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let kinds = [ErrorKind::InvalidMessage, ErrorKind::InvalidInput];
+    let pipe = Pipe::holding(&written(&codec, "an event", &event())?);
+    let what = "an event as a message in which the number is a message";
+    fails(&format!("read {what}"), &kinds, read(&mut *pipe.codec(&codec), OtherEvent::default()))?;
+    let marshaler = codec.marshaler();
+    let bytes = works("marshal an event", marshaler.marshal(&event()))?;
+    fails(&format!("unmarshal {what}"), &kinds, marshaler.unmarshal(&bytes, &mut OtherEvent::default()))
+}
+
+async fn unknown_fields_are_passed_over(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let known = event();
+    let newer = NewerEvent {
+        id: known.id.clone(),
+        sequence: known.sequence,
+        publisher: known.publisher.clone(),
+        payload: known.payload.clone(),
+        comment: "of a version to come".to_owned(),
+        weight: 0.5,
+        more: Some(Sample { list: vec!["a".to_owned()], inner: Some(Box::default()), ..Sample::default() }),
+    };
+    let pipe = Pipe::holding(&written(&codec, "an event of a version to come", &newer)?);
+    let got = works("read it as the version that is", read(&mut *pipe.codec(&codec), stale()))?;
+    alike("what is known of an event of a version to come", &got, &known)
+}
+
+async fn a_refusal_harms_nobody_else(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let marshaler = codec.marshaler();
+    let torn = {
+        let mut bytes = written(&codec, "an event", &heavy())?;
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    };
+    for _ in 0..3 {
+        let mut reader = Pipe::holding(&torn).codec(&codec);
+        drop(reader.read_header(&mut Message::default(), MessageType::Event));
+        drop(reader.read_body(Some(&mut stale())));
+        drop(marshaler.unmarshal(&torn, &mut stale()));
+        survives(&codec, "an event on another carrier, after a refusal", &event(), stale())?;
+        let bytes = works("marshal after a refusal", marshaler.marshal(&event()))?;
+        let mut got = stale();
+        works("unmarshal after a refusal", marshaler.unmarshal(&bytes, &mut got))?;
+        alike("an event after a refusal", &got, &event())?;
+    }
+    Ok(())
+}

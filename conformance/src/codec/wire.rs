@@ -1,0 +1,172 @@
+//! The bytes of codecs that are known by name: other programs read and write them, so that a body that survives is not
+//! enough.
+
+use serde_json::Value;
+use shaketable_proto::probe::v1::ProbeRequest;
+
+use super::sample::Sample;
+use super::tools::{Pipe, alike, read, stale, works, written};
+use super::vectors::{self, Body, Vector};
+use crate::Level::{Must, Should};
+use crate::requirement::{base_name, check};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "COD-044",
+        level: Must,
+        sentence: "The codec json writes a JSON text that says of each body what protobuf's JSON mapping says, and a line feed \
+                   after it on a carrier.",
+        source: "go-micro codec/json/json.go: protojson, and Go's json.Encoder; protobuf's JSON mapping; RFC 8259",
+        needs: &[Need::Named(&["json"])],
+        check: check!(json_says_what_the_mapping_says),
+    },
+    Requirement {
+        id: "COD-045",
+        level: Should,
+        sentence: "The codec json writes exactly these bytes: fields in the order of their numbers, defaults too, no space.",
+        source: "decision of shaketable: RFC 8259 leaves space and order open, and who compares texts should not see either",
+        needs: &[Need::Named(&["json"])],
+        check: check!(json_writes_exactly_these_bytes),
+    },
+    Requirement {
+        id: "COD-046",
+        level: Must,
+        sentence: "The codec json reads these bytes, in any order, with any space, and 64-bit numbers as text or number.",
+        source: "protobuf's JSON mapping: what parsers accept; RFC 8259; RFC 4648 for both alphabets of base64",
+        needs: &[Need::Named(&["json"])],
+        check: check!(json_reads_these_bytes),
+    },
+    Requirement {
+        id: "COD-047",
+        level: Must,
+        sentence: "The codec protobuf writes exactly these bytes.",
+        source: "go-micro codec/proto/proto.go; protobuf encoding guide; every implementation writes fields by number",
+        needs: &[Need::Named(&["protobuf"])],
+        check: check!(protobuf_writes_exactly_these_bytes),
+    },
+    Requirement {
+        id: "COD-048",
+        level: Must,
+        sentence: "The codec protobuf reads these bytes, with fields in any order and again, and numbers longer than needed.",
+        source: "protobuf encoding guide: order of fields, last one wins, base 128 varints",
+        needs: &[Need::Named(&["protobuf"])],
+        check: check!(protobuf_reads_these_bytes),
+    },
+];
+
+fn vectors(site: &Site) -> Result<(Vec<Vector>, &'static [u8]), Finding> {
+    let name = base_name(&site.shared.subject.plugin);
+    vectors::of(name).ok_or_else(|| Finding::Broke(format!("there are no vectors of a codec called '{name}'")))
+}
+
+async fn json_says_what_the_mapping_says(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let (vectors, end) = vectors(&site)?;
+    for Vector { body, bytes, .. } in &vectors {
+        let wanted = meaning(bytes)?;
+        let marshalled = works("marshal", codec.marshaler().marshal(body.payload()))?;
+        let on_carrier = written(&codec, "a body", body.payload())?;
+        for (where_to, text) in [("by marshal", &marshalled), ("on a carrier", &on_carrier)] {
+            let expected = format!("what is written {where_to} to say {wanted}");
+            let got = meaning(text);
+            let same = matches!(&got, Ok(got) if *got == wanted);
+            expect(same, expected, || format!("{}", String::from_utf8_lossy(text)))?;
+        }
+        expect(on_carrier.ends_with(end), "a line feed after the text on a carrier", || shown(&on_carrier))?;
+    }
+    Ok(())
+}
+
+/// What a JSON text says, without fields that have their defaults: writers may leave them out.
+fn meaning(text: &[u8]) -> Result<Value, Finding> {
+    let value = serde_json::from_slice(text)
+        .map_err(|error| Finding::violated("a JSON text", format!("{}: {error}", String::from_utf8_lossy(text))))?;
+    Ok(without_defaults(value))
+}
+
+fn without_defaults(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (name, without_defaults(value)));
+            let is_default = |value: &Value| match value {
+                Value::Null => true,
+                Value::Bool(yes) => !yes,
+                Value::Number(number) => number.as_f64() == Some(0.0),
+                Value::String(text) => text.is_empty() || text == "0",
+                Value::Array(items) => items.is_empty(),
+                Value::Object(fields) => fields.is_empty(),
+            };
+            Value::Object(fields.filter(|(_, value)| !is_default(value)).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_defaults).collect()),
+        other => other,
+    }
+}
+
+async fn json_writes_exactly_these_bytes(site: Site) -> Outcome {
+    writes_exactly(&site).await
+}
+
+async fn protobuf_writes_exactly_these_bytes(site: Site) -> Outcome {
+    writes_exactly(&site).await
+}
+
+async fn writes_exactly(site: &Site) -> Outcome {
+    let codec = site.codec().await?;
+    let (vectors, end) = vectors(site)?;
+    for Vector { body, bytes, .. } in &vectors {
+        let marshalled = works("marshal", codec.marshaler().marshal(body.payload()))?;
+        expect(marshalled == *bytes, format!("{body:?} to be {}", shown(bytes)), || shown(&marshalled))?;
+        let on_carrier = written(&codec, "a body", body.payload())?;
+        let wanted = [*bytes, end].concat();
+        expect(on_carrier == wanted, format!("{body:?} to be {} on a carrier", shown(&wanted)), || shown(&on_carrier))?;
+    }
+    Ok(())
+}
+
+async fn json_reads_these_bytes(site: Site) -> Outcome {
+    reads(&site).await
+}
+
+async fn protobuf_reads_these_bytes(site: Site) -> Outcome {
+    reads(&site).await
+}
+
+async fn reads(site: &Site) -> Outcome {
+    let codec = site.codec().await?;
+    let (vectors, end) = vectors(site)?;
+    for Vector { body, bytes, also } in &vectors {
+        for bytes in also.iter().chain([bytes]) {
+            let what = format!("the body that is written as {}", shown(bytes));
+            let marshaler = codec.marshaler();
+            let pipe = Pipe::holding(&[*bytes, end].concat());
+            let mut reader = pipe.codec(&codec);
+            match body {
+                Body::Event(wanted) => {
+                    let mut got = stale();
+                    works(&format!("unmarshal {what}"), marshaler.unmarshal(bytes, &mut got))?;
+                    alike(&what, &got, wanted)?;
+                    alike(&what, &works(&format!("read {what}"), read(&mut *reader, stale()))?, wanted)?;
+                }
+                Body::Request(wanted) => {
+                    let got = works(&format!("read {what}"), read(&mut *reader, ProbeRequest::default()))?;
+                    alike(&what, &got, wanted)?;
+                }
+                Body::Sample(wanted) => {
+                    let got = works(&format!("read {what}"), read(&mut *reader, Sample::default()))?;
+                    alike(&what, &got, wanted)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bytes as people read them: text where it is text.
+fn shown(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|letter| letter.is_control() && letter != '\n') => format!("{text:?}"),
+        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "),
+    }
+}
