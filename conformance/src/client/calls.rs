@@ -91,7 +91,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn a_call_reaches_its_endpoint(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("hello").await?;
     let answer = caller.ask(Ask::of("Probe.Where", "hello")).await?;
@@ -103,8 +103,8 @@ async fn a_call_reaches_its_endpoint(site: Site) -> Outcome {
 async fn a_call_goes_to_its_service(site: Site) -> Outcome {
     let (user, book) = (site.name("user"), site.name("book"));
     let seen = Arc::new(Seen::default());
-    serve(&site, Host::Second, &user, "users", &seen).await?;
-    serve(&site, Host::Third, &book, "books", &seen).await?;
+    let _users = serve(&site, Host::Second, &user, "users", &seen).await?;
+    let _books = serve(&site, Host::Third, &book, "books", &seen).await?;
     let users = Caller::new(&site, Host::Home, &user).await?;
     let books = users.of_service(&book);
     let mut random = site.env().random("services");
@@ -118,7 +118,7 @@ async fn a_call_goes_to_its_service(site: Site) -> Outcome {
 
 async fn headers_reach_the_handler(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let sent = [("X-User-Id", "ada"), ("x-tenant", "north"), ("Micro-Trace-Id", "17")];
     let headers = sent.map(|(name, value)| (name, value.to_owned())).to_vec();
@@ -135,7 +135,7 @@ async fn headers_reach_the_handler(site: Site) -> Outcome {
 
 async fn the_content_type_decides_the_encoding(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     for (own, named) in [
         ("application/protobuf", None),
@@ -160,7 +160,7 @@ async fn the_content_type_decides_the_encoding(site: Site) -> Outcome {
 
 async fn an_unknown_content_type_is_refused(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     let content_type = Some("application/x-unheard-of".to_owned());
@@ -173,7 +173,7 @@ async fn an_unknown_content_type_is_refused(site: Site) -> Outcome {
 
 async fn concurrent_calls_get_their_own_answers(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("first").await?;
     let mut random = site.env().random("work");
@@ -191,7 +191,7 @@ async fn concurrent_calls_get_their_own_answers(site: Site) -> Outcome {
 
 async fn a_calls_options_come_first(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     caller.init(|options| options.call.request_timeout = Some(Duration::from_millis(300)))?;
@@ -203,7 +203,7 @@ async fn a_calls_options_come_first(site: Site) -> Outcome {
 
 async fn the_callers_name_reaches_the_handler(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.init(|options| options.from_service = Some("shop".to_owned()))?;
     caller.echo("x").await?;
@@ -213,7 +213,7 @@ async fn the_callers_name_reaches_the_handler(site: Site) -> Outcome {
 
 async fn a_handlers_context_calls_on(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let headers = vec![("X-User-Id", "ada".to_owned())];
     caller.ask(Ask { headers, ..Ask::of("Probe.Echo", "a text that is longer than the next") }).await?;

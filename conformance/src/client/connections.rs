@@ -60,7 +60,7 @@ async fn calls_share_a_connection(site: Site) -> Outcome {
 
 async fn closing_releases_connections(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let (site, connections) = counted(&site);
     let caller = Caller::new(&site, Host::Home, &service).await?;
     // What registry and selector keep is not the client's.
@@ -86,7 +86,7 @@ async fn closing_releases_connections(site: Site) -> Outcome {
 
 async fn closing_twice_is_no_error(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     for _ in 0..2 {

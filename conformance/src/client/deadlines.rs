@@ -67,7 +67,7 @@ const GRAIN: Duration = Duration::from_millis(50);
 
 async fn a_call_ends_at_its_time_out(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     for (retries, millis) in [(0, 400), (2, 700)] {
@@ -90,7 +90,7 @@ async fn times_out(site: &Site, caller: &Caller, ask: Ask, limit: Duration) -> O
 
 async fn the_earlier_deadline_counts(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     let (short, long) = (Duration::from_millis(400), Duration::from_secs(6));
@@ -101,7 +101,7 @@ async fn the_earlier_deadline_counts(site: Site) -> Outcome {
 
 async fn a_time_out_names_its_deadline(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     let ask = Ask::of("Probe.Wait", "3000 slow").timeout(Duration::from_millis(700)).retries(0);
@@ -112,7 +112,7 @@ async fn a_time_out_names_its_deadline(site: Site) -> Outcome {
 
 async fn a_passed_deadline_runs_nothing(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     let ask = Ask { deadline: Some(Duration::ZERO), ..Ask::of("Probe.Wait", "0 late").idempotent() };
@@ -123,7 +123,7 @@ async fn a_passed_deadline_runs_nothing(site: Site) -> Outcome {
 
 async fn the_remaining_time_travels(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     // The shorter one is neither a usual default nor the longer one.

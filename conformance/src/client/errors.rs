@@ -46,7 +46,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn a_handlers_error_comes_back(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     for (code, detail) in [(400, "a bad \"name\""), (404, "no such user"), (409, "zwölf sind vergeben"), (500, "broken")] {
         let error = caller.refused(Ask::of("Probe.Fail", format!("{code} {detail}")), &[ErrorKind::Remote]).await?;
@@ -60,7 +60,7 @@ async fn a_handlers_error_comes_back(site: Site) -> Outcome {
 
 async fn an_unknown_endpoint_is_told(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let kinds = [ErrorKind::Remote, ErrorKind::NotFound, ErrorKind::Unsupported];
     for endpoint in ["Probe.Nothing", "Nobody.Echo"] {
@@ -76,7 +76,7 @@ async fn an_unknown_endpoint_is_told(site: Site) -> Outcome {
 
 async fn an_undecodable_answer_is_an_error(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.refused(Ask::of("Probe.Garbage", "x"), &[ErrorKind::InvalidMessage]).await?;
     caller.echo("after the garbage").await

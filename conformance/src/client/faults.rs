@@ -48,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn a_broken_connection_is_told_soon(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let kinds = [ErrorKind::Disconnected, ErrorKind::Unreachable, ErrorKind::Timeout];
     let crash = async {
@@ -68,7 +68,7 @@ async fn a_broken_connection_is_told_soon(site: Site) -> Outcome {
 
 async fn calls_succeed_after_a_cut(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("before").await?;
     site.cut(Host::Home, Host::Second, true).await?;
@@ -97,7 +97,7 @@ async fn calls_reach_the_successor(site: Site) -> Outcome {
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     first.stop().await?;
-    serve(&site, Host::Third, &service, "second", &seen).await?;
+    let _served = serve(&site, Host::Third, &service, "second", &seen).await?;
     let again = || async {
         let ask = Ask::of("Probe.Where", "x").timeout(Duration::from_secs(3));
         let ended = caller.call(ask).await.map_err(|finding| finding.to_string())?;

@@ -64,7 +64,7 @@ async fn released(site: &Site, connections: &Connections, before: (usize, usize)
 
 async fn time_outs_leave_nothing(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let (site, connections) = counted(&site);
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
@@ -83,7 +83,7 @@ async fn time_outs_leave_nothing(site: Site) -> Outcome {
 
 async fn dropped_calls_leave_nothing(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let (site, connections) = counted(&site);
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
@@ -103,7 +103,7 @@ async fn dropped_calls_leave_nothing(site: Site) -> Outcome {
 
 async fn failed_streams_leave_nothing(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let (site, connections) = counted(&site);
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;

@@ -93,7 +93,7 @@ const LATER: Duration = Duration::from_millis(1_500);
 
 async fn without_retries_the_handler_runs_once(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.ask(Ask::of("Probe.Echo", "x").retries(0)).await?;
     caller.refused(Ask::of("Probe.Fail", "500 broken").retries(0).idempotent(), &[ErrorKind::Remote]).await?;
@@ -103,7 +103,7 @@ async fn without_retries_the_handler_runs_once(site: Site) -> Outcome {
 
 async fn retries_are_extra_attempts(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     for retries in [0, 1, 3] {
         let before = seen.count("Fail");
@@ -120,7 +120,7 @@ async fn retries_are_extra_attempts(site: Site) -> Outcome {
 
 async fn a_handlers_failure_is_not_repeated(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     for (number, code) in [500, 503, 404].into_iter().enumerate() {
         caller.refused(Ask::of("Probe.Fail", format!("{code} no")).retries(3), &[ErrorKind::Remote]).await?;
@@ -132,9 +132,8 @@ async fn a_handlers_failure_is_not_repeated(site: Site) -> Outcome {
 
 async fn a_slow_handler_is_not_repeated(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    for (host, label) in [(Host::Second, "one"), (Host::Third, "two")] {
-        serve(&site, host, &service, label, &seen).await?;
-    }
+    let _one = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _two = serve(&site, Host::Third, &service, "two", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.echo("x").await?;
     let ask = Ask::of("Probe.Wait", "4000 slow").timeout(Duration::from_millis(1_800)).retries(2);
@@ -200,7 +199,7 @@ async fn a_calls_retry_decision_decides(site: Site) -> Outcome {
 
 async fn a_calls_backoff_is_waited_for(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let wait = Duration::from_millis(900);
     let ask = Ask::of("Probe.Fail", "500 broken").retries(2).idempotent().with(|options| {
@@ -220,7 +219,7 @@ async fn a_calls_backoff_is_waited_for(site: Site) -> Outcome {
 
 async fn a_success_is_not_repeated(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(&site, Host::Second, &service, "one", &seen).await?;
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let ask = Ask::of("Probe.Echo", "x").retries(3).idempotent();
     caller.ask(ask.with(|options| options.retry = Some(RetryDecision::new(|_, _, _| true)))).await?;

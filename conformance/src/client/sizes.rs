@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use shaketable_stack::ErrorKind;
 
-use super::stage::{Ask, Caller, Seen, serve};
+use super::stage::{Ask, Caller, Seen, Served, serve};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Host, Need, Outcome, Requirement, Site, expect};
@@ -70,14 +70,14 @@ pub(crate) async fn comes_back(caller: &Caller, length: usize) -> Outcome {
     })
 }
 
-async fn caller(site: &Site) -> Result<Caller, crate::Finding> {
+async fn caller(site: &Site) -> Result<(Caller, Served), crate::Finding> {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(site, Host::Second, &service, "one", &seen).await?;
-    Caller::new(site, Host::Home, &service).await
+    let served = serve(site, Host::Second, &service, "one", &seen).await?;
+    Ok((Caller::new(site, Host::Home, &service).await?, served))
 }
 
 async fn small_bodies_travel(site: Site) -> Outcome {
-    let caller = caller(&site).await?;
+    let (caller, _served) = caller(&site).await?;
     let max = site.promises().message_bytes_max.unwrap_or(usize::MAX);
     for length in [0, 1, 4_094, 4_095, 4_096, 4_097, 16_383, 16_384, 16_385] {
         if length + OVERHEAD <= max {
@@ -89,16 +89,18 @@ async fn small_bodies_travel(site: Site) -> Outcome {
 
 async fn a_mebibyte_travels(site: Site) -> Outcome {
     let max = site.promises().message_bytes_max.unwrap_or(usize::MAX);
-    comes_back(&caller(&site).await?, (1_usize << 20).min(max.saturating_sub(OVERHEAD))).await
+    let (caller, _served) = caller(&site).await?;
+    comes_back(&caller, (1_usize << 20).min(max.saturating_sub(OVERHEAD))).await
 }
 
 async fn the_promised_size_travels(site: Site) -> Outcome {
     let max = site.promises().message_bytes_max.unwrap_or_default();
-    comes_back(&caller(&site).await?, max.saturating_sub(OVERHEAD)).await
+    let (caller, _served) = caller(&site).await?;
+    comes_back(&caller, max.saturating_sub(OVERHEAD)).await
 }
 
 async fn too_much_is_refused(site: Site) -> Outcome {
-    let caller = caller(&site).await?;
+    let (caller, _served) = caller(&site).await?;
     let max = site.promises().message_bytes_max.unwrap_or_default();
     let kinds = [ErrorKind::TooLarge, ErrorKind::InvalidInput, ErrorKind::Remote, ErrorKind::Disconnected];
     caller.refused(Ask::of("Probe.Echo", text_of(max + OVERHEAD)), &kinds).await?;

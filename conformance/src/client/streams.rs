@@ -8,7 +8,7 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::client::ClientStream;
 use shaketable_stack::plugin::Ability;
 
-use super::stage::{Ask, Caller, Seen, Text, serve};
+use super::stage::{Ask, Caller, Seen, Served, Text, serve};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
@@ -73,10 +73,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 ];
 
 /// A caller of a service that one server serves.
-pub(super) async fn caller(site: &Site) -> Result<(Caller, Arc<Seen>), Finding> {
+pub(super) async fn caller(site: &Site) -> Result<(Caller, Served, Arc<Seen>), Finding> {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    serve(site, Host::Second, &service, "one", &seen).await?;
-    Ok((Caller::new(site, Host::Home, &service).await?, seen))
+    let served = serve(site, Host::Second, &service, "one", &seen).await?;
+    Ok((Caller::new(site, Host::Home, &service).await?, served, seen))
 }
 
 /// Receives a text.
@@ -92,7 +92,7 @@ pub(super) async fn send(site: &Site, stream: &dyn ClientStream, text: &str) -> 
 }
 
 async fn messages_keep_their_order(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     for number in 0..5 {
         send(&site, &*stream, &format!("one by one {number}")).await?;
@@ -117,7 +117,7 @@ async fn messages_keep_their_order(site: Site) -> Outcome {
 }
 
 async fn sending_while_a_receive_waits(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     let receives = receive(&site, &*stream);
     let sends = async {
@@ -130,7 +130,7 @@ async fn sending_while_a_receive_waits(site: Site) -> Outcome {
 }
 
 async fn streams_do_not_mix(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let talks = (0..12).map(|own| {
         let (site, caller) = (&site, &caller);
         async move {
@@ -147,7 +147,7 @@ async fn streams_do_not_mix(site: Site) -> Outcome {
 }
 
 async fn a_streams_headers_reach_the_handler(site: Site) -> Outcome {
-    let (caller, seen) = caller(&site).await?;
+    let (caller, _served, seen) = caller(&site).await?;
     let headers = vec![("X-User-Id", "ada".to_owned())];
     let stream = caller.stream(Ask { headers, ..Ask::of("Probe.Chat", "") }).await?;
     send(&site, &*stream, "x").await?;
@@ -157,7 +157,7 @@ async fn a_streams_headers_reach_the_handler(site: Site) -> Outcome {
 }
 
 async fn a_stream_ends_at_its_time_out(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let limit = Duration::from_millis(1_500);
     let own = Ask::of("Probe.Chat", "").timeout(Duration::from_millis(600));
     let by_option = own.clone().with(|options| options.stream_timeout = Some(limit));
@@ -181,7 +181,7 @@ async fn a_stream_ends_at_its_time_out(site: Site) -> Outcome {
 
 async fn a_slow_reader_loses_nothing(site: Site) -> Outcome {
     const MESSAGES: usize = 400;
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Late", "")).await?;
     for number in 0..MESSAGES {
         send(&site, &*stream, &number.to_string()).await?;
@@ -191,7 +191,7 @@ async fn a_slow_reader_loses_nothing(site: Site) -> Outcome {
 }
 
 async fn without_streams_opening_is_refused(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let request = caller.client.new_request(
         &caller.service,
         "Probe.Chat",

@@ -65,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 ];
 
 async fn the_sending_side_can_be_closed_alone(site: Site) -> Outcome {
-    let (caller, seen) = caller(&site).await?;
+    let (caller, _served, seen) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     site.ask("close the sending side", stream.close_send()).await?;
@@ -78,7 +78,7 @@ async fn the_sending_side_can_be_closed_alone(site: Site) -> Outcome {
 }
 
 async fn the_handlers_return_ends_the_stream(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     send(&site, &*stream, "end").await?;
@@ -92,7 +92,7 @@ async fn the_handlers_return_ends_the_stream(site: Site) -> Outcome {
 }
 
 async fn the_handlers_error_ends_the_stream(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     send(&site, &*stream, "fail").await?;
@@ -105,7 +105,7 @@ async fn the_handlers_error_ends_the_stream(site: Site) -> Outcome {
 }
 
 async fn a_closed_stream_is_closed(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     receive(&site, &*stream).await?;
@@ -119,7 +119,7 @@ async fn a_closed_stream_is_closed(site: Site) -> Outcome {
 }
 
 async fn closing_releases_a_receive(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     receive(&site, &*stream).await?;
@@ -135,7 +135,7 @@ async fn closing_releases_a_receive(site: Site) -> Outcome {
 }
 
 async fn a_servers_death_is_no_end_in_order(site: Site) -> Outcome {
-    let (caller, _) = caller(&site).await?;
+    let (caller, _served, _) = caller(&site).await?;
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     receive(&site, &*stream).await?;

@@ -187,9 +187,10 @@ impl Caller {
         self.site.on(self.host, call).await
     }
 
-    /// Makes the call and waits for it to end.
+    /// Makes the call and waits for it to end, some time after its own time-out at the latest.
     pub(crate) async fn ends(&self, ask: Ask) -> Result<StackResult<String>, Finding> {
-        self.site.ends(&described(&ask), self.call(ask)).await?
+        let limit = ask.options.request_timeout.unwrap_or(CALL_TIMEOUT) + Duration::from_secs(5);
+        self.site.within(&described(&ask), limit, self.call(ask)).await?
     }
 
     /// Makes the call, which must succeed.
