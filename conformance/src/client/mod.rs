@@ -9,9 +9,9 @@ mod faults;
 mod leaks;
 mod nodes;
 mod retries;
-mod sizes;
+pub(crate) mod sizes;
 pub(crate) mod stage;
-mod streams;
+pub(crate) mod streams;
 mod streams_end;
 
 use crate::Requirement;

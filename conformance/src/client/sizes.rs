@@ -1,6 +1,7 @@
 //! Sizes of bodies, up to the promised limit and beyond it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use shaketable_stack::ErrorKind;
 
@@ -47,6 +48,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 /// What headers, framing and the field's own head may take of a limit.
 const OVERHEAD: usize = 1 << 10;
 
+/// Time for the largest bodies, also in bad weather.
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(100);
+
 /// A text of `length` bytes in which no two places look the same for long.
 pub(crate) fn text_of(length: usize) -> String {
     let mut text = String::with_capacity(length + 8);
@@ -63,7 +67,7 @@ pub(crate) fn text_of(length: usize) -> String {
 /// `length` bytes must come back as they were sent.
 pub(crate) async fn comes_back(caller: &Caller, length: usize) -> Outcome {
     let text = text_of(length);
-    let answer = caller.ask(Ask::of("Probe.Echo", &text)).await?;
+    let answer = caller.ask(Ask::of("Probe.Echo", &text).timeout(TRANSFER_TIMEOUT)).await?;
     expect(answer == text, format!("the same {length} bytes back"), || {
         let same = answer.bytes().zip(text.bytes()).take_while(|(one, other)| one == other).count();
         format!("{} bytes, the same up to byte {same}", answer.len())
@@ -103,6 +107,6 @@ async fn too_much_is_refused(site: Site) -> Outcome {
     let (caller, _served) = caller(&site).await?;
     let max = site.promises().message_bytes_max.unwrap_or_default();
     let kinds = [ErrorKind::TooLarge, ErrorKind::InvalidInput, ErrorKind::Remote, ErrorKind::Disconnected];
-    caller.refused(Ask::of("Probe.Echo", text_of(max + OVERHEAD)), &kinds).await?;
+    caller.refused(Ask::of("Probe.Echo", text_of(max + OVERHEAD)).timeout(TRANSFER_TIMEOUT), &kinds).await?;
     caller.echo("after what was too large").await
 }

@@ -80,14 +80,14 @@ pub(super) async fn caller(site: &Site) -> Result<(Caller, Served, Arc<Seen>), F
 }
 
 /// Receives a text.
-pub(super) async fn receive(site: &Site, stream: &dyn ClientStream) -> Result<String, Finding> {
+pub(crate) async fn receive(site: &Site, stream: &dyn ClientStream) -> Result<String, Finding> {
     let mut message = Text::default();
     site.ask("receive", stream.recv(&mut message)).await?;
     Ok(message.text)
 }
 
 /// Sends a text.
-pub(super) async fn send(site: &Site, stream: &dyn ClientStream, text: &str) -> Outcome {
+pub(crate) async fn send(site: &Site, stream: &dyn ClientStream, text: &str) -> Outcome {
     site.ask(&format!("send '{text}'"), stream.send(&Text::new(text))).await
 }
 

@@ -156,8 +156,12 @@ impl Caller {
 
     /// A client on this host of `parts`.
     pub(crate) async fn of_parts(site: &Site, parts: &Parts, service: &str) -> Result<Self, Finding> {
-        let client = site.client(parts).await?;
-        Ok(Self { site: site.clone(), host: Host::Home, client, service: service.to_owned() })
+        Ok(Self::of_client(site, site.client(parts).await?, service))
+    }
+
+    /// `client`, used on this host.
+    pub(crate) fn of_client(site: &Site, client: Arc<dyn Client>, service: &str) -> Self {
+        Self { site: site.clone(), host: Host::Home, client, service: service.to_owned() }
     }
 
     /// The same client, calling another service.

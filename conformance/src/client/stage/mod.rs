@@ -9,7 +9,7 @@ mod probe;
 pub(crate) use body::Text;
 pub(crate) use caller::{Ask, Caller, Served, serve, server_options};
 pub(crate) use network::{Connections, counted, dead_address};
-pub(crate) use probe::{Run, Seen, probe};
+pub(crate) use probe::{Seen, probe};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -16,8 +16,6 @@ use super::{Text, lock};
 /// One execution of a handler.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
-    /// The server's label.
-    pub(crate) server: String,
     /// The endpoint's method.
     pub(crate) method: &'static str,
     /// The body.
@@ -71,12 +69,10 @@ impl Seen {
         lock(&self.ended).clone()
     }
 
-    fn begin(&self, env: &Env, server: &str, method: &'static str, context: &Context, text: &str) {
+    fn begin(&self, env: &Env, method: &'static str, context: &Context, text: &str) {
         let at = env.now();
         let remaining = context.deadline.map(|deadline| deadline - at);
-        let run =
-            Run { server: server.to_owned(), method, text: text.to_owned(), at, remaining, context: context.clone() };
-        lock(&self.runs).push(run);
+        lock(&self.runs).push(Run { method, text: text.to_owned(), at, remaining, context: context.clone() });
     }
 
     fn end(&self, how: impl Into<String>) {
@@ -89,13 +85,14 @@ impl Seen {
 /// - `Wait` takes `<milliseconds> …`, waits that long, and answers what it was asked;
 /// - `Fail` takes `<code> <detail>` and fails with that status; `Kind` fails without one;
 /// - `Raw` answers the bytes that it got; `Garbage` answers bytes that are no message;
+/// - `Much` takes a number, and answers a text of so many bytes;
 /// - `Panic` panics;
 /// - `Chat` is a stream that answers each message; at the client's end it says `done`; it is told to `fail` or `end`;
 /// - `Late` is a stream that begins to read after a second, and answers once with the number of messages in order.
 pub(crate) fn probe(env: &Env, seen: &Arc<Seen>, server: &str) -> Handler {
     let note = {
-        let (env, seen, server) = (env.clone(), seen.clone(), server.to_owned());
-        move |method, context: &Context, text: &str| seen.begin(&env, &server, method, context, text)
+        let (env, seen) = (env.clone(), seen.clone());
+        move |method, context: &Context, text: &str| seen.begin(&env, method, context, text)
     };
     let (echo, place, fail, kind, panic, chat) =
         (note.clone(), note.clone(), note.clone(), note.clone(), note.clone(), note.clone());
@@ -134,6 +131,10 @@ pub(crate) fn probe(env: &Env, seen: &Arc<Seen>, server: &str) -> Handler {
             async move { Ok(request) }
         })
         .unary("Garbage", |_context, _request: Text| async { Ok(Frame(Bytes::from_static(b"\xff\xff\xff no message"))) })
+        .unary("Much", |_context, request: Text| async move {
+            let length = number(&request.text).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+            Ok(Text::new("m".repeat(length)))
+        })
         .unary("Panic", move |context, request: Text| {
             panic("Panic", &context, &request.text);
             async move {
