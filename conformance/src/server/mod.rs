@@ -1,6 +1,33 @@
 //! What a server requires. It knows the interface and what a plugin promises.
 
+mod errors;
+mod events;
+mod events_apart;
+mod handlers;
+mod leaks;
+mod lifecycle;
+mod record;
+mod registration;
+mod renewal;
+mod requests;
+mod sizes;
+mod streams;
+pub(crate) mod tools;
+
 use crate::Requirement;
 
 /// The requirements, module by module.
-pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[];
+pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
+    requests::REQUIREMENTS,
+    sizes::REQUIREMENTS,
+    errors::REQUIREMENTS,
+    handlers::REQUIREMENTS,
+    record::REQUIREMENTS,
+    registration::REQUIREMENTS,
+    renewal::REQUIREMENTS,
+    lifecycle::REQUIREMENTS,
+    leaks::REQUIREMENTS,
+    streams::REQUIREMENTS,
+    events::REQUIREMENTS,
+    events_apart::REQUIREMENTS,
+];

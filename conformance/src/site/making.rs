@@ -63,6 +63,8 @@ impl Site {
             subject.plugin.clone()
         } else if let Some((_, name)) = subject.beside.iter().find(|(beside, _)| *beside == interface) {
             name.clone()
+        } else if let Some(name) = self.counterpart(interface) {
+            name
         } else {
             match interface {
                 Interface::Transport => defaults::TRANSPORT,
@@ -79,6 +81,21 @@ impl Site {
         let promises = interface.promises(&self.shared.plugins, &name).unwrap_or_default();
         let addresses = if promises.backend.is_some() { subject.addresses.clone() } else { Vec::new() };
         (name, Settings::new(addresses, Default::default()))
+    }
+
+    /// What speaks the protocol of the client or server under judgement, when `interface` is the other end: the plugin of
+    /// the same name, or of what comes before the first dash in it.
+    fn counterpart(&self, interface: Interface) -> Option<String> {
+        let subject = &self.shared.subject;
+        if !matches!(
+            (subject.interface, interface),
+            (Interface::Client, Interface::Server) | (Interface::Server, Interface::Client)
+        ) {
+            return None;
+        }
+        let names = interface.plugins(&self.shared.plugins);
+        let protocol = subject.plugin.split('-').next().unwrap_or_default();
+        [subject.plugin.as_str(), protocol].into_iter().find(|name| names.iter().any(|own| own == name)).map(str::to_owned)
     }
 
     /// A failure of the plugin under judgement to be made is its own; that of another is ours.

@@ -1,0 +1,101 @@
+//! Connections: they are used again, and given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shaketable_stack::ErrorKind;
+use shaketable_stack::env::split_host_port;
+
+use super::stage::{Ask, Caller, Seen, counted, serve};
+use crate::Level::{Must, Should};
+use crate::requirement::check;
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "CLI-035",
+        level: Should,
+        sentence: "Calls to one node one after the other share a connection, whether the node is named by number or by name.",
+        source: "go-micro internal/util/pool: a host name is never found again, 50 calls open 50 connections; issue 275",
+        needs: &[Need::Network],
+        check: check!(calls_share_a_connection),
+    },
+    Requirement {
+        id: "CLI-036",
+        level: Must,
+        sentence: "Closing the client releases its connections and its tasks.",
+        source: "decision of shaketable: an interface that opens connections must be able to close them; go-micro issue 275",
+        needs: &[Need::Network],
+        check: check!(closing_releases_connections),
+    },
+    Requirement {
+        id: "CLI-037",
+        level: Must,
+        sentence: "Closing twice is no error, and a call after that ends, well or with Closed.",
+        source: "decision of shaketable: who shuts down cannot know who did so before",
+        needs: &[],
+        check: check!(closing_twice_is_no_error),
+    },
+];
+
+async fn calls_share_a_connection(site: Site) -> Outcome {
+    let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
+    let served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let (_, port) = split_host_port(&served.address()).map(|(host, port)| (host.to_owned(), port)).map_err(|error| {
+        Finding::violated("an address with a port", error.to_string())
+    })?;
+    let by_name = format!("{}:{port}", Host::Second.name());
+    for address in [served.address(), by_name] {
+        let (site, connections) = counted(&site);
+        let caller = Caller::new(&site, Host::Home, &service).await?;
+        for _ in 0..30 {
+            let ask = Ask::of("Probe.Echo", "x").with(|options| options.addresses = vec![address.clone()]);
+            caller.ask(ask).await?;
+        }
+        let opened = connections.opened();
+        expect(opened <= 3, format!("three connections at most for 30 calls to {address}"), || format!("{opened}"))?;
+    }
+    Ok(())
+}
+
+async fn closing_releases_connections(site: Site) -> Outcome {
+    let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let (site, connections) = counted(&site);
+    let caller = Caller::new(&site, Host::Home, &service).await?;
+    // What registry and selector keep is not the client's.
+    let kinds = [ErrorKind::NotFound, ErrorKind::NoneAvailable];
+    caller.of_service(&site.name("nobody")).refused(Ask::of("Probe.Echo", "x").retries(0), &kinds).await?;
+    let (tasks, open) = (site.env().live_tasks().total(), connections.open());
+    let calls = (0..5).map(|number| caller.call(Ask::of("Probe.Wait", format!("50 {number}"))));
+    for answer in site.ends("five calls at once", futures_util::future::join_all(calls)).await? {
+        answer?.map_err(|error| Finding::violated("answers", format!("`{error}`")))?;
+    }
+    site.ask("close the client", caller.client.close()).await?;
+    // The selector may have begun to watch the service meanwhile.
+    let allowed = tasks + 2;
+    site.eventually("connections and tasks to be released", Duration::from_secs(5), || async {
+        let (tasks_now, open_now) = (site.env().live_tasks(), connections.open());
+        if open_now <= open && tasks_now.total() <= allowed {
+            return Ok(());
+        }
+        Err(format!("{open_now} open connections (before: {open}) and the tasks {:?}", tasks_now.counts()))
+    })
+    .await
+}
+
+async fn closing_twice_is_no_error(site: Site) -> Outcome {
+    let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let caller = Caller::new(&site, Host::Home, &service).await?;
+    caller.echo("x").await?;
+    for _ in 0..2 {
+        site.ask("close the client", caller.client.close()).await?;
+    }
+    match caller.ends(Ask::of("Probe.Echo", "after")).await? {
+        Err(error) if error.kind() != ErrorKind::Closed => {
+            Err(Finding::violated("a call after the close to succeed or to fail with Closed", format!("`{error}`")))
+        }
+        _ => Ok(()),
+    }
+}

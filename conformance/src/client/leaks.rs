@@ -1,0 +1,132 @@
+//! Leaks: what is left of calls and streams that came to nothing, after many of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use shaketable_stack::ErrorKind;
+use shaketable_stack::plugin::Ability;
+
+use super::stage::{Ask, Caller, Connections, Seen, Text, counted, serve};
+use crate::Level::Must;
+use crate::requirement::check;
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect_equal};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "CLI-038",
+        level: Must,
+        sentence: "A thousand calls that were not answered in time leave no tasks and no connections behind.",
+        source: "go-plugins issue 314: a goroutine is stuck for each time-out",
+        needs: &[Need::Network],
+        check: check!(time_outs_leave_nothing),
+    },
+    Requirement {
+        id: "CLI-039",
+        level: Must,
+        sentence: "A call whose caller has lost interest leaves nothing behind, and those that follow get their own answers.",
+        source: "go-micro client/rpc_client.go: the call of a cancelled context; decision of shaketable: dropping a future cancels it",
+        needs: &[Need::Network],
+        check: check!(dropped_calls_leave_nothing),
+    },
+    Requirement {
+        id: "CLI-040",
+        level: Must,
+        sentence: "A thousand streams whose handler fails leave no tasks and no connections behind, also when nobody closes them.",
+        source: "go-micro issues 940 and 821, pull requests 980 and 1199: failed streams keep their connections",
+        needs: &[Need::Network, Need::Has(Ability::Streams)],
+        check: check!(failed_streams_leave_nothing),
+    },
+];
+
+/// How many at once.
+const BATCH: usize = 50;
+/// How many batches; together a thousand.
+const BATCHES: usize = 20;
+
+/// Tasks and connections of the client's host.
+fn held(site: &Site, connections: &Connections) -> (usize, usize) {
+    (site.env().live_tasks().total(), connections.open())
+}
+
+/// Waits until no more is held than `before`, and one batch's connections that are kept for the next calls.
+async fn released(site: &Site, connections: &Connections, before: (usize, usize)) -> Outcome {
+    site.eventually("tasks and connections to be released", Duration::from_secs(10), || async {
+        let now = held(site, connections);
+        if now.0 <= before.0 + BATCH && now.1 <= before.1 + BATCH {
+            return Ok(());
+        }
+        let tasks = site.env().live_tasks().counts();
+        Err(format!("{} connections are open (before: {}), and there are the tasks {tasks:?}", now.1, before.1))
+    })
+    .await
+}
+
+async fn time_outs_leave_nothing(site: Site) -> Outcome {
+    let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
+    let served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let (site, connections) = counted(&site);
+    let caller = Caller::new(&site, Host::Home, &service).await?;
+    caller.echo("x").await?;
+    let before = held(&site, &connections);
+    for _ in 0..BATCHES {
+        let ask = Ask::of("Probe.Wait", "400 slow").timeout(Duration::from_millis(60)).retries(0);
+        // Past the selector, which may take a node out of use that does not answer.
+        let ask = ask.with(|options| options.addresses = vec![served.address()]);
+        let calls = (0..BATCH).map(|_| caller.call(ask.clone()));
+        for ended in site.ends("fifty calls that time out", join_all(calls)).await? {
+            let kind = ended?.map_err(|error| error.kind());
+            expect_equal("how a call ended", &kind, &Err::<String, _>(ErrorKind::Timeout))?;
+        }
+    }
+    released(&site, &connections, before).await?;
+    let ask = Ask::of("Probe.Echo", "after the time-outs").with(|options| options.addresses = vec![served.address()]);
+    caller.ask(ask).await.map(drop)
+}
+
+async fn dropped_calls_leave_nothing(site: Site) -> Outcome {
+    let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let (site, connections) = counted(&site);
+    let caller = Caller::new(&site, Host::Home, &service).await?;
+    caller.echo("x").await?;
+    let before = held(&site, &connections);
+    for round in 0..6 {
+        // Not so many at once that a server takes it for an attack (CVE-2023-44487).
+        let calls = (0..15).map(|number| caller.call(Ask::of("Probe.Wait", format!("150 dropped {number}"))));
+        // The calls are dropped at various points of their lives.
+        let lived = Duration::from_millis(1 + 8 * round);
+        if site.env().timeout(lived, join_all(calls)).await.is_ok() {
+            return Err(Finding::violated(format!("no answers within {lived:?}"), "all of them"));
+        }
+        let answer = caller.ask(Ask::of("Probe.Echo", format!("kept {round}"))).await?;
+        expect_equal("the answer to a call that was not dropped", &answer, &format!("kept {round}"))?;
+    }
+    released(&site, &connections, before).await
+}
+
+async fn failed_streams_leave_nothing(site: Site) -> Outcome {
+    let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
+    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let (site, connections) = counted(&site);
+    let caller = Caller::new(&site, Host::Home, &service).await?;
+    caller.echo("x").await?;
+    let before = held(&site, &connections);
+    for batch in 0..BATCHES {
+        let streams = (0..BATCH).map(|_| fail(&site, &caller, batch % 2 == 0));
+        for ended in join_all(streams).await {
+            ended?;
+        }
+    }
+    released(&site, &connections, before).await?;
+    caller.echo("after the streams").await
+}
+
+/// A stream whose handler fails.
+async fn fail(site: &Site, caller: &Caller, closes: bool) -> Outcome {
+    let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
+    site.ask("send", stream.send(&Text::new("fail"))).await?;
+    let mut message = Text::default();
+    site.refused("receive", &[ErrorKind::Remote], stream.recv(&mut message)).await?;
+    if closes { site.ask("close the stream", stream.close()).await } else { Ok(()) }
+}

@@ -1,0 +1,136 @@
+//! Running until somebody says stop; what is under way then, and what is left.
+
+use std::time::Duration;
+
+use futures_util::future::join;
+use tokio::sync::oneshot;
+
+use super::lifecycle::busy;
+use super::tools::{HOOKS, Setup};
+use crate::Level::Must;
+use crate::client::stage::Caller;
+use crate::requirement::check;
+use crate::{Outcome, Requirement, Site, expect, expect_equal};
+
+pub(super) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        id: "SVC-016",
+        level: Must,
+        sentence: "A run starts the service, serves until its shutdown completes, stops it with all hooks, and ends.",
+        source: "go-micro service/service.go: Run",
+        needs: &[],
+        check: check!(a_run_ends_with_its_shutdown),
+    },
+    Requirement {
+        id: "SVC-017",
+        level: Must,
+        sentence: "A run whose start fails ends at once with that error, and does not wait for its shutdown.",
+        source: "go-micro service/service.go: Run returns the error of Start",
+        needs: &[],
+        check: check!(a_run_that_cannot_start_ends),
+    },
+    Requirement {
+        id: "SVC-018",
+        level: Must,
+        sentence: "A request under way is answered before the stop ends and the hooks after it run.",
+        source: "go-micro issues 2137 and 1597: a stop does not wait",
+        needs: &[],
+        check: check!(a_stop_waits_for_requests),
+    },
+    Requirement {
+        id: "SVC-019",
+        level: Must,
+        sentence: "A service that was stopped leaves no tasks and no connections of its client behind.",
+        source: "go-micro issue 483; decision of shaketable: the client belongs to the service",
+        needs: &[],
+        check: check!(a_stopped_service_leaves_no_tasks),
+    },
+    Requirement {
+        id: "SVC-020",
+        level: Must,
+        sentence: "Two services in one program run and stop each by itself.",
+        source: "go-micro v2 to v6 client/client.go, server/server.go: the defaults are shared by all services of a process",
+        needs: &[],
+        check: check!(two_services_are_two),
+    },
+];
+
+async fn a_run_ends_with_its_shutdown(site: Site) -> Outcome {
+    let setup = Setup::new(&site).await?;
+    let (shut, shutdown) = oneshot::channel::<()>();
+    let run = setup.service.run(Box::pin(async move {
+        // That nobody can say it any more is a shutdown too.
+        let _ = shutdown.await;
+    }));
+    let meanwhile = async {
+        setup.until_nodes(1).await?;
+        setup.caller().await?.echo("while it runs").await?;
+        site.sleep(Duration::from_secs(2)).await;
+        expect_equal("the hooks that ran", &setup.ran(), &HOOKS[..4].to_vec())?;
+        expect_equal("the nodes in the registry", &setup.stage.nodes().await?.len(), &1)?;
+        let _ = shut.send(());
+        Outcome::Ok(())
+    };
+    let (ran, meanwhile) = join(site.within("run the service", Duration::from_secs(25), run), meanwhile).await;
+    meanwhile?;
+    expect(ran?.is_ok(), "the run to end without an error", || "one".to_owned())?;
+    expect_equal("the hooks that ran", &setup.ran(), &HOOKS.to_vec())?;
+    expect_equal("the nodes in the registry", &setup.stage.nodes().await?.len(), &0)
+}
+
+async fn a_run_that_cannot_start_ends(site: Site) -> Outcome {
+    let setup = Setup::failing(&site, HOOKS[1]).await?;
+    let run = setup.service.run(Box::pin(std::future::pending()));
+    let ran = site.ends("run the service whose hook fails", run).await?;
+    let error = ran.err().map(|error| error.to_string()).unwrap_or_default();
+    expect(error.contains(HOOKS[1]), "the hook's error", || format!("`{error}`"))
+}
+
+async fn a_stop_waits_for_requests(site: Site) -> Outcome {
+    let setup = Setup::new(&site).await?;
+    setup.stage.set(|options| options.drain_timeout = Duration::from_secs(8))?;
+    setup.start().await?;
+    let caller = setup.caller().await?;
+    let stop = async {
+        setup.stop().await?;
+        expect_equal("the handlers that have ended when the stop has", &setup.stage.seen.ended().len(), &1)?;
+        expect_equal("the hooks that ran", &setup.ran(), &HOOKS.to_vec())
+    };
+    let answer = busy(&setup, &caller, "2000 under way", stop).await?;
+    expect_equal("the answer", &answer.as_str(), &"2000 under way")
+}
+
+async fn a_stopped_service_leaves_no_tasks(site: Site) -> Outcome {
+    let setup = Setup::new(&site).await?;
+    let before = site.env().live_tasks().total();
+    for _ in 0..2 {
+        setup.start().await?;
+        setup.caller().await?.echo("from outside").await?;
+        // A service may call itself.
+        let own = Caller::of_client(&site, setup.service.client(), &setup.stage.service);
+        own.echo("from inside").await?;
+        setup.stop().await?;
+    }
+    // The selector may have begun to watch the service.
+    site.eventually("tasks to end", Duration::from_secs(5), || async {
+        let tasks = site.env().live_tasks();
+        if tasks.total() <= before + 1 { Ok(()) } else { Err(format!("{:?} (before: {before})", tasks.counts())) }
+    })
+    .await
+}
+
+async fn two_services_are_two(site: Site) -> Outcome {
+    let (one, two) = (Setup::new(&site).await?, Setup::new(&site).await?);
+    two.stage.set(|options| options.name = site.name("second"))?;
+    one.start().await?;
+    two.start().await?;
+    let caller = one.caller().await?;
+    let other = caller.of_service(&site.name("second"));
+    caller.echo("to the first").await?;
+    other.echo("to the second").await?;
+    one.stop().await?;
+    expect_equal("the hooks of the second that ran", &two.ran(), &HOOKS[..4].to_vec())?;
+    other.echo("to the second, after the first was stopped").await?;
+    expect_equal("the executions of the second", &two.stage.seen.count("Echo"), &2)?;
+    two.stop().await
+}
