@@ -10,7 +10,7 @@ use shaketable_stack::plugin::Ability;
 use super::stage::{Ask, Caller, Connections, Seen, Text, counted, serve};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect_equal};
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -75,8 +75,8 @@ async fn time_outs_leave_nothing(site: Site) -> Outcome {
         let ask = ask.with(|options| options.addresses = vec![served.address()]);
         let calls = (0..BATCH).map(|_| caller.call(ask.clone()));
         for ended in site.ends("fifty calls that time out", join_all(calls)).await? {
-            let kind = ended?.map_err(|error| error.kind());
-            expect_equal("how a call ended", &kind, &Err::<String, _>(ErrorKind::Timeout))?;
+            // A server may take so many cancelled requests for an attack, and hang up.
+            expect(ended?.is_err(), "a call that ends before its handler does to fail", || "a success".to_owned())?;
         }
     }
     released(&site, &connections, before).await?;
