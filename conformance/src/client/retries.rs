@@ -124,7 +124,11 @@ async fn a_handlers_failure_is_not_repeated(site: Site) -> Outcome {
     for (number, code) in [500, 503, 404].into_iter().enumerate() {
         caller.refused(Ask::of("Probe.Fail", format!("{code} no")).retries(3), &[ErrorKind::Remote]).await?;
         site.sleep(LATER).await;
-        expect_equal(&format!("the executions after failures, the last with {code}"), &seen.count("Fail"), &(number + 1))?;
+        expect_equal(
+            &format!("the executions after failures, the last with {code}"),
+            &seen.count("Fail"),
+            &(number + 1),
+        )?;
     }
     Ok(())
 }
