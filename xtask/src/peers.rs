@@ -48,6 +48,7 @@ fn peers(adapter: &str) -> Result<Vec<Peer>, String> {
             peer("transport", "http"),
             peer("codec", "json"),
         ]),
+        // Its registry on zookeeper needs a server that nobody starts here.
         "kratos" => Ok(vec![Peer { interface: "registry", words: "etcd", etcd: true }]),
         other => Err(format!("no adapter is called '{other}'; there are gomicro and kratos")),
     }

@@ -41,9 +41,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 async fn calls_share_a_connection(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
     let served = serve(&site, Host::Second, &service, "one", &seen).await?;
-    let (_, port) = split_host_port(&served.address()).map(|(host, port)| (host.to_owned(), port)).map_err(|error| {
-        Finding::violated("an address with a port", error.to_string())
-    })?;
+    let (_, port) = split_host_port(&served.address())
+        .map(|(host, port)| (host.to_owned(), port))
+        .map_err(|error| Finding::violated("an address with a port", error.to_string()))?;
     let by_name = format!("{}:{port}", Host::Second.name());
     for address in [served.address(), by_name] {
         let (site, connections) = counted(&site);

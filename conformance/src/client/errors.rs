@@ -48,10 +48,13 @@ async fn a_handlers_error_comes_back(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
     let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
-    for (code, detail) in [(400, "a bad \"name\""), (404, "no such user"), (409, "zwölf sind vergeben"), (500, "broken")] {
+    for (code, detail) in
+        [(400, "a bad \"name\""), (404, "no such user"), (409, "zwölf sind vergeben"), (500, "broken")]
+    {
         let error = caller.refused(Ask::of("Probe.Fail", format!("{code} {detail}")), &[ErrorKind::Remote]).await?;
-        let status =
-            error.status().ok_or_else(|| Finding::violated("the handler's status", format!("`{error}` without one")))?;
+        let status = error
+            .status()
+            .ok_or_else(|| Finding::violated("the handler's status", format!("`{error}` without one")))?;
         let told = (status.code, status.detail.as_str(), status.id.as_str());
         expect_equal("code, detail and id of the error", &told, &(code, detail, "the-probe"))?;
     }

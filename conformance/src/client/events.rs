@@ -114,7 +114,8 @@ async fn an_event_reaches_its_subscribers(site: Site) -> Outcome {
     let topic = site.name("news");
     let (_parts, keeper) = subscribed(&site, &topic).await?;
     let caller = Caller::new(&site, crate::Host::Home, &site.name("user")).await?;
-    let published = [("plain", None), ("as json", Some("application/json")), ("as protobuf", Some("application/protobuf"))];
+    let published =
+        [("plain", None), ("as json", Some("application/json")), ("as protobuf", Some("application/protobuf"))];
     for (text, content_type) in published {
         publish(&site, &caller, &topic, text, Context::new(), content_type, None).await?;
     }
@@ -142,9 +143,9 @@ async fn publishing_connects_the_broker(site: Site) -> Outcome {
     let caller = Caller::of_parts(&site, &own, &site.name("user")).await?;
     publish(&site, &caller, &topic, "first", Context::new(), None, None).await?;
     // Somebody else may disconnect it.
-    site.ends("disconnect the client's broker", own.broker.disconnect()).await?.map_err(|error| {
-        Finding::Broke(format!("failed to disconnect: {error}"))
-    })?;
+    site.ends("disconnect the client's broker", own.broker.disconnect())
+        .await?
+        .map_err(|error| Finding::Broke(format!("failed to disconnect: {error}")))?;
     publish(&site, &caller, &topic, "second", Context::new(), None, None).await?;
     messages(&site, &keeper, 2).await.map(drop)
 }

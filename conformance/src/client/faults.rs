@@ -1,9 +1,9 @@
-//! Faults: servers that die, links that are cut and healed, servers that are replaced.
+//! Faults: servers that go away, links that are cut and healed, servers that are replaced.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use shaketable_sim::world::{Capability, Fault};
+use shaketable_sim::world::Capability;
 use shaketable_stack::ErrorKind;
 
 use super::stage::{Ask, Caller, Seen, serve};
@@ -17,7 +17,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A call whose connection ends before the answer fails soon, and does not wait for its deadline.",
         source: "go-micro issue 111: no sign of a peer's end; transport/transport.go: Recv fails",
-        needs: &[Need::Network, Need::World(Capability::Crash)],
+        needs: &[],
         check: check!(a_broken_connection_is_told_soon),
     },
     Requirement {
@@ -48,22 +48,21 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn a_broken_connection_is_told_soon(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
-    let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
+    let served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
-    let kinds = [ErrorKind::Disconnected, ErrorKind::Unreachable, ErrorKind::Timeout];
-    let crash = async {
+    let kinds = [ErrorKind::Disconnected, ErrorKind::Unreachable, ErrorKind::Timeout, ErrorKind::Remote];
+    let leave = async {
         let begun = || async { if seen.count("Wait") > 0 { Ok(()) } else { Err("it has not".to_owned()) } };
         site.eventually("the handler to begin", Duration::from_secs(10), begun).await?;
-        let crashed = site.inflict(Fault::Crash { host: Host::Second.name().to_owned(), fin: true }).await;
-        crashed.map(|()| site.env().now())
+        served.stop().await.map(|()| site.env().now())
     };
     let call = async {
         let refused = caller.refused(Ask::of("Probe.Wait", "14000 slow").retries(0), &kinds).await;
         refused.map(|_| site.env().now())
     };
-    let (ended, crashed) = futures_util::future::join(call, crash).await;
-    let took = ended? - crashed?;
-    expect(took < Duration::from_secs(5), "the error within 5 s of the crash", || format!("it after {took:?}"))
+    let (ended, left) = futures_util::future::join(call, leave).await;
+    let took = ended? - left?;
+    expect(took < Duration::from_secs(5), "the error within 5 s of the server's end", || format!("it after {took:?}"))
 }
 
 async fn calls_succeed_after_a_cut(site: Site) -> Outcome {

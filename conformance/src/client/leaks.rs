@@ -10,7 +10,7 @@ use shaketable_stack::plugin::Ability;
 use super::stage::{Ask, Caller, Connections, Seen, Text, counted, serve};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect_equal};
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -75,13 +75,17 @@ async fn time_outs_leave_nothing(site: Site) -> Outcome {
         let ask = ask.with(|options| options.addresses = vec![served.address()]);
         let calls = (0..BATCH).map(|_| caller.call(ask.clone()));
         for ended in site.ends("fifty calls that time out", join_all(calls)).await? {
-            let kind = ended?.map_err(|error| error.kind());
-            expect_equal("how a call ended", &kind, &Err::<String, _>(ErrorKind::Timeout))?;
+            // A server may take so many cancelled requests for an attack, and hang up (CVE-2023-44487).
+            expect(ended?.is_err(), "a call that ends before its handler does to fail", || "a success".to_owned())?;
         }
     }
     released(&site, &connections, before).await?;
-    let ask = Ask::of("Probe.Echo", "after the time-outs").with(|options| options.addresses = vec![served.address()]);
-    caller.ask(ask).await.map(drop)
+    let again = || async {
+        let ask = Ask::of("Probe.Echo", "after").with(|options| options.addresses = vec![served.address()]);
+        let ended = caller.call(ask).await.map_err(|finding| finding.to_string())?;
+        ended.map(drop).map_err(|error| error.to_string())
+    };
+    site.eventually("a call to succeed", Duration::from_secs(5), again).await
 }
 
 async fn dropped_calls_leave_nothing(site: Site) -> Outcome {

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shaketable_sim::world::{Capability, Fault};
 use shaketable_stack::ErrorKind;
 use shaketable_stack::client::{Backoff, RetryDecision};
 
 use super::stage::{Ask, Caller, Seen, dead_address, serve};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Host, Need, Outcome, Requirement, Site, expect, expect_equal};
+use crate::{Host, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -49,17 +48,17 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "CLI-024",
         level: Must,
-        sentence: "A request that is not marked idempotent is not tried elsewhere after its handler's host has died.",
+        sentence: "A request that is not marked idempotent is not tried elsewhere after its server has gone away while the handler ran.",
         source: "go-micro issue 2702; decision of shaketable: a handler may have run, and only its author knows what a second run does",
-        needs: &[Need::Network, Need::World(Capability::Crash)],
+        needs: &[],
         check: check!(a_lost_request_is_not_repeated),
     },
     Requirement {
         id: "CLI-025",
         level: Should,
-        sentence: "A request that is marked idempotent is tried at another node after its handler's host has died.",
+        sentence: "A request that is marked idempotent is tried at another node after its server has gone away.",
         source: "decision of shaketable: the mark says that a second run does no harm, so that the caller need not see the failure",
-        needs: &[Need::Network, Need::World(Capability::Crash)],
+        needs: &[],
         check: check!(an_idempotent_request_is_repeated),
     },
     Requirement {
@@ -125,7 +124,11 @@ async fn a_handlers_failure_is_not_repeated(site: Site) -> Outcome {
     for (number, code) in [500, 503, 404].into_iter().enumerate() {
         caller.refused(Ask::of("Probe.Fail", format!("{code} no")).retries(3), &[ErrorKind::Remote]).await?;
         site.sleep(LATER).await;
-        expect_equal(&format!("the executions after failures, the last with {code}"), &seen.count("Fail"), &(number + 1))?;
+        expect_equal(
+            &format!("the executions after failures, the last with {code}"),
+            &seen.count("Fail"),
+            &(number + 1),
+        )?;
     }
     Ok(())
 }
@@ -143,20 +146,20 @@ async fn a_slow_handler_is_not_repeated(site: Site) -> Outcome {
     expect(runs <= 1, "the handler to run once", || format!("{runs} executions"))
 }
 
-/// A call whose handler's host dies while it waits; how it ended, and how often the handler ran.
+/// A call whose server goes away while the handler works; how it ended, and how often the handler ran.
 async fn lost(site: &Site, ask: Ask) -> Result<(bool, usize), crate::Finding> {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
     let served = serve(site, Host::Second, &service, "one", &seen).await?;
     let other = serve(site, Host::Third, &service, "two", &seen).await?;
     let caller = Caller::new(site, Host::Home, &service).await?;
     let ask = ask.with(|options| options.addresses = vec![served.address(), other.address()]);
-    let crash = async {
+    let leave = async {
         let begun = || async { if seen.count("Wait") > 0 { Ok(()) } else { Err("it has not".to_owned()) } };
         site.eventually("the handler to begin", Duration::from_secs(10), begun).await?;
-        site.inflict(Fault::Crash { host: Host::Second.name().to_owned(), fin: true }).await
+        served.stop().await
     };
-    let (ended, crashed) = futures_util::future::join(caller.ends(ask), crash).await;
-    crashed?;
+    let (ended, left) = futures_util::future::join(caller.ends(ask), leave).await;
+    left?;
     let succeeded = ended?.is_ok();
     site.sleep(LATER).await;
     Ok((succeeded, seen.count("Wait")))

@@ -88,7 +88,9 @@ async fn answered(site: &Site, caller: &Caller, ask: Ask) -> Result<shaketable_s
 
 async fn a_handlers_status_reaches_the_caller(site: Site) -> Outcome {
     let (caller, _served, _) = pair(&site).await?;
-    for (code, detail) in [(400, "bad \"input\""), (401, "who?"), (404, "gone"), (409, "schon da: Übung"), (500, "broken")] {
+    for (code, detail) in
+        [(400, "bad \"input\""), (401, "who?"), (404, "gone"), (409, "schon da: Übung"), (500, "broken")]
+    {
         let error = caller.refused(Ask::of("Probe.Fail", format!("{code} {detail}")), &[ErrorKind::Remote]).await?;
         let status = error.status().ok_or_else(|| Finding::violated("a status", format!("`{error}` without one")))?;
         let told = (status.code, status.detail.as_str(), status.id.as_str());

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shaketable_stack::broker::{
-    Broker, BrokerOptions, Handler, Message, PublishOptions, SubscribeOptions, Subscriber,
-};
+use shaketable_stack::broker::{Broker, BrokerOptions, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
 use shaketable_stack::plugin::Ability;
 use shaketable_stack::server::Subscription;
 use shaketable_stack::{Error, ErrorKind, Result as StackResult};

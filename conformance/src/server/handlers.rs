@@ -54,7 +54,9 @@ async fn a_second_handler_of_a_name_is_refused(site: Site) -> Outcome {
 async fn an_empty_handler_is_refused(site: Site) -> Outcome {
     let stage = Stage::new(&site).await?;
     let empty = stage.server.handle(Handler::new("Empty"));
-    site.refused("add a handler without endpoints", &[ErrorKind::InvalidInput], std::future::ready(empty)).await.map(drop)
+    site.refused("add a handler without endpoints", &[ErrorKind::InvalidInput], std::future::ready(empty))
+        .await
+        .map(drop)
 }
 
 async fn a_late_handler_is_served(site: Site) -> Outcome {

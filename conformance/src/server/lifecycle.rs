@@ -119,7 +119,11 @@ async fn a_stop_deregisters_first(site: Site) -> Outcome {
     let (called, looked) = join(call, stop).await;
     let (nodes, ended) = looked?;
     called?.map_err(|error| Finding::violated("an answer of the request under way", format!("`{error}`")))?;
-    expect_equal("nodes in the registry, and handlers that have ended, a second after the stop began", &(nodes, ended), &(0, 0))
+    expect_equal(
+        "nodes in the registry, and handlers that have ended, a second after the stop began",
+        &(nodes, ended),
+        &(0, 0),
+    )
 }
 
 async fn a_stop_waits_for_requests(site: Site) -> Outcome {
@@ -135,7 +139,8 @@ async fn a_stop_waits_for_requests(site: Site) -> Outcome {
     };
     let (called, stopped) = join(call, stop).await;
     stopped?;
-    let answer = called?.map_err(|error| Finding::violated("an answer of the request under way", format!("`{error}`")))?;
+    let answer =
+        called?.map_err(|error| Finding::violated("an answer of the request under way", format!("`{error}`")))?;
     expect_equal("the answer", &answer.as_str(), &"2500 under way")
 }
 

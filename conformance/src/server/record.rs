@@ -98,6 +98,7 @@ async fn a_started_server_is_registered(site: Site) -> Outcome {
 async fn the_record_is_what_is_registered(site: Site) -> Outcome {
     let stage = Stage::new(&site).await?;
     expect(stage.server.record().is_none(), "no record before the start", || format!("{:?}", stage.server.record()))?;
+    stage.set(|options| options.version = "3.2.1".to_owned())?;
     stage.start().await?;
     let record = stage.record()?;
     expect_equal("the records in the registry", &stage.registered().await?, &vec![record.clone()])?;

@@ -133,7 +133,8 @@ async fn concurrent_requests_get_their_own_answers(site: Site) -> Outcome {
     let calls = texts.iter().map(|text| caller.call(Ask::of("Probe.Wait", text)));
     let answers = site.ends("a hundred requests at the same time", join_all(calls)).await?;
     for (text, answer) in texts.iter().zip(answers) {
-        let answer = answer?.map_err(|error| Finding::violated(format!("an answer to '{text}'"), format!("`{error}`")))?;
+        let answer =
+            answer?.map_err(|error| Finding::violated(format!("an answer to '{text}'"), format!("`{error}`")))?;
         expect_equal(&format!("the answer to '{text}'"), &answer, text)?;
     }
     Ok(())

@@ -95,7 +95,10 @@ impl Site {
         }
         let names = interface.plugins(&self.shared.plugins);
         let protocol = subject.plugin.split('-').next().unwrap_or_default();
-        [subject.plugin.as_str(), protocol].into_iter().find(|name| names.iter().any(|own| own == name)).map(str::to_owned)
+        [subject.plugin.as_str(), protocol]
+            .into_iter()
+            .find(|name| names.iter().any(|own| own == name))
+            .map(str::to_owned)
     }
 
     /// A failure of the plugin under judgement to be made is its own; that of another is ours.

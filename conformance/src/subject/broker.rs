@@ -23,7 +23,7 @@ pub(super) async fn open(env: Env, line: String, settings: Settings) -> Result<A
     let request = open_request(&env, settings)?;
     let mut client = client!(BrokerClient, adapter);
     let instance = adapter.call("open", async move { client.open(request).await }).await?.id;
-    Ok(Arc::new(SubjectBroker { env, adapter, instance, options: Mutex::default() }))
+    Ok(Arc::new(SubjectBroker { env, adapter, instance, options: Mutex::default(), deliveries: Mutex::default() }))
 }
 
 #[derive(Debug)]
@@ -32,6 +32,8 @@ struct SubjectBroker {
     adapter: Arc<Adapter>,
     instance: u64,
     options: Mutex<BrokerOptions>,
+    /// Dropping a subscriber does not end its subscription; what is left of them ends with the broker.
+    deliveries: Mutex<Vec<Task>>,
 }
 
 impl SubjectBroker {
@@ -100,7 +102,11 @@ impl Broker for SubjectBroker {
             }
             Err(status) => return Err(self.adapter.error("subscribe", &status, ErrorKind::Closed)),
         };
-        let task = self.env.spawn("subject deliveries", deliver(self.env.clone(), self.adapter.clone(), deliveries, handler));
+        let work = deliver(self.env.clone(), self.adapter.clone(), deliveries, handler);
+        let task = self.env.spawn("subject deliveries", work);
+        let mut tasks = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
         Ok(Arc::new(SubjectSubscriber {
             adapter: self.adapter.clone(),
             subscription: first.subscription,
@@ -109,7 +115,6 @@ impl Broker for SubjectBroker {
                 auto_ack: first.auto_ack,
                 queue: Some(first.queue).filter(|queue| !queue.is_empty()),
             },
-            _task: task,
         }))
     }
 
@@ -146,6 +151,10 @@ async fn deliver(
             let _ = adapter.call("finish", async move { client.finish(request).await }).await;
         }));
     }
+    // The adapter ends the stream when nothing more comes; what has come is still handled.
+    for handling in running {
+        handling.join().await;
+    }
 }
 
 #[derive(Debug)]
@@ -169,7 +178,6 @@ struct SubjectSubscriber {
     subscription: u64,
     topic: String,
     options: SubscribeOptions,
-    _task: Task,
 }
 
 #[async_trait]

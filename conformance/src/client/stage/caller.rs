@@ -14,6 +14,10 @@ use crate::{Finding, Host, Outcome, Parts, Site};
 /// Time for a call in which nothing is wrong, whatever the weather.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long such a server waits for its handlers when it is stopped: a stop that cuts them off is a server's end that its
+/// clients can see, in every weather.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(100);
+
 /// A server that was started, with its probe.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
@@ -60,7 +64,10 @@ pub(crate) async fn serve(
         .on(host, |site| async move {
             let parts = site.parts().await?;
             let server = site.server(&parts).await?;
-            server_options(&server, |options| options.name = service)?;
+            server_options(&server, |options| {
+                options.name = service;
+                options.drain_timeout = DRAIN_TIMEOUT;
+            })?;
             server.handle(probe(site.env(), &seen, &label)).map_err(|error| refused("add the probe", &error))?;
             site.ask("start the server", server.start()).await?;
             let record = server.record().ok_or_else(|| Finding::violated("a record after the start", "none"))?;

@@ -130,7 +130,9 @@ pub(crate) fn probe(env: &Env, seen: &Arc<Seen>, server: &str) -> Handler {
             lock(&raw.bodies).push(request.0.clone());
             async move { Ok(request) }
         })
-        .unary("Garbage", |_context, _request: Text| async { Ok(Frame(Bytes::from_static(b"\xff\xff\xff no message"))) })
+        .unary("Garbage", |_context, _request: Text| async {
+            Ok(Frame(Bytes::from_static(b"\xff\xff\xff no message")))
+        })
         .unary("Much", |_context, request: Text| async move {
             let length = number(&request.text).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
             Ok(Text::new("m".repeat(length)))

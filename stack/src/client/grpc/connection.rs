@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::env::{Env, Instant, Stream, Task};
@@ -23,6 +26,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a peer has to answer a ping; then it counts as dead.
 const PONG_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same while large messages pass: a ping waits behind what is sent before it, and its answer likewise.
+const PONG_TIMEOUT_BUSY: Duration = Duration::from_secs(20);
 
 /// Connections by address.
 #[derive(Debug)]
@@ -113,6 +119,8 @@ struct Life {
     env: Env,
     state: Mutex<State>,
     probe: Notify,
+    /// Something has arrived, or had to wait until it could be sent, since this was last looked at.
+    busy: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -129,14 +137,19 @@ impl Connection {
         ttl: Duration,
     ) -> Result<Arc<Self>, Box<dyn std::error::Error + Send + Sync>> {
         let stream = env.network().connect(address).await?;
+        let state = State { active: 0, idle_since: env.now(), ended: false };
+        let life = Arc::new(Life {
+            env: env.clone(),
+            state: Mutex::new(state),
+            probe: Notify::new(),
+            busy: AtomicBool::new(false),
+        });
         let (sender, mut connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .enable_push(false)
-            .handshake::<Stream, Bytes>(stream)
+            .handshake::<Watched, Bytes>(Watched { stream, life: life.clone() })
             .await?;
-        let state = State { active: 0, idle_since: env.now(), ended: false };
-        let life = Arc::new(Life { env: env.clone(), state: Mutex::new(state), probe: Notify::new() });
         let pings = connection.ping_pong();
         let driver = env.spawn("grpc client connection", drive(connection, pings, life.clone(), ttl));
         Ok(Arc::new(Self { sender, life, _driver: driver }))
@@ -181,9 +194,67 @@ impl Drop for Lease {
     }
 }
 
+/// A stream that tells when it is busy.
+struct Watched {
+    stream: Stream,
+    life: Arc<Life>,
+}
+
+impl Watched {
+    fn told(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_pending() {
+            self.life.busy.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.life.busy.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.told(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.told(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// Moves the connection's bytes until it ends, the peer is dead, or nobody has used it for `ttl`.
 async fn drive(
-    mut connection: h2::client::Connection<Stream, Bytes>,
+    mut connection: h2::client::Connection<Watched, Bytes>,
     mut pings: Option<PingPong>,
     life: Arc<Life>,
     ttl: Duration,
@@ -202,6 +273,11 @@ async fn drive(
             match pong {
                 Poll::Ready(Ok(_)) => pinged = None,
                 Poll::Pending if life.env.now() - sent < PONG_TIMEOUT => continue,
+                Poll::Pending
+                    if life.env.now() - sent < PONG_TIMEOUT_BUSY && life.busy.swap(false, Ordering::Relaxed) =>
+                {
+                    continue;
+                }
                 _ => break,
             }
         }
@@ -217,6 +293,7 @@ async fn drive(
             && pings.send_ping(Ping::opaque()).is_ok()
         {
             pinged = Some(life.env.now());
+            life.busy.store(false, Ordering::Relaxed);
         }
     }
     life.lock().ended = true;

@@ -19,7 +19,7 @@ use super::{CONNECTION_WINDOW_BYTES, TASK, WINDOW_BYTES};
 use crate::env::{Env, Sleep, Stream};
 
 /// How long a connection that nobody holds may take to deliver what was sent.
-const LINGER: Duration = Duration::from_secs(30);
+pub(super) const LINGER: Duration = Duration::from_secs(30);
 
 /// Keeps a connection; sockets and listeners have one each.
 #[derive(Clone)]
@@ -115,16 +115,22 @@ pub(super) async fn open(env: &Env, stream: Stream) -> Result<(SendRequest<Bytes
         .initial_window_size(WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX as u32);
-    let (requests, connection) = builder.handshake(Tracked::new(stream, blocked.clone())).await?;
+    let stream = Tracked::new(stream, blocked.clone());
+    let rest = stream.rest();
+    let (requests, connection) = builder.handshake(stream).await?;
     let (hold, mut holders) = hold(env);
+    let env_of_task = env.clone();
     let task = async move {
         let mut connection = pin!(connection);
-        poll_fn(|context| {
+        let ended = poll_fn(|context| {
             // Looked at first: what a holder sent before it let go is then written by the connection's own poll.
             let holding = holders.poll(context);
+            if holding == Holding::Over {
+                return Poll::Ready(false);
+            }
             // A connection's failure reaches its streams; there is nobody else to tell.
-            if holding == Holding::Over || connection.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
+            if connection.as_mut().poll(context).is_ready() {
+                return Poll::Ready(true);
             }
             if !blocked.load(Ordering::Relaxed) {
                 // Everything is written. Dropping it wakes this task where there is something to say about that.
@@ -133,6 +139,9 @@ pub(super) async fn open(env: &Env, stream: Stream) -> Result<(SendRequest<Bytes
             Poll::Pending
         })
         .await;
+        if ended {
+            rest.end(&env_of_task, LINGER).await;
+        }
     };
     env.spawn(TASK, task).detach();
     Ok((requests, hold))

@@ -17,8 +17,9 @@ use super::super::config::HEADER_BYTES_MAX;
 use super::super::connect::Arrival;
 use super::super::{Socket, TransportOptions};
 use super::framing::{UNIMPLEMENTED, status_trailers};
-use super::link::{Hold, Holders, Holding, WeakHold, hold};
+use super::link::{Hold, Holders, Holding, LINGER, WeakHold, hold};
 use super::socket::{GrpcSocket, Side};
+use super::tracked::Tracked;
 use super::{CONNECTION_WINDOW_BYTES, CONTENT_TYPE, PATH, TASK, WINDOW_BYTES};
 use crate::env::{Env, Stream};
 
@@ -76,23 +77,28 @@ impl Served {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEADER_BYTES_MAX as u32);
+        let stream = Tracked::new(stream, Arc::default());
+        let rest = stream.rest();
         let handshake = builder.handshake::<_, Bytes>(stream);
         let Ok(Ok(mut connection)) = self.env.timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
-        poll_fn(|context| {
+        let ended = poll_fn(|context| {
             loop {
                 match connection.poll_accept(context) {
                     Poll::Ready(Some(Ok((request, response)))) => self.open(request, response),
-                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Ready(_) => return Poll::Ready(true),
                     Poll::Pending => match holders.poll(context) {
                         Holding::Unchanged => return Poll::Pending,
                         // It says good-bye, and waits for what its sockets have sent to go out.
                         Holding::LetGo => connection.graceful_shutdown(),
-                        Holding::Over => return Poll::Ready(()),
+                        Holding::Over => return Poll::Ready(false),
                     },
                 }
             }
         })
         .await;
+        if ended {
+            rest.end(&self.env, LINGER).await;
+        }
     }
 
     /// Makes a socket of a call, unless it is another method's or there is no room for it.
