@@ -9,7 +9,7 @@ use shaketable_stack::env::Env;
 use shaketable_stack::plugin::Settings;
 use shaketable_stack::registry::{
     Action, DeregisterOptions, Endpoint, Event, GetOptions, ListOptions, Node, RegisterOptions, Registry,
-    RegistryOptions, Service, Services, WatchOptions, Watcher,
+    RegistryOptions, Service, Services, Value, WatchOptions, Watcher,
 };
 use shaketable_stack::{Error, ErrorKind, Result};
 use tonic::Streaming;
@@ -157,19 +157,32 @@ fn to_wire(service: &Service) -> wire::Service {
         endpoints: service
             .endpoints
             .iter()
-            .map(|endpoint| wire::Endpoint { name: endpoint.name.clone(), metadata: endpoint.metadata.clone() })
+            .map(|endpoint| wire::Endpoint {
+                name: endpoint.name.clone(),
+                metadata: endpoint.metadata.clone(),
+                request: endpoint.request.as_ref().map(value_to_wire),
+                response: endpoint.response.as_ref().map(value_to_wire),
+            })
             .collect(),
         nodes: service.nodes.iter().map(node_to_wire).collect(),
     }
 }
 
-/// A node as it travels.
-pub(super) fn node_to_wire(node: &Node) -> wire::Node {
+fn value_to_wire(value: &Value) -> wire::Value {
+    let values = value.values.iter().map(value_to_wire).collect();
+    wire::Value { name: value.name.clone(), r#type: value.kind.clone(), values }
+}
+
+fn value_from_wire(value: wire::Value) -> Value {
+    let values = value.values.into_iter().map(value_from_wire).collect();
+    Value { name: value.name, kind: value.r#type, values }
+}
+
+fn node_to_wire(node: &Node) -> wire::Node {
     wire::Node { id: node.id.clone(), address: node.address.clone(), metadata: node.metadata.clone() }
 }
 
-/// A node as it came.
-pub(super) fn node_from_wire(node: wire::Node) -> Node {
+fn node_from_wire(node: wire::Node) -> Node {
     Node { id: node.id, address: node.address, metadata: node.metadata }
 }
 
@@ -177,7 +190,8 @@ fn from_wire(service: wire::Service) -> Service {
     let endpoint = |endpoint: wire::Endpoint| Endpoint {
         name: endpoint.name,
         metadata: endpoint.metadata,
-        ..Endpoint::default()
+        request: endpoint.request.map(value_from_wire),
+        response: endpoint.response.map(value_from_wire),
     };
     Service {
         name: service.name,
