@@ -59,6 +59,9 @@ pub enum Need {
     World(Capability),
     /// The plugin reaches others over the network that its `Env` gives it.
     Network,
+    /// The plugin upholds these requirements, by id: the check sees what it judges through them, and says nothing where they
+    /// are broken.
+    Upheld(&'static [&'static str]),
     /// Time is virtual: the check waits longer than a person would.
     VirtualTime,
 }
@@ -106,6 +109,16 @@ pub(crate) fn base_name(plugin: &str) -> &str {
     plugin.split('.').next().unwrap_or(plugin)
 }
 
+impl Requirement {
+    /// The requirements through which the check sees what it judges.
+    pub fn presumed(&self) -> impl Iterator<Item = &'static str> {
+        self.needs.iter().flat_map(|need| match need {
+            Need::Upheld(ids) => *ids,
+            _ => &[],
+        }).copied()
+    }
+}
+
 impl Level {
     /// As RFC 2119 writes it.
     pub fn as_str(self) -> &'static str {
@@ -143,6 +156,7 @@ impl fmt::Display for Need {
             Self::Backend(verb) => write!(formatter, "backend_access: {verb}"),
             Self::World(capability) => write!(formatter, "a world that can {capability}"),
             Self::Network => formatter.write_str("a plugin that reaches others over the network"),
+            Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),
         }
     }
@@ -217,6 +231,10 @@ mod tests {
                     !requirement.source.contains("decision of shaketable") || requirement.source.contains(':'),
                     "{id}: a decision has a reason"
                 );
+                for presumed in requirement.presumed() {
+                    let (of, base) = super::by_id(presumed).unwrap_or_else(|| panic!("{id} presumes {presumed}"));
+                    assert!(of == interface && base.presumed().next().is_none(), "{id} presumes {presumed}");
+                }
                 if let Check::Run { name, .. } = requirement.check {
                     assert!(checks.insert((interface, name)), "{id}: {name} checks two requirements");
                 }

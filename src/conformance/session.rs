@@ -114,9 +114,19 @@ impl<'a> Session<'a> {
         Ok(code)
     }
 
+    /// Judges by one requirement. When it is not upheld, those through which its check sees are looked at, too.
     fn check(&self, requirement: &Requirement) -> Result<VerifyReport, String> {
-        let request = VerifyRequest { only: vec![requirement.id.to_owned()], ..self.request.clone() };
-        verify(&request, &self.conformance.plugins, &mut |_| {})
+        let judge = |only: Vec<&str>| {
+            let only = only.into_iter().map(str::to_owned).collect();
+            verify(&VerifyRequest { only, ..self.request.clone() }, &self.conformance.plugins, &mut |_| {})
+        };
+        let mut report = judge(vec![requirement.id])?;
+        let presumed: Vec<&str> = requirement.presumed().collect();
+        if report.verdict() != Verdict::Held && !presumed.is_empty() {
+            report = judge(presumed.into_iter().chain([requirement.id]).collect())?;
+            report.rows.retain(|row| row.id == requirement.id);
+        }
+        Ok(report)
     }
 }
 

@@ -103,6 +103,8 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
             (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
         }
         (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
+        // Known only when these have been checked.
+        (Need::Upheld(_), _) => None,
         (Need::VirtualTime, Offer::Simulated(_)) => None,
         (Need::VirtualTime, Offer::Live(_)) => Some("it would wait for minutes of real time".to_owned()),
         (Need::Backend(verb), Offer::Live(verbs)) => {

@@ -2,7 +2,7 @@
 //! its own in the simulator.
 #![expect(clippy::disallowed_methods, reason = "a session runs in real time, outside of any simulation")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use shaketable_sim::engine::EngineInfo;
 use shaketable_sim::run::{Purpose, RunFailure, ask_child};
-use shaketable_sim::verification::{VERSION, VerifyReport};
+use shaketable_sim::verification::{Row, Status, VERSION, VerifyReport};
 use shaketable_stack::plugin::Plugins;
 
 use super::apply::{Applicability, Suite};
@@ -19,7 +19,7 @@ use super::known::KnownFailures;
 use super::live::{self, LiveWorld};
 use super::pool::{self, Made, Rules};
 use super::weather::Weather;
-use crate::{Finding, Interface, Level, Requirement};
+use crate::{Finding, Interface, Level, Requirement, by_id};
 
 /// What to judge.
 #[derive(Clone, Debug)]
@@ -167,7 +167,8 @@ pub fn verify(
         made.sort_by(|a, b| (a.seed, &a.weather).cmp(&(b.seed, &b.weather)));
         pool::row(requirement, applicability, made, request.known.get(requirement.id), &rules)
     };
-    let rows = suite.rows.iter().enumerate().map(row).collect();
+    let mut rows: Vec<Row> = suite.rows.iter().enumerate().map(row).collect();
+    withdraw(&mut rows);
     let (world, seeds, weathers) = match &request.place {
         Place::Simulated { engine, seeds, weathers } => (
             format!("engine {}", engine.name),
@@ -186,6 +187,20 @@ pub fn verify(
         weathers,
         rows,
     })
+}
+
+/// Withdraws accusations that rest on something which the plugin breaks, too: such a check has seen that other defect, perhaps
+/// nothing else.
+fn withdraw(rows: &mut [Row]) {
+    let broken: BTreeSet<String> =
+        rows.iter().filter(|row| !row.failures.is_empty()).map(|row| row.id.clone()).collect();
+    for row in rows.iter_mut().filter(|row| matches!(row.status, Status::Fail | Status::Warn | Status::Noted)) {
+        let Some((_, requirement)) = by_id(&row.id) else { continue };
+        if let Some(presumed) = requirement.presumed().find(|presumed| broken.contains(*presumed)) {
+            row.status = Status::NotApplicable;
+            row.reason = Some(format!("it can be judged only where {presumed} is upheld"));
+        }
+    }
 }
 
 fn make_all(

@@ -90,7 +90,8 @@ impl Registry for SubjectRegistry {
                 .detail("the adapter's first message of a watch does not name it"));
         }
         let adapter = self.adapter.clone();
-        Ok(Arc::new(SubjectWatcher { adapter, watch: first.watch, events: tokio::sync::Mutex::new(events) }))
+        let heard = Heard { events, ended: None };
+        Ok(Arc::new(SubjectWatcher { adapter, watch: first.watch, heard: tokio::sync::Mutex::new(heard) }))
     }
 
     async fn close(&self) -> Result<()> {
@@ -108,7 +109,14 @@ impl Registry for SubjectRegistry {
 struct SubjectWatcher {
     adapter: Arc<Adapter>,
     watch: u64,
-    events: tokio::sync::Mutex<Streaming<wire::WatchEvent>>,
+    heard: tokio::sync::Mutex<Heard>,
+}
+
+#[derive(Debug)]
+struct Heard {
+    events: Streaming<wire::WatchEvent>,
+    /// How the plugin's watcher ended, in the words of its error. The protocol says it once; who asks again is told again.
+    ended: Option<(ErrorKind, String)>,
 }
 
 async fn next(adapter: &Adapter, events: &mut Streaming<wire::WatchEvent>) -> Result<wire::WatchEvent> {
@@ -122,7 +130,17 @@ async fn next(adapter: &Adapter, events: &mut Streaming<wire::WatchEvent>) -> Re
 #[async_trait]
 impl Watcher for SubjectWatcher {
     async fn next(&self) -> Result<Event> {
-        let event = next(&self.adapter, &mut *self.events.lock().await).await?;
+        let mut heard = self.heard.lock().await;
+        if let Some((kind, words)) = &heard.ended {
+            return Err(Error::new(*kind, "watch").detail(words.clone()));
+        }
+        let event = match next(&self.adapter, &mut heard.events).await {
+            Ok(event) => event,
+            Err(error) => {
+                heard.ended = Some((error.kind(), error.to_string()));
+                return Err(error);
+            }
+        };
         let action = match event.action.as_str() {
             "create" => Action::Create,
             "update" => Action::Update,
