@@ -77,11 +77,8 @@ async fn a_changed_version_moves_the_node(site: Site) -> Outcome {
     put(&site, &registry, &of_nodes(&name, "1.0.0", &["user-1", "user-2"])).await?;
     let mut stays = of_nodes(&name, "1.0.0", &["user-1", "user-2"]);
     let moves = stays.nodes.remove(0);
-    let moved = shaketable_stack::registry::Service {
-        version: "2.0.0".to_owned(),
-        nodes: vec![moves],
-        ..stays.clone()
-    };
+    let moved =
+        shaketable_stack::registry::Service { version: "2.0.0".to_owned(), nodes: vec![moves], ..stays.clone() };
     put(&site, &registry, &moved).await?;
     finds(&site, &registry, &name, &[stays, moved]).await
 }

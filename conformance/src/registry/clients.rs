@@ -49,8 +49,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-091",
         level: Must,
-        sentence: "A node that a second client registers before the first one's TTL is over does not run out with that.",
-        source: "decision of shaketable: a process that restarts registers its id again while its old lease still lives",
+        sentence: "A node that a second client registers before the first one's TTL is over does not run out with \
+            that.",
+        source: "decision of shaketable: a process that restarts registers its id again while its old lease still \
+            lives",
         needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
         check: check!(a_node_can_change_its_owner),
     },

@@ -7,8 +7,8 @@ use rand::Rng;
 use shaketable_stack::registry::{ListOptions, RegisterOptions, Registry, Service};
 
 use super::tools::{
-    deregister, finds, finds_nodes, finds_nodes_within, found, lasting, look, of_nodes, put, revised, service, settling,
-    told,
+    deregister, finds, finds_nodes, finds_nodes_within, found, lasting, look, of_nodes, put, revised, service,
+    settling, told,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -26,7 +26,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-093",
         level: Must,
-        sentence: "Registering, deregistering, looking up, listing and watching from many tasks all end, and leave what they should.",
+        sentence: "Registering, deregistering, looking up, listing and watching from many tasks all end, and leave \
+            what they should.",
         source: "go-micro pull request 2794, issue 2743: concurrent map writes",
         needs: &[],
         check: check!(everything_at_once_ends),

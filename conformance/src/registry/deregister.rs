@@ -69,7 +69,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-035",
         level: Must,
         sentence: "A node is deregistered by its id, whatever address, metadata and version are given with it.",
-        source: "go-micro registry/memory.go: Deregister compares node ids; registry/etcd/etcd.go deletes by name and id",
+        source: "go-micro registry/memory.go: Deregister compares node ids; registry/etcd/etcd.go deletes by name and \
+            id",
         needs: &[],
         check: check!(the_id_decides_what_goes),
     },

@@ -1,4 +1,5 @@
-//! Whoever listens to a watcher for a check: a task that takes every event as it comes, and waits for some of them. It knows
+//! Whoever listens to a watcher for a check: a task that takes every event as it comes, and waits for some of them. It
+//! knows
 //! nothing of who makes them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,12 +81,7 @@ impl Ear {
     ///
     /// # Errors
     /// A violation that shows the last events.
-    pub(super) async fn hears_within(
-        &self,
-        what: &str,
-        limit: Duration,
-        holds: impl Fn(&[Event]) -> bool,
-    ) -> Outcome {
+    pub(super) async fn hears_within(&self, what: &str, limit: Duration, holds: impl Fn(&[Event]) -> bool) -> Outcome {
         let probe = || {
             let events = self.events();
             let holds = holds(&events);

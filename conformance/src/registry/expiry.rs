@@ -1,4 +1,5 @@
-//! Expiry: a registration lives as long as its TTL says, neither less nor much more, whoever owns it and whatever the date.
+//! Expiry: a registration lives as long as its TTL says, neither less nor much more, whoever owns it and whatever the
+//! date.
 
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{RegisterOptions, Registry};
 
 use super::tools::{
-    TIMELY, finds, finds_nodes, finds_nodes_within, found, lingers, of_nodes, put, register, revised, service, short_ttl,
+    TIMELY, finds, finds_nodes, finds_nodes_within, found, lingers, look, of_nodes, put, register, revised, service,
+    short_ttl,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -36,7 +38,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-039",
         level: Must,
-        sentence: "The registration of an owner that crashed is gone when its TTL, the granularity and the promised slack are over.",
+        sentence: "The registration of an owner that crashed is gone when its TTL, the granularity and the promised \
+            slack are over.",
         source: "go-plugins registry/zookeeper: registrations are persistent nodes and outlive their owner for ever",
         needs: &[
             Need::Has(Ability::Ttl),
@@ -73,7 +76,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-043",
         level: Must,
-        sentence: "A registration that is renewed with a shorter TTL, or with one where it had none, runs out by the new one.",
+        sentence: "A registration that is renewed with a shorter TTL, or with one where it had none, runs out by the \
+            new one.",
         source: "decision of shaketable: the options of the last registration hold",
         needs: &[Need::Has(Ability::Ttl), TIMELY],
         check: check!(a_shorter_ttl_holds),
@@ -114,7 +118,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-048",
         level: Must,
         sentence: "A registry that has no TTLs refuses one with Unsupported instead of ignoring it.",
-        source: "decision of shaketable: who believes in a TTL does not deregister; go-micro's nats, mdns and kubernetes ignore it",
+        source: "decision of shaketable: who believes in a TTL does not deregister; go-micro's nats, mdns and \
+            kubernetes ignore it",
         needs: &[Need::Lacks(Ability::Ttl)],
         check: check!(a_ttl_that_does_not_exist_is_refused),
     },
@@ -141,8 +146,15 @@ async fn lives_until(
 
 /// Waits until a registration must have run out that was last renewed, at the latest, just now.
 async fn runs_out(site: &Site, registry: &Arc<dyn Registry>, name: &str, ttl: Duration, left: &[&str]) -> Outcome {
-    site.sleep(ttl + lingers(site)).await;
-    finds_nodes_within(site, registry, name, left, site.slack()).await
+    let over = ttl + lingers(site);
+    site.step(format!("wait for {over:?}"));
+    site.sleep(over).await;
+    let probe = || async {
+        let ids = super::tools::node_ids(&look(registry, name).await?);
+        if ids == left { Ok(()) } else { Err(format!("{ids:?}")) }
+    };
+    let what = format!("the nodes of {name} to be {left:?} {over:?} after nobody renews a TTL of {ttl:?} any more, or");
+    site.eventually(&what, site.slack(), probe).await
 }
 
 async fn a_registration_lives_as_long_as_its_ttl(site: Site) -> Outcome {

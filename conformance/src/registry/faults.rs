@@ -21,7 +21,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-096",
         level: Must,
-        sentence: "A backend that cannot be reached is told as an error, never as a service that does not exist or an empty list.",
+        sentence: "A backend that cannot be reached is told as an error, never as a service that does not exist or an \
+            empty list.",
         source: "go-micro issue 2821: errors of the registry empty what callers know",
         needs: &[Need::Backend(Verb::Cut), Need::Network],
         check: check!(unreachable_is_not_unknown),
@@ -53,7 +54,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-100",
         level: Must,
-        sentence: "A registry can be made, or refuses to be, in bounded time while its backend is down, and works later.",
+        sentence: "A registry can be made, or refuses to be, in bounded time while its backend is down, and works \
+            later.",
         source: "go-micro issue 2144: the etcd constructor hangs",
         needs: &[Need::Backend(Verb::Restart)],
         check: check!(a_registry_can_be_made_while_the_backend_is_down),
@@ -61,7 +63,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-101",
         level: Must,
-        sentence: "A registry works again after its backend was restarted, and what was registered is there after it is registered again.",
+        sentence: "A registry works again after its backend was restarted, and what was registered is there after it \
+            is registered again.",
         source: "go-plugins issue 127; https://etcd.io/docs/v3.6/learning/api_guarantees/: durability",
         needs: &[Need::Backend(Verb::Restart)],
         check: check!(it_works_after_a_restart),
@@ -70,7 +73,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-102",
         level: Must,
         sentence: "A registry works again after its backend paused.",
-        source: "decision of shaketable: a stall of a virtual machine or of a disk is the most common fault of backends",
+        source: "decision of shaketable: a stall of a virtual machine or of a disk is the most common fault of \
+            backends",
         needs: &[Need::Backend(Verb::Pause)],
         check: check!(it_works_after_a_pause),
     },
@@ -78,7 +82,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-103",
         level: Must,
         sentence: "A registry works again after it was cut off from its backend, without a sign that connections died.",
-        source: "https://etcd.io/docs/v3.6/op-guide/configuration/: keep-alive pings find connections that died silently",
+        source: "https://etcd.io/docs/v3.6/op-guide/configuration/: keep-alive pings find connections that died \
+            silently",
         needs: &[Need::Backend(Verb::Cut)],
         check: check!(it_works_after_a_cut),
     },
@@ -106,12 +111,20 @@ async fn unreachable_is_not_unknown(site: Site) -> Outcome {
     put(&site, &registry, &user).await?;
     site.backend(Act::Cut).await?;
     for registry in [&registry, &fresh] {
-        match site.ends("get user from a backend that is cut off", registry.get_service(&user.name, GetOptions::default())).await? {
+        match site
+            .ends("get user from a backend that is cut off", registry.get_service(&user.name, GetOptions::default()))
+            .await?
+        {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(Finding::violated("an error that says that the backend cannot be reached", error.to_string()));
+                return Err(Finding::violated(
+                    "an error that says that the backend cannot be reached",
+                    error.to_string(),
+                ));
             }
             Err(_) => {}
-            Ok(services) => expect(!services.is_empty(), "an error, or what is known", || "an empty answer".to_owned())?,
+            Ok(services) => {
+                expect(!services.is_empty(), "an error, or what is known", || "an empty answer".to_owned())?
+            }
         }
         let list = registry.list_services(ListOptions::default());
         if let Ok(list) = site.ends("list services of a backend that is cut off", list).await? {

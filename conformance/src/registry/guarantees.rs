@@ -1,4 +1,5 @@
-//! What etcd guarantees of a watch, as far as it can be said of a registry: ordered, unique, reliable, atomic, resumable at
+//! What etcd guarantees of a watch, as far as it can be said of a registry: ordered, unique, reliable, atomic,
+//! resumable at
 //! what a lookup has shown, and the same for everyone who watches.
 
 use std::collections::BTreeMap;
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use rand::Rng;
 use shaketable_stack::plugin::Ability;
-use shaketable_stack::registry::{Action, Event, Registry, Service};
+use shaketable_stack::registry::{Action, Event, RegisterOptions, Registry, Service};
 
 use super::ear::{Ear, is, listen, open, shown};
-use super::tools::{deregister, finds, look, lasting, of_nodes, put, revised, revision, service, settling, summary};
+use super::tools::{deregister, finds, lasting, look, of_nodes, put, revised, revision, service, settling, summary};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
@@ -59,7 +60,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-077",
         level: Must,
-        sentence: "What a lookup found after the watch began and what the watch tells add up to what later lookups find.",
+        sentence: "What a lookup found after the watch began and what the watch tells add up to what later lookups \
+            find.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Bookmarkable",
         needs: &[Need::Has(Ability::Watch)],
         check: check!(lookups_and_events_add_up),
@@ -106,6 +108,7 @@ async fn changes_are_told_in_order(site: Site) -> Outcome {
     let told: Vec<usize> = events.iter().filter_map(|event| revision(&event.service)).collect();
     expect(told.is_sorted(), "revisions in rising order", || format!("{told:?}"))?;
     deregister(&site, &registry, &user).await?;
+    ear.hears_of(Action::Delete, "user-1").await?;
     change(&site, &registry, &user, last + 1, last + 1).await?;
     hears_revision(&ear, last + 1).await?;
     let actions: Vec<Action> = ear.events().iter().skip(events.len()).map(|event| event.action).collect();
@@ -203,7 +206,11 @@ async fn lookups_and_events_add_up(site: Site) -> Outcome {
         async move {
             for (node, stays, step) in plan {
                 let user = revised(&service(&name, &format!("user-{node}")), step);
-                if stays { put(&site, &other, &user).await? } else { deregister(&site, &other, &user).await? }
+                if stays {
+                    put(&site, &other, &user).await?
+                } else {
+                    deregister(&site, &other, &user).await?
+                }
                 site.sleep(Duration::from_millis(60)).await;
             }
             put(&site, &other, &service(&name, "user-last")).await
@@ -264,32 +271,40 @@ async fn every_watcher_is_told(site: Site) -> Outcome {
 
 async fn giving_up_loses_no_event(site: Site) -> Outcome {
     let registry = site.registry().await?;
-    let user = service(&site.name("user"), "user-1");
-    let watcher = open(&site, &registry, Some(&user.name)).await?;
+    let name = site.name("user");
+    let watcher = open(&site, &registry, Some(&name)).await?;
     let wait = Duration::from_millis(3);
-    let mut told = Vec::new();
-    for number in 1..=8 {
-        let options = shaketable_stack::registry::RegisterOptions { ttl: lasting(&site) };
-        let changed = revised(&user, number);
-        let mut registering = registry.register(&changed, options);
+    let ids: Vec<String> = (1..=8).map(|number| format!("user-{number}")).collect();
+    let mut told: Vec<String> = Vec::new();
+    for id in &ids {
+        let user = service(&name, id);
+        let mut registering = registry.register(&user, RegisterOptions { ttl: lasting(&site) });
         loop {
             // The wait for the event is given up while the change is under way, again and again.
             if let Ok(next) = site.env().timeout(wait, watcher.next()).await {
-                told.push(site.ask("read an event", async move { next }).await?);
+                told.extend(created(&site.ask("read an event", async move { next }).await?));
             }
             if let Ok(done) = site.env().timeout(wait, &mut registering).await {
-                site.ask("register a change", async move { done }).await?;
+                site.ask("register a node", async move { done }).await?;
                 break;
             }
         }
     }
     let deadline = site.env().now() + settling(&site);
-    let complete = |told: &[Event]| told.iter().any(|event| revision(&event.service) == Some(8));
-    while !complete(&told) && site.env().now() < deadline {
+    while !ids.iter().all(|id| told.contains(id)) && site.env().now() < deadline {
         if let Ok(next) = site.env().timeout(wait * 4, watcher.next()).await {
-            told.push(site.ask("read an event", async move { next }).await?);
+            told.extend(created(&site.ask("read an event", async move { next }).await?));
         }
     }
-    let revisions: Vec<usize> = told.iter().filter_map(|event| revision(&event.service)).collect();
-    expect_equal("the revisions that were told", &revisions, &(1..=8).collect::<Vec<_>>())
+    told.sort();
+    expect_equal("the nodes whose creation was told", &told, &ids)
+}
+
+/// The nodes that `event` tells as new.
+fn created(event: &Event) -> Vec<String> {
+    if event.action == Action::Create {
+        super::tools::node_ids(std::slice::from_ref(&event.service))
+    } else {
+        Vec::new()
+    }
 }

@@ -96,7 +96,10 @@ async fn a_registry_can_be_closed_twice(site: Site) -> Outcome {
         site.ask("close", registry.close()).await?;
         match site.ends("close again", registry.close()).await? {
             Err(error) if error.kind() != ErrorKind::Closed => {
-                return Err(crate::Finding::violated("closing a second time to do nothing", format!("the error `{error}`")));
+                return Err(crate::Finding::violated(
+                    "closing a second time to do nothing",
+                    format!("the error `{error}`"),
+                ));
             }
             _ => {}
         }

@@ -20,7 +20,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-026",
         level: Should,
         sentence: "The list holds one value per name and version, with its nodes.",
-        source: "go-micro registry/etcd/etcd.go: ListServices keys by name and version; consul and mdns list names only",
+        source: "go-micro registry/etcd/etcd.go: ListServices keys by name and version; consul and mdns list names \
+            only",
         needs: &[],
         check: check!(the_list_holds_versions_and_nodes),
     },

@@ -20,7 +20,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-015",
         level: Must,
-        sentence: "Services whose names contain slashes, dots, colons, spaces or percent signs are each found by their own name.",
+        sentence: "Services whose names contain slashes, dots, colons, spaces or percent signs are each found by \
+            their own name.",
         source: "go-micro registry/etcd/etcd.go: nodePath and servicePath replace slashes",
         needs: &[],
         check: check!(names_with_separators_stay_apart),
@@ -37,7 +38,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-017",
         level: Must,
         sentence: "Nodes of different services may have the same id.",
-        source: "go-micro registry/registry.go: Node.Id belongs to a service; registry/etcd/etcd.go keys leases by both",
+        source: "go-micro registry/registry.go: Node.Id belongs to a service; registry/etcd/etcd.go keys leases by \
+            both",
         needs: &[],
         check: check!(services_may_share_node_ids),
     },
@@ -53,7 +55,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-019",
         level: Must,
         sentence: "A service without nodes is refused.",
-        source: "go-micro registry/etcd/etcd.go: \"Require at least one node\"; memory, mdns and nats accept it silently",
+        source: "go-micro registry/etcd/etcd.go: \"Require at least one node\"; memory, mdns and nats accept it \
+            silently",
         needs: &[],
         check: check!(a_service_without_nodes_is_refused),
     },
@@ -89,12 +92,10 @@ async fn names_may_be_in_any_script(site: Site) -> Outcome {
 
 async fn names_with_separators_stay_apart(site: Site) -> Outcome {
     let registry = site.registry().await?;
-    let bases = ["go/micro/user", "go.micro.user", "go-micro-user", "go:micro:user", "go micro user", "go%2Fmicro%2Fuser"];
-    let services: Vec<Service> = bases
-        .iter()
-        .enumerate()
-        .map(|(number, base)| service(&site.name(base), &format!("node-{number}")))
-        .collect();
+    let bases =
+        ["go/micro/user", "go.micro.user", "go-micro-user", "go:micro:user", "go micro user", "go%2Fmicro%2Fuser"];
+    let services: Vec<Service> =
+        bases.iter().enumerate().map(|(number, base)| service(&site.name(base), &format!("node-{number}"))).collect();
     for user in &services {
         put(&site, &registry, user).await?;
     }

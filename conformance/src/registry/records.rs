@@ -29,7 +29,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-003",
         level: Must,
-        sentence: "All nodes of a service that is registered with several are found, each with its own address and metadata.",
+        sentence: "All nodes of a service that is registered with several are found, each with its own address and \
+            metadata.",
         source: "go-micro registry/service.go: Service.Nodes",
         needs: &[],
         check: check!(every_node_of_a_registration_is_found),
@@ -152,7 +153,8 @@ async fn metadata_and_endpoints_are_found_as_registered(site: Site) -> Outcome {
     user.metadata.insert("owner".to_owned(), "accounts".to_owned());
     user.nodes[0].metadata.insert("protocol".to_owned(), "mucp".to_owned());
     let field = |name: &str, kind: &str| Value { name: name.to_owned(), kind: kind.to_owned(), values: Vec::new() };
-    let address = Value { values: vec![field("city", "string"), field("number", "int64")], ..field("address", "Address") };
+    let address =
+        Value { values: vec![field("city", "string"), field("number", "int64")], ..field("address", "Address") };
     let request = Value { values: vec![field("id", "string"), address], ..field("GetRequest", "GetRequest") };
     user.endpoints = vec![
         Endpoint {
@@ -170,7 +172,19 @@ async fn metadata_and_endpoints_are_found_as_registered(site: Site) -> Outcome {
 async fn metadata_is_text_of_any_kind(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let mut user = service(&site.name("user"), "user-1");
-    let texts = ["", " ", "a=b;c,d", "line\nbreak\ttab", "\"quoted\" \\ back", "Ωμέγα 東京 🦀", "e-1", "t-2", "v-3", "{}", "null"];
+    let texts = [
+        "",
+        " ",
+        "a=b;c,d",
+        "line\nbreak\ttab",
+        "\"quoted\" \\ back",
+        "Ωμέγα 東京 🦀",
+        "e-1",
+        "t-2",
+        "v-3",
+        "{}",
+        "null",
+    ];
     for (number, text) in texts.into_iter().enumerate() {
         user.nodes[0].metadata.insert(format!("value {number}"), text.to_owned());
         user.metadata.insert(format!("{text}/{number}"), "key".to_owned());

@@ -8,8 +8,8 @@ use shaketable_stack::registry::{Action, Service};
 
 use super::ear::{listen, shown};
 use super::tools::{
-    RECOVERY, TIMELY, deregister, finds, finds_nodes_within, found, lingers, of_nodes, register, register_again, service,
-    short_ttl,
+    RECOVERY, TIMELY, deregister, finds, finds_nodes_within, found, lingers, of_nodes, register, register_again,
+    service, short_ttl,
 };
 use crate::Level::Must;
 use crate::backend::{Act, Verb};
@@ -37,7 +37,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-051",
         level: Must,
         sentence: "Of several services that one client renews, none runs out.",
-        source: "go-micro registry/etcd/etcd.go: leases are kept by service and node, so that none is renewed for another",
+        source: "go-micro registry/etcd/etcd.go: leases are kept by service and node, so that none is renewed for \
+            another",
         needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
         check: check!(every_service_of_a_client_is_renewed),
     },
@@ -137,7 +138,14 @@ async fn every_service_of_a_client_is_renewed(site: Site) -> Outcome {
         site.sleep(ttl / 3).await;
     }
     for service in &services {
-        finds_nodes_within(&site, &observer, &service.name, &super::tools::node_ids(std::slice::from_ref(service)), site.slack()).await?;
+        finds_nodes_within(
+            &site,
+            &observer,
+            &service.name,
+            &super::tools::node_ids(std::slice::from_ref(service)),
+            site.slack(),
+        )
+        .await?;
     }
     Ok(())
 }

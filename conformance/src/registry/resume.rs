@@ -36,12 +36,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watch tells what changed while its client was cut off from the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable and Reliable",
-        needs: &[
-            Need::Has(Ability::Watch),
-            Need::Backend(Verb::Cut),
-            Need::Network,
-            Need::World(Capability::Cut),
-        ],
+        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Cut), Need::Network, Need::World(Capability::Cut)],
         check: check!(a_watch_leaves_out_nothing_of_a_cut),
     },
     Requirement {
@@ -138,8 +133,10 @@ async fn a_watch_leaves_out_nothing_of_a_cut(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let ear = listen(&site, &registry, Some(&site.name("user"))).await?;
     let (home, backend) = (vec![Host::Home.name().to_owned()], vec![backend.to_owned()]);
-    let begin = [(&home, &backend), (&backend, &home)].map(|(from, to)| Fault::Cut { from: from.clone(), to: to.clone() });
-    let end = [(&home, &backend), (&backend, &home)].map(|(from, to)| Fault::Heal { from: from.clone(), to: to.clone() });
+    let begin =
+        [(&home, &backend), (&backend, &home)].map(|(from, to)| Fault::Cut { from: from.clone(), to: to.clone() });
+    let end =
+        [(&home, &backend), (&backend, &home)].map(|(from, to)| Fault::Heal { from: from.clone(), to: to.clone() });
     tells_what_happened(&site, &ear, [begin.to_vec(), end.to_vec()]).await
 }
 

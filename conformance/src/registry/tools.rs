@@ -1,4 +1,5 @@
-//! What checks of registries have in common: services to register, looks at what is there, and times to wait for. It knows
+//! What checks of registries have in common: services to register, looks at what is there, and times to wait for. It
+//! knows
 //! the interface and what a plugin promises.
 
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub(super) fn revision(service: &Service) -> Option<usize> {
     service.nodes.first()?.metadata.get("revision")?.parse().ok()
 }
 
-/// The TTL of registrations that last as long as a check: none in the simulator; a real backend is to be clean afterwards.
+/// The TTL of registrations that last as long as a check: none in the simulator; a real backend is to be clean
+/// afterwards.
 pub(super) fn lasting(site: &Site) -> Option<Duration> {
     let without = site.is_simulated() || site.promises().lacks.contains(&shaketable_stack::plugin::Ability::Ttl);
     (!without).then_some(Duration::from_secs(60))
@@ -69,7 +71,8 @@ pub(super) fn lingers(site: &Site) -> Duration {
     promises.ttl_granularity.unwrap_or_default() + promises.expiry_slack.unwrap_or_default() + site.slack()
 }
 
-/// Within which a change has reached everyone, while nothing is broken: a second, and what the plugin says that it may go
+/// Within which a change has reached everyone, while nothing is broken: a second, and what the plugin says that it may
+/// go
 /// on showing something that is gone.
 pub(super) fn settling(site: &Site) -> Duration {
     Duration::from_secs(1) + site.slack() + site.promises().expiry_slack.unwrap_or_default()
@@ -111,7 +114,8 @@ pub(super) async fn deregister(site: &Site, registry: &Arc<dyn Registry>, servic
     site.ask(&what, registry.deregister(service, DeregisterOptions::default())).await
 }
 
-/// What `registry` answers for `name`: in the order of versions, nodes in the order of ids; nothing when it knows nothing.
+/// What `registry` answers for `name`: in the order of versions, nodes in the order of ids; nothing when it knows
+/// nothing.
 ///
 /// # Errors
 /// Any failure but `NotFound`, in words.
@@ -134,12 +138,7 @@ pub(super) async fn found(site: &Site, registry: &Arc<dyn Registry>, name: &str)
 }
 
 /// Waits until a lookup of `name` finds exactly `wanted`, whatever the order.
-pub(super) async fn finds(
-    site: &Site,
-    registry: &Arc<dyn Registry>,
-    name: &str,
-    wanted: &[Service],
-) -> Outcome {
+pub(super) async fn finds(site: &Site, registry: &Arc<dyn Registry>, name: &str, wanted: &[Service]) -> Outcome {
     let wanted = in_order(wanted);
     let probe = || async {
         let services = look(registry, name).await?;
@@ -247,11 +246,22 @@ fn difference(got: &[Service], wanted: &[Service]) -> String {
             format!("{:?}, {:?}", wanted.metadata, wanted.endpoints),
         ),
     };
-    format!("{}, where {} was registered", short(&got), short(&wanted))
+    // What both have in common is of no interest, but for a little before it ends.
+    let common = got.chars().zip(wanted.chars()).take_while(|(got, wanted)| got == wanted).count();
+    let from = |text: &str| {
+        let start = common.saturating_sub(40);
+        let shown: String = text.chars().skip(start).collect();
+        if start == 0 { short(&shown) } else { short(&format!("…{shown}")) }
+    };
+    format!("{}, where {} was registered", from(&got), from(&wanted))
 }
 
 /// `text`, cut to what a person reads.
 pub(super) fn short(text: &str) -> String {
     const SHOWN: usize = 120;
-    if text.chars().count() <= SHOWN { text.to_owned() } else { text.chars().take(SHOWN).chain("…".chars()).collect() }
+    if text.chars().count() <= SHOWN {
+        text.to_owned()
+    } else {
+        text.chars().take(SHOWN).chain("…".chars()).collect()
+    }
 }

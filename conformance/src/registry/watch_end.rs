@@ -15,9 +15,10 @@ use crate::{Finding, Need, Outcome, Requirement, Site, expect};
 /// Far more than any registry keeps for a watcher, where it says how much that is.
 const BEYOND: usize = 40;
 
-const CUTS_OFF: Need = Need::Promises("cuts off watchers that fall behind", |promises| {
-    matches!(promises.slow_consumer, Some(SlowConsumer::Disconnects { buffered }) if buffered <= 4_096)
-});
+const CUTS_OFF: Need = Need::Promises(
+    "cuts off watchers that fall behind",
+    |promises| matches!(promises.slow_consumer, Some(SlowConsumer::Disconnects { buffered }) if buffered <= 4_096),
+);
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
