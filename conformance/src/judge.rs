@@ -17,6 +17,7 @@ use crate::Interface;
 use crate::backend::Act;
 use crate::site::Job as HostJob;
 
+pub(crate) use apply::BEHIND_AN_ADAPTER;
 pub use apply::{Applicability, Suite};
 pub use job::{CheckJob, CheckReport, run_check_if_asked};
 pub use known::{Known, KnownFailures, today};

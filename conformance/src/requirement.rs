@@ -59,6 +59,8 @@ pub enum Need {
     World(Capability),
     /// The plugin reaches others over the network that its `Env` gives it.
     Network,
+    /// The plugin's tasks can be counted: it runs in this process.
+    Tasks,
     /// The plugin upholds these requirements, by id: the check sees what it judges through them, and says nothing where they
     /// are broken.
     Upheld(&'static [&'static str]),
@@ -112,10 +114,13 @@ pub(crate) fn base_name(plugin: &str) -> &str {
 impl Requirement {
     /// The requirements through which the check sees what it judges.
     pub fn presumed(&self) -> impl Iterator<Item = &'static str> {
-        self.needs.iter().flat_map(|need| match need {
-            Need::Upheld(ids) => *ids,
-            _ => &[],
-        }).copied()
+        self.needs
+            .iter()
+            .flat_map(|need| match need {
+                Need::Upheld(ids) => *ids,
+                _ => &[],
+            })
+            .copied()
     }
 }
 
@@ -156,6 +161,7 @@ impl fmt::Display for Need {
             Self::Backend(verb) => write!(formatter, "backend_access: {verb}"),
             Self::World(capability) => write!(formatter, "a world that can {capability}"),
             Self::Network => formatter.write_str("a plugin that reaches others over the network"),
+            Self::Tasks => formatter.write_str("tasks that can be counted"),
             Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),
         }

@@ -191,19 +191,6 @@ impl Site {
         }
     }
 
-    /// How many tasks are alive where the plugin lives: on this host, or in its adapter's process. For leak checks, which
-    /// compare it with what it was before.
-    ///
-    /// # Errors
-    /// When an adapter does not tell.
-    pub async fn tasks(&self) -> Result<u64, Finding> {
-        #[cfg(feature = "subject")]
-        if let Some(told) = crate::subject::tasks(&self.env).await {
-            return told.map_err(|error| Finding::Broke(format!("the adapter does not tell its tasks: {error}")));
-        }
-        Ok(self.env.live_tasks().total() as u64)
-    }
-
     /// How much later than it should a thing may happen: what messages take, and on real machines what schedulers add.
     pub fn slack(&self) -> Duration {
         if self.is_simulated() { Duration::from_millis(500) } else { Duration::from_secs(1) }

@@ -135,8 +135,7 @@ fn ended(report: &VerifyReport) -> Ended {
     let rows = report.rows.iter();
     let status = rows.clone().map(|row| row.status).max().unwrap_or(Status::Error);
     let shown = |row: &&Row| !matches!(row.status, Status::Pass | Status::NotApplicable);
-    let details: String =
-        rows.filter(shown).map(|row| verification::render_row(report, row, Palette::PLAIN)).collect();
+    let details: String = rows.filter(shown).map(|row| verification::render_row(report, row, Palette::PLAIN)).collect();
     let held = verdict == Verdict::Held;
     Ended {
         passed: held,

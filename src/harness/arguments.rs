@@ -108,7 +108,8 @@ impl Arguments {
         let matches = |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
         let is_of = |id: &String| name.split("::").next() == Some(id.as_str());
         (self.only.is_empty() || self.only.iter().any(is_of))
-            && (self.filters.is_empty() || self.filters.iter().any(matches)) && !self.skip.iter().any(matches)
+            && (self.filters.is_empty() || self.filters.iter().any(matches))
+            && !self.skip.iter().any(matches)
     }
 }
 

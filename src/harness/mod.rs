@@ -122,9 +122,9 @@ pub(crate) fn print(text: &str) {
 pub(crate) fn seeds_of_environment() -> Result<Option<u32>, String> {
     let Ok(text) = std::env::var("SHAKETABLE_SEEDS") else { return Ok(None) };
     let count = text.parse::<u32>().ok().filter(|count| *count > 0);
-    count.map(Some).ok_or_else(|| {
-        format!("error: SHAKETABLE_SEEDS is '{text}'; it must be a number of seeds, such as 20")
-    })
+    count
+        .map(Some)
+        .ok_or_else(|| format!("error: SHAKETABLE_SEEDS is '{text}'; it must be a number of seeds, such as 20"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time that a person waits is real; it reaches no verdict")]

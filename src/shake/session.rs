@@ -72,7 +72,11 @@ impl Session<'_> {
         for left_out in &loaded.left_out {
             eprintln!("note: {left_out}");
         }
-        Ok(loaded.cases.into_iter().map(|case| Test { name: name(&case, seeds), ignored: None, subject: case }).collect())
+        Ok(loaded
+            .cases
+            .into_iter()
+            .map(|case| Test { name: name(&case, seeds), ignored: None, subject: case })
+            .collect())
     }
 
     fn run_case(&self, case: &Case, seeds: Seeds, engine: &EngineInfo) -> Ended {

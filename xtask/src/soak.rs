@@ -35,8 +35,7 @@ const ENGINES: [&str; 2] = ["event", "turmoil"];
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let seeds = arguments.seeds.to_string();
     if arguments.conformance {
-        let words =
-            ["test", "--release", "-p", "shaketable-fixtures", "--test", "conformance", "--", "reference::"];
+        let words = ["test", "--release", "-p", "shaketable-fixtures", "--test", "conformance", "--", "reference::"];
         return cargo(&words, &[("SHAKETABLE_SEEDS", &seeds)]).err().unwrap_or(ExitCode::SUCCESS);
     }
     let engines = arguments.engine.as_deref().map_or(ENGINES.to_vec(), |engine| vec![engine]);

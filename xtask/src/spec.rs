@@ -4,8 +4,7 @@ use std::process::{Command, ExitCode};
 
 use crate::step::root;
 
-const INTERFACES: [&str; 8] =
-    ["transport", "codec", "registry", "selector", "broker", "client", "server", "service"];
+const INTERFACES: [&str; 8] = ["transport", "codec", "registry", "selector", "broker", "client", "server", "service"];
 
 /// Writes a file for each interface.
 pub(crate) fn run() -> ExitCode {

@@ -40,7 +40,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Subscribing and unsubscribing a thousand times leaves no task behind.",
         source: "go-micro issue 631 and go-plugins issue 383: what is watched leaks",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(subscribing_and_unsubscribing_leaves_no_task),
     },
     Requirement {
@@ -48,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Connecting and disconnecting a thousand times, with a subscription each, leaves no task behind.",
         source: "go-plugins issue 114 and go-micro issue 91: what a broker leaves after Disconnect",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(connecting_and_disconnecting_leaves_no_task),
     },
     Requirement {
@@ -56,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Publishing a thousand messages lets no tasks pile up.",
         source: "go-plugins issue 314: a goroutine stuck for each request",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(publishing_lets_no_tasks_pile_up),
     },
     Requirement {
@@ -72,7 +72,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A broker that is dropped without disconnect ends its tasks and its deliveries.",
         source: "decision of shaketable: in Rust what is dropped is gone",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(a_dropped_broker_leaves_nothing),
     },
 ];

@@ -10,6 +10,9 @@ use crate::backend::Verb;
 use crate::requirement::base_name;
 use crate::{Check, Interface, Need, Requirement, requirements};
 
+/// Why a plugin behind an adapter does not run in the simulator.
+pub(crate) const BEHIND_AN_ADAPTER: &str = "it runs in an adapter's process";
+
 /// Whether a requirement applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applicability {
@@ -103,6 +106,8 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
             (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
         }
         (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
+        (Need::Tasks, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
+            .then(|| "the tasks of an adapter's process cannot be told from its plugin's".to_owned()),
         // Known only when these have been checked.
         (Need::Upheld(_), _) => None,
         (Need::VirtualTime, Offer::Simulated(_)) => None,

@@ -19,7 +19,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Two clients of one backend come to find the same, whoever registers, changes and deregisters.",
         source: "go-micro issues 244 and 2805: callers go on with nodes that others took away",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(two_clients_converge),
     },
     Requirement {
@@ -27,7 +27,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Changes of every service that was looked up are found, not of the first one alone.",
         source: "go-micro pull request 2600, issue 1991: the cache watches for the first service only",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(every_service_that_was_looked_up_is_followed),
     },
     Requirement {
@@ -43,7 +43,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "What a registry answers without asking its backend comes to agree with what a lookup finds.",
         source: "go-micro issue 2805: stopped nodes are returned from the cache",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(what_is_cached_agrees),
     },
     Requirement {

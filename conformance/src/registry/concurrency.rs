@@ -12,7 +12,7 @@ use super::tools::{
 };
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Finding, Host, Outcome, Requirement, Site, expect};
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -37,7 +37,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "While a node is changed every lookup finds it, as it was or as it is.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: a put is atomic",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(a_change_is_one_step),
     },
     Requirement {
@@ -45,7 +45,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registration that was given up halfway keeps no later call from working.",
         source: "decision of shaketable: callers have deadlines; what a dropped future held must be let go",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(giving_up_blocks_nobody),
     },
 ];

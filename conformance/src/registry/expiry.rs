@@ -70,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registration that was changed while it lived still runs out.",
         source: "https://etcd.io/docs/v3.6/learning/api/: a put without the lease detaches the key from it",
-        needs: &[Need::Has(Ability::Ttl), TIMELY],
+        needs: &[Need::Has(Ability::Ttl), TIMELY, Need::Upheld(&["REG-010"])],
         check: check!(a_changed_registration_runs_out),
     },
     Requirement {

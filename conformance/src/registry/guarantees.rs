@@ -22,7 +22,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Changes of a node are told in the order in which they happened.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Ordered",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
         check: check!(changes_are_told_in_order),
     },
     Requirement {
@@ -30,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Each change is told once.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Unique",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
         check: check!(each_change_is_told_once),
     },
     Requirement {
@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "No node that came and stays, and none that went, is left untold among many.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Reliable",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(no_change_is_left_out),
     },
     Requirement {
@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "An event carries what was registered then, not what is registered when the event is read.",
         source: "go-micro issue 793: registry, cache and watchers share values; etcd guarantee Atomic",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-010"])],
         check: check!(an_event_is_of_its_time),
     },
     Requirement {
@@ -63,7 +63,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "What a lookup found after the watch began and what the watch tells add up to what later lookups \
             find.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Bookmarkable",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(lookups_and_events_add_up),
     },
     Requirement {
@@ -71,7 +71,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Each of several watchers is told of every change.",
         source: "go-micro registry/watcher.go: Watch makes a watcher for each caller",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
         check: check!(every_watcher_is_told),
     },
     Requirement {
@@ -79,7 +79,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "Giving up to wait for the next event loses none.",
         source: "decision of shaketable: callers wait with deadlines, as go-micro's cache does with its own",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
         check: check!(giving_up_loses_no_event),
     },
 ];

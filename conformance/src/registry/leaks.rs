@@ -22,7 +22,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand watches of a service that does not exist, each stopped, leave no task behind.",
         source: "go-micro issue 631, pull request 634: watching a service that does not exist leaks",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Tasks],
         check: check!(stopped_watches_leave_nothing),
     },
     Requirement {
@@ -30,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Watchers that are dropped without being stopped leave no task behind.",
         source: "go-plugins issue 383: goroutines of watchers that nobody uses any more",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Tasks],
         check: check!(dropped_watchers_leave_nothing),
     },
     Requirement {
@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Hundreds of registrations, each deregistered, leave no task behind.",
         source: "go-micro registry/memory.go (v6): a goroutine that never ends; registry/etcd: one keep-alive each",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(registrations_leave_nothing),
     },
     Requirement {
@@ -46,7 +46,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand lookups of services that do not exist leave no task behind.",
         source: "go-micro issue 631: each lookup through the cache starts a watcher",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(missed_lookups_leave_nothing),
     },
     Requirement {
@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Calls that are given up halfway leave no task behind.",
         source: "go-plugins issue 314: a goroutine is stuck on a channel that nobody reads after a time-out",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(calls_that_were_given_up_leave_nothing),
     },
     Requirement {
@@ -62,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registry that was closed leaves no task behind.",
         source: "go-micro registry/memory.go (v6): the prune goroutine of each instance never ends",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(a_closed_registry_leaves_nothing),
     },
     Requirement {
@@ -70,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A registry that was dropped without being closed leaves no task behind.",
         source: "decision of shaketable: in Rust a value that is dropped has let go of what it held",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(a_dropped_registry_leaves_nothing),
     },
     Requirement {

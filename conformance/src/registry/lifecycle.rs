@@ -11,7 +11,7 @@ use super::ear::listen;
 use super::tools::{finds, put, service};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site, expect, expect_equal};
+use crate::{Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -43,7 +43,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Closing, or dropping, one registry leaves another one of the same process working.",
         source: "go-micro selector/default.go: a second client re-points the first one's registry",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-058"])],
         check: check!(registries_of_one_process_are_apart),
     },
     Requirement {

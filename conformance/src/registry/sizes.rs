@@ -5,7 +5,7 @@ use shaketable_stack::registry::{Endpoint, RegisterOptions, Service, Value};
 use super::tools::{finds, lasting, put, service};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site};
+use crate::{Need, Outcome, Requirement, Site};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -21,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A record of any size is stored whole or refused, never cut.",
         source: "go-micro issue 655: cut at the size of a buffer; sizes around 4 KiB and 16 KiB, up to 1 MiB",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(a_record_is_stored_whole_or_refused),
     },
     Requirement {

@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Of several nodes that are deregistered at once each is told.",
         source: "go-micro registry/watcher.go: Result names the nodes that it happened to",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(every_node_of_a_call_is_told),
     },
     Requirement {
@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A node that comes back after it was deregistered is told as a create again.",
         source: "https://etcd.io/docs/v3.6/learning/api/: IsCreate, for each generation of a key",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(a_node_that_comes_back_is_a_create),
     },
     Requirement {
@@ -68,7 +68,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Changes that happened before the watch began are not told.",
         source: "go-micro registry/registry.go: Watch tells changes; a replay would pass for new nodes",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(the_past_is_not_told),
     },
     Requirement {
@@ -76,7 +76,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Updates and deletes of nodes that were there before the watch began are told.",
         source: "go-plugins issue 427: a zookeeper watcher misses nodes that exist already",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
         check: check!(what_was_there_is_watched_too),
     },
     Requirement {
@@ -85,7 +85,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watcher of one service is told of that service alone, also where names begin alike.",
         source: "https://etcd.io/docs/v3.6/learning/api/: Filter; go-micro pull request 2517: wrong test of the \
             watched key",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(only_the_watched_service_is_told),
     },
     Requirement {
@@ -93,7 +93,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watcher of all services is told of every service.",
         source: "go-micro registry/options.go: WatchOptions.Service, empty for all",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(all_services_are_told),
     },
     Requirement {
@@ -101,7 +101,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A service can be watched before anybody registers it.",
         source: "go-micro issue 631: watching a service that does not exist",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(an_unknown_service_can_be_watched),
     },
     Requirement {
@@ -109,7 +109,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A change that another client makes is told.",
         source: "go-micro registry/registry.go: Watch; a registry that tells only of its own writes is no registry",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(changes_of_other_clients_are_told),
     },
     Requirement {
@@ -117,7 +117,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A renewal that changes nothing is not told.",
         source: "decision of shaketable: every server renews every 30 s, and every watcher would hear of each",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(a_renewal_is_not_told),
     },
     Requirement {

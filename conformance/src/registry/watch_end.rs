@@ -42,7 +42,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Stopping a watcher a second time does nothing.",
         source: "go-micro registry/memory_watcher.go: Stop looks whether the channel was closed before",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-080"])],
         check: check!(stopping_twice_does_nothing),
     },
     Requirement {
@@ -50,7 +50,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Stopping or dropping one watcher leaves the others watching.",
         source: "go-micro registry/memory.go: watchers are kept by id",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(the_other_watchers_go_on),
     },
     Requirement {
@@ -66,7 +66,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watcher that nobody reads delays neither registrations nor lookups nor other watchers.",
         source: "go-micro registry/consul/watcher.go: a channel of ten events, then it blocks",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-010"])],
         check: check!(who_does_not_listen_delays_nobody),
     },
     Requirement {

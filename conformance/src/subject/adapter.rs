@@ -5,8 +5,6 @@ use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use shaketable_proto::subject::v1::StatsRequest;
-use shaketable_proto::subject::v1::subject_client::SubjectClient;
 use shaketable_stack::{Error, ErrorKind, Result};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
@@ -116,12 +114,6 @@ impl Adapter {
             None => status::error(operation, status, cancelled),
         }
     }
-
-    /// Living tasks of the adapter's process.
-    pub(super) async fn tasks(&self) -> Result<u64> {
-        let mut client = SubjectClient::new(self.channel());
-        Ok(self.call("ask for statistics", async move { client.stats(StatsRequest {}).await }).await?.tasks)
-    }
 }
 
 /// Limits a generated client.
@@ -139,10 +131,7 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 impl<T> Future for AbortOnDrop<T> {
     type Output = std::result::Result<T, tokio::task::JoinError>;
 
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(context)
     }
 }

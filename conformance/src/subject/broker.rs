@@ -75,8 +75,7 @@ impl Broker for SubjectBroker {
     async fn publish(&self, topic: &str, message: &Message, _options: PublishOptions) -> Result<()> {
         let mut client = self.client();
         let message = wire::Message { header: message.header.clone(), body: message.body.clone() };
-        let request =
-            wire::PublishRequest { instance: self.instance, topic: topic.to_owned(), message: Some(message) };
+        let request = wire::PublishRequest { instance: self.instance, topic: topic.to_owned(), message: Some(message) };
         self.adapter.call("publish", async move { client.publish(request).await }).await.map(drop)
     }
 

@@ -76,9 +76,13 @@ impl Handshake {
         let handshake: Self =
             serde_json::from_value(value).map_err(|error| format!("its handshake is wrong: {error}; {MEND}"))?;
         let host = handshake.address.rsplit_once(':').map(|(host, _)| host.trim_matches(['[', ']']));
-        let is_loopback = host.and_then(|host| host.parse::<std::net::IpAddr>().ok()).is_some_and(|ip| ip.is_loopback());
+        let is_loopback =
+            host.and_then(|host| host.parse::<std::net::IpAddr>().ok()).is_some_and(|ip| ip.is_loopback());
         if !is_loopback {
-            return Err(format!("it listens at '{}'; an adapter listens on loopback, 127.0.0.1:PORT", handshake.address));
+            return Err(format!(
+                "it listens at '{}'; an adapter listens on loopback, 127.0.0.1:PORT",
+                handshake.address
+            ));
         }
         if handshake.message_bytes_max != MESSAGE_BYTES_MAX {
             return Err(format!(
@@ -109,11 +113,7 @@ impl Handshake {
             order: word(
                 "order",
                 said.order.as_deref(),
-                &[
-                    ("unordered", Order::Unordered),
-                    ("per_publisher", Order::PerPublisher),
-                    ("total", Order::Total),
-                ],
+                &[("unordered", Order::Unordered), ("per_publisher", Order::PerPublisher), ("total", Order::Total)],
             )?,
             slow_consumer: word(
                 "slow_consumer",
@@ -127,7 +127,7 @@ impl Handshake {
             message_bytes_max: said.message_bytes_max,
             ttl_granularity: said.ttl_granularity_ms.map(Duration::from_millis),
             expiry_slack: said.expiry_slack_ms.map(Duration::from_millis),
-            simulatable: Simulatable::No("it runs in an adapter's process"),
+            simulatable: Simulatable::No(crate::judge::BEHIND_AN_ADAPTER),
             shared_state: false,
             backend: said.backend.as_ref().map(|_| super::GIVEN),
             lacks: lacks(&said.lacks)?,

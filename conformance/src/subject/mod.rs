@@ -128,13 +128,6 @@ fn adapter(env: &Env, line: &str) -> Result<Arc<Adapter>> {
     Ok(started)
 }
 
-/// How many tasks the process of this check's adapter has, if there is one.
-pub(crate) async fn tasks(env: &Env) -> Option<Result<u64>> {
-    let slot = env.namespace().shared::<Slot>();
-    let adapter = slot.adapter.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-    Some(adapter.tasks().await)
-}
-
 /// What the harness asks for when it opens an instance.
 fn open_request(env: &Env, settings: Settings) -> Result<shaketable_proto::subject::v1::OpenRequest> {
     let (addresses, scope) = (settings.addresses.clone(), env.namespace().name().to_owned());

@@ -41,6 +41,14 @@ impl SubjectRegistry {
     }
 }
 
+impl Drop for SubjectRegistry {
+    fn drop(&mut self) {
+        let mut client = self.client();
+        let request = Handle { id: self.instance };
+        self.adapter.begin(async move { client.close(request).await });
+    }
+}
+
 #[async_trait]
 impl Registry for SubjectRegistry {
     fn init(&self, options: RegistryOptions) -> Result<()> {
@@ -81,8 +89,7 @@ impl Registry for SubjectRegistry {
 
     async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
         let mut client = self.client();
-        let request =
-            wire::WatchRequest { instance: self.instance, service: options.service.unwrap_or_default() };
+        let request = wire::WatchRequest { instance: self.instance, service: options.service.unwrap_or_default() };
         let mut events = self.adapter.call("watch", async move { client.watch(request).await }).await?;
         let first = next(&self.adapter, &mut events).await?;
         if first.watch == 0 {
@@ -165,7 +172,6 @@ impl Drop for SubjectWatcher {
         self.stop();
     }
 }
-
 
 fn to_wire(service: &Service) -> wire::Service {
     wire::Service {

@@ -8,9 +8,7 @@ use shaketable_proto::subject::v1::{self as wire, Handle};
 use shaketable_stack::Result;
 use shaketable_stack::env::Env;
 use shaketable_stack::plugin::Settings;
-use shaketable_stack::transport::{
-    DialOptions, ListenOptions, Listener, Message, Socket, Transport, TransportOptions,
-};
+use shaketable_stack::transport::{DialOptions, ListenOptions, Listener, Message, Socket, Transport, TransportOptions};
 use tonic::transport::Channel;
 
 use super::adapter::{Adapter, client};

@@ -7,7 +7,7 @@ use shaketable_stack::transport::{DialOptions, ListenOptions};
 use super::tools::{SEEN_WITHIN, free, listen, message, open, pass};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site};
+use crate::{Need, Outcome, Requirement, Site};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -15,7 +15,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand connections that were dialled, used and closed leave no task behind.",
         source: "go-micro issue 940 and pull request 1199: connections and goroutines leaked with each call",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(closed_connections_leave_no_task),
     },
     Requirement {
@@ -23,7 +23,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Hundreds of dials that fail, or are given up, leave no task behind.",
         source: "go-micro issue 821: a stream that could not be opened leaked its connection",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(failed_dials_leave_no_task),
     },
     Requirement {
@@ -31,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A hundred listeners that were opened and closed leave no task behind.",
         source: "go-micro issue 483: goroutines outlive what started them",
-        needs: &[],
+        needs: &[Need::Tasks],
         check: check!(closed_listeners_leave_no_task),
     },
 ];

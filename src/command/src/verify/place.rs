@@ -12,10 +12,8 @@ use crate::Stop;
 
 /// The live world with the backend that was asked for.
 pub(super) fn live(arguments: &Arguments, backend: Option<&str>, plugins: &Plugins) -> Result<LiveWorld, Stop> {
-    let promises = arguments
-        .interface
-        .promises(plugins, arguments.plugin())
-        .map_err(|error| Stop::BadInput(error.to_string()))?;
+    let promises =
+        arguments.interface.promises(plugins, arguments.plugin()).map_err(|error| Stop::BadInput(error.to_string()))?;
     let backend: Option<Arc<dyn Backend>> = match (backend, promises.backend) {
         (None, None) => None,
         (None, Some(_)) => {
@@ -27,7 +25,9 @@ pub(super) fn live(arguments: &Arguments, backend: Option<&str>, plugins: &Plugi
         (Some("process"), Some(kind)) => {
             return Err(Stop::BadInput(format!("no {kind} can be started here; give --backend an address")));
         }
-        (Some("process"), None) => return Err(Stop::BadInput("the plugin has no backend; leave --backend out".to_owned())),
+        (Some("process"), None) => {
+            return Err(Stop::BadInput("the plugin has no backend; leave --backend out".to_owned()));
+        }
         // Nobody said that it may be shaken, wherever it is.
         (Some(address), _) => Some(Arc::new(Untouchable { addresses: vec![address.to_owned()] })),
     };
