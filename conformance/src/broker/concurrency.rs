@@ -14,7 +14,7 @@ use crate::{Finding, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "BRK-058",
+        id: "BRK-059",
         level: Must,
         sentence: "Messages that are published at the same time all arrive, each publisher's in the promised order.",
         source: "go-micro issues 423 and 2374: data races; decision of shaketable: brokers are shared between tasks",
@@ -22,7 +22,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(messages_of_many_publishers_arrive),
     },
     Requirement {
-        id: "BRK-059",
+        id: "BRK-060",
         level: Must,
         sentence: "Who comes and goes while messages are published takes none from who stays.",
         source: "go-micro issue 793: state that callers share is changed under them",
@@ -30,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(who_comes_and_goes_takes_nothing_from_who_stays),
     },
     Requirement {
-        id: "BRK-060",
+        id: "BRK-061",
         level: Must,
         sentence: "Connecting and disconnecting at the same time comes to an end and leaves a broker that works.",
         source: "go-plugins issue 218; decision of shaketable: services stop while others still start",
@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(connecting_and_disconnecting_at_once_comes_to_an_end),
     },
     Requirement {
-        id: "BRK-061",
+        id: "BRK-062",
         level: Must,
         sentence: "A publish that is given up leaves the broker usable.",
         source: "decision of shaketable: in Rust a caller gives up by dropping the future, at any await",

@@ -20,7 +20,7 @@ const TASKS_SPARE: usize = 8;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "BRK-062",
+        id: "BRK-063",
         level: Must,
         sentence: "A subscription lasts until it is ended, also when nothing happens for ten minutes.",
         source: "go-micro broker/http.go: a registration that is not renewed runs out",
@@ -28,7 +28,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_subscription_lasts),
     },
     Requirement {
-        id: "BRK-063",
+        id: "BRK-064",
         level: Must,
         sentence: "The number of deliveries of a message does not grow with the time since its subscription.",
         source: "go-micro server/rpc_server.go of v6: each heartbeat adds the subscribers once more",
@@ -36,7 +36,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(deliveries_do_not_grow_with_time),
     },
     Requirement {
-        id: "BRK-064",
+        id: "BRK-065",
         level: Must,
         sentence: "Subscribing and unsubscribing a thousand times leaves no task behind.",
         source: "go-micro issue 631 and go-plugins issue 383: what is watched leaks",
@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(subscribing_and_unsubscribing_leaves_no_task),
     },
     Requirement {
-        id: "BRK-065",
+        id: "BRK-066",
         level: Must,
         sentence: "Connecting and disconnecting a thousand times, with a subscription each, leaves no task behind.",
         source: "go-plugins issue 114 and go-micro issue 91: what a broker leaves after Disconnect",
@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(connecting_and_disconnecting_leaves_no_task),
     },
     Requirement {
-        id: "BRK-066",
+        id: "BRK-067",
         level: Must,
         sentence: "Publishing a thousand messages lets no tasks pile up.",
         source: "go-plugins issue 314: a goroutine stuck for each request",
@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(publishing_lets_no_tasks_pile_up),
     },
     Requirement {
-        id: "BRK-067",
+        id: "BRK-068",
         level: Must,
         sentence: "After unsubscribe and after disconnect, nothing of a subscription is left in the registry.",
         source: "go-micro issue 91: http broker leaves dead topic nodes",
@@ -68,7 +68,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(nothing_is_left_in_the_registry),
     },
     Requirement {
-        id: "BRK-068",
+        id: "BRK-069",
         level: Should,
         sentence: "A broker that is dropped without disconnect ends its tasks and its deliveries.",
         source: "decision of shaketable: in Rust what is dropped is gone",

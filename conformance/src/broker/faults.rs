@@ -1,16 +1,18 @@
 //! Faults: a link that is cut and heals, a host that dies, stands still or comes back, a backend that starts again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rand::Rng;
 use shaketable_sim::world::{Capability, Fault};
 use shaketable_stack::broker::PublishOptions;
-use shaketable_stack::plugin::Ability;
+use shaketable_stack::plugin::{Ability, Delivery, Order};
 
 use super::tools::{Bench, come_to_rest, judge_all, judge_shared, message, settle};
 use crate::Level::{Must, Should};
 use crate::backend::{Act, Verb};
 use crate::requirement::{Need, check};
-use crate::{Finding, Host, Outcome, Requirement, Site, expect};
+use crate::{Check, Finding, Host, Outcome, Requirement, Site, expect};
 
 /// How long an outage lasts: longer than most time-outs of single requests.
 const OUTAGE: Duration = Duration::from_secs(20);
@@ -23,7 +25,7 @@ const FORGOTTEN: Duration = Duration::from_secs(300);
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "BRK-069",
+        id: "BRK-070",
         level: Must,
         sentence: "After a cut between two hosts has healed, messages come to the subscriptions of before.",
         source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect",
@@ -31,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(subscriptions_survive_a_cut),
     },
     Requirement {
-        id: "BRK-070",
+        id: "BRK-071",
         level: Must,
         sentence: "While a subscriber's host is cut off, publishing ends within a minute and others get messages.",
         source: "go-micro broker/http.go posts to all nodes of a topic, dead ones included",
@@ -39,7 +41,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(an_unreachable_subscriber_harms_nobody),
     },
     Requirement {
-        id: "BRK-071",
+        id: "BRK-072",
         level: Must,
         sentence: "After a subscriber's host has died without a word, others get every message that follows.",
         source: "go-micro issue 91: nodes of dead subscribers",
@@ -47,7 +49,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_dead_host_harms_nobody),
     },
     Requirement {
-        id: "BRK-072",
+        id: "BRK-073",
         level: Must,
         sentence: "Within five minutes of a member's death the others of its queue get every message.",
         source: "go-micro broker/http.go: a subscription's registration with a TTL",
@@ -55,7 +57,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_queue_forgets_a_dead_member),
     },
     Requirement {
-        id: "BRK-073",
+        id: "BRK-074",
         level: Must,
         sentence: "A host that has died and come back subscribes anew and gets each message once.",
         source: "go-plugins issue 218; go-micro issue 91: what is left of the dead subscriber",
@@ -63,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_host_that_came_back_gets_messages_once),
     },
     Requirement {
-        id: "BRK-074",
+        id: "BRK-075",
         level: Should,
         sentence: "A subscriber whose host stood still gets what is published after it goes on.",
         source: "decision of shaketable: virtual machines are moved, and their processes stand still for seconds",
@@ -71,7 +73,43 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_host_that_stood_still_gets_messages),
     },
     Requirement {
-        id: "BRK-075",
+        id: "BRK-076",
+        level: Must,
+        sentence: "Where it is promised, no message comes twice though links break while it is published.",
+        source: "go-micro broker/http.go posts each message once to each node; the plugin's own promise",
+        needs: &[
+            Need::Promises("delivery at most once", |promises| promises.delivery == Some(Delivery::AtMostOnce)),
+            Need::Network,
+            Need::World(Capability::Cut),
+            Need::VirtualTime,
+        ],
+        check: check!(no_message_comes_twice_over_broken_links),
+    },
+    Requirement {
+        id: "BRK-077",
+        level: Must,
+        sentence: "Where it is promised, messages come in their publisher's order though links break meanwhile.",
+        source: "decision of shaketable: what is late because a link broke must not overtake; the plugin's own promise",
+        needs: &[
+            Need::Promises("order per publisher", |promises| {
+                matches!(promises.order, Some(Order::PerPublisher | Order::Total))
+            }),
+            Need::Network,
+            Need::World(Capability::Cut),
+            Need::VirtualTime,
+        ],
+        check: check!(order_is_kept_over_broken_links),
+    },
+    Requirement {
+        id: "BRK-078",
+        level: Should,
+        sentence: "Connect fails while the backend cannot be reached.",
+        source: "go-plugins issue 114: Connect hides errors",
+        needs: &[Need::Promises("a backend", |promises| promises.backend.is_some()), Need::Backend(Verb::Restart)],
+        check: Check::NoReference,
+    },
+    Requirement {
+        id: "BRK-079",
         level: Should,
         sentence: "After the backend was restarted, messages come to the subscriptions of before.",
         source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect",
@@ -193,6 +231,67 @@ async fn a_host_that_stood_still_gets_messages(site: Site) -> Outcome {
     site.inflict(Fault::Resume { host: Host::Second.name().to_owned() }).await?;
     here.opens_within(HEALED_WITHIN, &[&one, &two]).await?;
     here.arrives("afterwards", &[&one, &two]).await
+}
+
+/// Publishes from here to another host while the link between the two breaks again and again; returns what was published
+/// and what came.
+async fn over_broken_links(site: &Site) -> Result<(Vec<String>, Vec<String>), Finding> {
+    let here = Bench::connected(site).await?;
+    let there = Bench::on(site, Host::Second).await?;
+    let (inbox, _subscriber) = there.subscribe(None).await?;
+    settle(site).await;
+    here.opens_within(HEALED_WITHIN, &[&inbox]).await?;
+    let done = AtomicBool::new(false);
+    let publishing = async {
+        let mut sent = Vec::new();
+        while !done.load(Ordering::SeqCst) {
+            let body = format!("message {}", sent.len());
+            publish_somehow(&here, &body).await?;
+            sent.push(body);
+            site.sleep(Duration::from_millis(5)).await;
+        }
+        Ok::<_, Finding>(sent)
+    };
+    let breaking = async {
+        let mut random = site.env().random("broken links");
+        let names = |host: Host| vec![host.name().to_owned()];
+        for round in 0..4 {
+            site.sleep(Duration::from_millis(random.random_range(100..300))).await;
+            // Answers are lost in each round, and in every other one messages as well.
+            site.inflict(Fault::Cut { from: names(Host::Second), to: names(Host::Home) }).await?;
+            if round % 2 == 1 {
+                site.inflict(Fault::Cut { from: names(Host::Home), to: names(Host::Second) }).await?;
+            }
+            site.sleep(Duration::from_millis(random.random_range(100..8000))).await;
+            site.cut(Host::Home, Host::Second, false).await?;
+        }
+        site.sleep(Duration::from_millis(200)).await;
+        done.store(true, Ordering::SeqCst);
+        Ok::<_, Finding>(())
+    };
+    let (sent, broken) = tokio::join!(publishing, breaking);
+    broken?;
+    here.opens_within(HEALED_WITHIN, &[&inbox]).await?;
+    let sent = sent?;
+    let came: Vec<String> = inbox.bodies().into_iter().filter(|body| sent.contains(body)).collect();
+    Ok((sent, came))
+}
+
+async fn no_message_comes_twice_over_broken_links(site: Site) -> Outcome {
+    let (sent, came) = over_broken_links(&site).await?;
+    let twice = sent.iter().find(|body| came.iter().filter(|came| came == body).count() > 1);
+    expect(twice.is_none(), "no message twice", || format!("{twice:?} came more than once"))
+}
+
+async fn order_is_kept_over_broken_links(site: Site) -> Outcome {
+    let (sent, came) = over_broken_links(&site).await?;
+    let first_at = |body: &String| came.iter().position(|came| came == body);
+    let places: Vec<usize> = sent.iter().filter_map(first_at).collect();
+    let wrong = places.windows(2).find(|pair| pair[0] > pair[1]);
+    expect(wrong.is_none(), "messages in the order of their publication", || {
+        let shown = |place: usize| came.get(place).cloned().unwrap_or_default();
+        wrong.map_or_else(String::new, |pair| format!("{:?} came before {:?}", shown(pair[1]), shown(pair[0])))
+    })
 }
 
 async fn subscriptions_survive_a_restart_of_the_backend(site: Site) -> Outcome {

@@ -12,7 +12,7 @@ use crate::{Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "BRK-043",
+        id: "BRK-044",
         level: Must,
         sentence: "Publishing before connect is refused with NotConnected.",
         source: "go-micro broker/memory.go: not connected",
@@ -20,7 +20,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(publishing_before_connect_is_refused),
     },
     Requirement {
-        id: "BRK-044",
+        id: "BRK-045",
         level: Must,
         sentence: "Subscribing before connect is refused with NotConnected.",
         source: "go-micro broker/memory.go: not connected",
@@ -28,7 +28,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(subscribing_before_connect_is_refused),
     },
     Requirement {
-        id: "BRK-045",
+        id: "BRK-046",
         level: Must,
         sentence: "Disconnecting before connect does nothing.",
         source: "go-micro pull request 2317: Disconnect before Connect panics",
@@ -36,7 +36,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(disconnecting_before_connect_does_nothing),
     },
     Requirement {
-        id: "BRK-046",
+        id: "BRK-047",
         level: Must,
         sentence: "A second connect changes nothing: subscriptions stay, and nothing comes twice.",
         source: "go-micro broker/broker.go: Connect",
@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_second_connect_changes_nothing),
     },
     Requirement {
-        id: "BRK-047",
+        id: "BRK-048",
         level: Must,
         sentence: "A second disconnect does nothing.",
         source: "go-micro broker/broker.go: Disconnect",
@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_second_disconnect_does_nothing),
     },
     Requirement {
-        id: "BRK-048",
+        id: "BRK-049",
         level: Must,
         sentence: "Disconnect comes to an end while there are subscribers and a handler is at work.",
         source: "go-micro broker/nats/nats.go of v6: with DrainConnection, Disconnect waits for ever",
@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(disconnect_comes_to_an_end),
     },
     Requirement {
-        id: "BRK-049",
+        id: "BRK-050",
         level: Must,
         sentence: "After disconnect, publishing and subscribing are refused as before connect.",
         source: "go-micro broker/broker.go: Disconnect",
@@ -68,7 +68,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(after_disconnect_everything_is_refused),
     },
     Requirement {
-        id: "BRK-050",
+        id: "BRK-051",
         level: Must,
         sentence: "After disconnect, connect makes the broker usable again.",
         source: "go-plugins issue 218: unusable after Disconnect",
@@ -76,7 +76,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_broker_connects_again),
     },
     Requirement {
-        id: "BRK-051",
+        id: "BRK-052",
         level: Must,
         sentence: "Disconnect ends all subscriptions, and connecting again revives none.",
         source: "go-plugins issue 218; decision of shaketable: who subscribed before has been told that it ended",
@@ -84,7 +84,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(disconnect_ends_all_subscriptions),
     },
     Requirement {
-        id: "BRK-052",
+        id: "BRK-053",
         level: Must,
         sentence: "After unsubscribe has returned no further delivery begins.",
         source: "go-micro broker/memory.go: Unsubscribe only asks for the end",
@@ -92,7 +92,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(nothing_begins_after_unsubscribe),
     },
     Requirement {
-        id: "BRK-053",
+        id: "BRK-054",
         level: Must,
         sentence: "A second unsubscribe does nothing, nor does one after disconnect.",
         source: "go-micro broker/broker.go: Subscriber.Unsubscribe",
@@ -100,7 +100,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_second_unsubscribe_does_nothing),
     },
     Requirement {
-        id: "BRK-054",
+        id: "BRK-055",
         level: Must,
         sentence: "Unsubscribing one subscriber takes nothing from the others of its topic.",
         source: "go-micro broker/http.go: subscribers of one topic and broker share a node id",
@@ -108,7 +108,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(others_stay_subscribed),
     },
     Requirement {
-        id: "BRK-055",
+        id: "BRK-056",
         level: Must,
         sentence: "Letting go of a subscriber does not end its subscription.",
         source: "go-micro broker/broker.go: only Unsubscribe ends; most services keep no subscriber",
@@ -116,7 +116,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(letting_go_of_a_subscriber_ends_nothing),
     },
     Requirement {
-        id: "BRK-056",
+        id: "BRK-057",
         level: Must,
         sentence: "The address is empty before connect and is there after it.",
         source: "go-micro broker/broker.go: Address",
@@ -124,7 +124,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(the_address_is_there_after_connect),
     },
     Requirement {
-        id: "BRK-057",
+        id: "BRK-058",
         level: Must,
         sentence: "What init was given is what options tells.",
         source: "go-micro broker/broker.go: Init, Options",

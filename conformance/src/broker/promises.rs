@@ -26,7 +26,7 @@ const BUFFERED_MAX: usize = 10_000;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "BRK-025",
+        id: "BRK-026",
         level: Must,
         sentence: "Where it is promised, no subscriber gets a message twice.",
         source: "go-micro broker/http.go delivers at most once; the plugin's own promise",
@@ -34,7 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(no_message_comes_twice),
     },
     Requirement {
-        id: "BRK-026",
+        id: "BRK-027",
         level: Must,
         sentence: "Where it is promised, messages of one publisher come in the order of their publication.",
         source: "NATS documentation, subject-based messaging: order per publisher; the plugin's own promise",
@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(messages_of_one_publisher_keep_their_order),
     },
     Requirement {
-        id: "BRK-027",
+        id: "BRK-028",
         level: Must,
         sentence: "Where it is promised, all subscribers get all messages in the same order.",
         source: "Kafka documentation, guarantees of a partition's log; the plugin's own promise",
@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(all_subscribers_see_one_order),
     },
     Requirement {
-        id: "BRK-028",
+        id: "BRK-029",
         level: Must,
         sentence: "Where delivery at least once is promised, a message whose handler has failed is delivered again.",
         source: "go-micro broker/rabbitmq of v6: AutoAck consumes in AMQP's no-ack mode and loses messages",
@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_message_whose_handler_failed_comes_again),
     },
     Requirement {
-        id: "BRK-029",
+        id: "BRK-030",
         level: Must,
         sentence: "Without automatic acknowledgement, a message that was not acknowledged is delivered again.",
         source: "go-micro broker/options.go: DisableAutoAck; broker/memory.go of v6 ignores AutoAck",
@@ -68,7 +68,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_message_that_was_not_acknowledged_comes_again),
     },
     Requirement {
-        id: "BRK-030",
+        id: "BRK-031",
         level: Must,
         sentence: "A message that its handler has acknowledged is not delivered again, also if the handler fails.",
         source: "go-micro broker/broker.go: Event.Ack",
@@ -76,7 +76,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(an_acknowledged_message_comes_no_more),
     },
     Requirement {
-        id: "BRK-031",
+        id: "BRK-032",
         level: Must,
         sentence: "Where publishers are promised to wait for slow consumers, a slow one loses nothing.",
         source: "go-micro registry/memory_watcher.go drops after 10 ms; the plugin's own promise",
@@ -86,7 +86,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_slow_consumer_loses_nothing),
     },
     Requirement {
-        id: "BRK-032",
+        id: "BRK-033",
         level: Must,
         sentence: "Where slow consumers are promised to lose messages or to be cut off, no publisher waits.",
         source: "NATS documentation, slow consumers; the plugin's own promise",
@@ -96,7 +96,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_slow_consumer_holds_nobody_up),
     },
     Requirement {
-        id: "BRK-033",
+        id: "BRK-034",
         level: Must,
         sentence: "A slow consumer gets at least as many messages as are promised to be kept for it.",
         source: "NATS documentation, slow consumers: pending limits; the plugin's own promise",
@@ -183,7 +183,7 @@ async fn all_subscribers_see_one_order(site: Site) -> Outcome {
     Ok(())
 }
 
-/// Subscribes a handler that ends each of its runs as `ending` says, and shows that there are `wanted` of them `within` time.
+/// Subscribes a handler that ends each of its runs as `ending` says, and shows that there are `wanted` of them in time.
 async fn redelivered(
     site: &Site,
     auto_ack: bool,

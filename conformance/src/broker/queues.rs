@@ -1,13 +1,14 @@
 //! Queue groups: one member of each queue gets a message, and who is in no queue gets it besides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 use shaketable_stack::ErrorKind;
-use shaketable_stack::broker::SubscribeOptions;
+use shaketable_stack::broker::{Handler, SubscribeOptions};
 use shaketable_stack::plugin::Ability;
 
-use super::tools::{Bench, Inbox, come_to_rest, judge_all, judge_shared, settle};
+use super::tools::{Bench, Inbox, NEVER_LOST, calling, come_to_rest, judge_all, judge_shared, settle};
 use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
 use crate::{Host, Outcome, Requirement, Site, expect};
@@ -65,6 +66,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         id: "BRK-022",
+        level: Must,
+        sentence: "What a member was given before it leaves is handled, by itself or by another.",
+        source: "NATS documentation, draining; decision of shaketable: a deployment replaces members, and is no fault",
+        needs: &[Need::Has(Ability::QueueGroups), NEVER_LOST],
+        check: check!(a_member_that_leaves_takes_nothing_along),
+    },
+    Requirement {
+        id: "BRK-023",
         level: Should,
         sentence: "The members of a queue all get some of many messages.",
         source: "go-micro broker/options.go: Queue, to share the work",
@@ -72,7 +81,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(members_of_a_queue_share_the_work),
     },
     Requirement {
-        id: "BRK-023",
+        id: "BRK-024",
         level: Should,
         sentence: "A queue without a name is none: each of its subscribers gets every message.",
         source: "go-micro broker/options.go: the empty string is the default of Queue",
@@ -80,7 +89,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(an_empty_queue_is_none),
     },
     Requirement {
-        id: "BRK-024",
+        id: "BRK-025",
         level: Must,
         sentence: "A broker without queue groups refuses to subscribe in one with Unsupported.",
         source: "decision of shaketable: members that all get everything do the work several times, and nobody is told",
@@ -184,6 +193,31 @@ async fn a_queue_goes_on_without_a_member(site: Site) -> Outcome {
     judge_shared(&site, &sent, &refs(&rest))?;
     let late = gone.bodies().into_iter().find(|body| sent.contains(body));
     expect(late.is_none(), "no message for a member that has left", || format!("{late:?}"))
+}
+
+async fn a_member_that_leaves_takes_nothing_along(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let handled = Arc::<Inbox>::default();
+    let mut members = Vec::new();
+    for _ in 0..2 {
+        let (kept, env) = (handled.clone(), site.env().clone());
+        let slow = calling(move |event| {
+            let (kept, env) = (kept.clone(), env.clone());
+            async move {
+                env.sleep(Duration::from_millis(20)).await;
+                kept.handle(event).await
+            }
+        });
+        let options = SubscribeOptions { queue: Some("workers".to_owned()), ..SubscribeOptions::default() };
+        members.push(bench.handle(slow, options).await?);
+    }
+    settle(&site).await;
+    let mut sent = bench.publish_many("before", 24).await?;
+    let leaving = members.swap_remove(site.env().random("who leaves").random_range(0..2));
+    site.ask("unsubscribe", leaving.unsubscribe()).await?;
+    sent.extend(bench.publish_many("after", 4).await?);
+    come_to_rest(&site, &[&handled], sent.len()).await;
+    judge_shared(&site, &sent, &[&handled])
 }
 
 async fn members_of_a_queue_share_the_work(site: Site) -> Outcome {

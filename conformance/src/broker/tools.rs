@@ -203,7 +203,8 @@ impl Bench {
         self.arrives_as(&wanted, inboxes, |came| came.body == wanted.body).await
     }
 
-    /// Publishes `message`; to every inbox must come one that is `wanted`. Where messages may be lost, one of several must.
+    /// Publishes `message`; to every inbox must come one that is `wanted`. Where messages may be lost, one of several
+    /// must.
     pub(super) async fn arrives_as(
         &self,
         message: &Message,
@@ -275,8 +276,8 @@ pub(super) async fn come_to_rest(site: &Site, inboxes: &[&Arc<Inbox>], count: us
     site.sleep(site.slack()).await;
 }
 
-/// Judges what came of `sent` to one subscriber who was owed all of it: nothing is missing, and nothing came twice, as far
-/// as the plugin has promised it.
+/// Judges what came of `sent` to one subscriber who was owed all of it: nothing is missing, and nothing came twice, as
+/// far as the plugin has promised it.
 pub(super) fn judge_all(site: &Site, sent: &[String], inbox: &Inbox) -> Outcome {
     judge(site, sent, &inbox.bodies(), "")
 }

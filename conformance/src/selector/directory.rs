@@ -105,18 +105,14 @@ impl Directory {
     /// Deregisters the node `id` of `name`.
     pub(super) fn remove(&self, name: &str, id: &str) {
         let mut state = self.shared.state();
-        let mut gone: Vec<Service> = Vec::new();
-        for ((of, _), service) in &mut state.services {
-            if of == name {
-                let (left, kept): (Vec<Node>, Vec<Node>) = service.nodes.drain(..).partition(|node| node.id == id);
-                service.nodes = kept;
-                gone.extend(left.into_iter().map(|node| Service { nodes: vec![node], ..service.clone() }));
-            }
-        }
-        state.services.retain(|_, service| !service.nodes.is_empty());
-        for service in gone {
+        for service in state.take(name, id) {
             state.tell(Action::Delete, service);
         }
+    }
+
+    /// Loses the node `id` of `name`, and tells nobody.
+    pub(super) fn lose(&self, name: &str, id: &str) {
+        drop(self.shared.state().take(name, id));
     }
 
     /// Answers in another mood from now on.
@@ -129,7 +125,7 @@ impl Directory {
     }
 
     /// Takes so long for each lookup from now on.
-    pub(super) fn take(&self, time: Duration) {
+    pub(super) fn take_time(&self, time: Duration) {
         self.shared.state().takes = time;
     }
 
@@ -176,6 +172,20 @@ impl Shared {
 }
 
 impl State {
+    /// Takes the node `id` out of `name`; what is left over without nodes goes, too.
+    fn take(&mut self, name: &str, id: &str) -> Vec<Service> {
+        let mut gone: Vec<Service> = Vec::new();
+        for ((of, _), service) in &mut self.services {
+            if of == name {
+                let (left, kept): (Vec<Node>, Vec<Node>) = service.nodes.drain(..).partition(|node| node.id == id);
+                service.nodes = kept;
+                gone.extend(left.into_iter().map(|node| Service { nodes: vec![node], ..service.clone() }));
+            }
+        }
+        self.services.retain(|_, service| !service.nodes.is_empty());
+        gone
+    }
+
     fn tell(&mut self, action: Action, service: Service) {
         self.watchers.retain(|_, (wanted, events)| {
             let concerns = wanted.as_ref().is_none_or(|wanted| *wanted == service.name);

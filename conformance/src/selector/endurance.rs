@@ -19,7 +19,7 @@ const SPARE: usize = 4;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "SEL-049",
+        id: "SEL-053",
         level: Must,
         sentence: "Services that are loaded at the same time each get their own nodes.",
         source: "go-micro registry/cache/cache.go of v6: lookups in flight are shared",
@@ -27,7 +27,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(services_loaded_at_once_get_their_own_nodes),
     },
     Requirement {
-        id: "SEL-050",
+        id: "SEL-054",
         level: Must,
         sentence: "A load that is given up keeps no other from its answer.",
         source: "decision of shaketable: in Rust a caller gives up by dropping the future, others waiting or not",
@@ -35,7 +35,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_load_that_is_given_up_keeps_no_other_from_its_answer),
     },
     Requirement {
-        id: "SEL-051",
+        id: "SEL-055",
         level: Must,
         sentence: "A thousand selectors that were used and closed leave no task and no watcher.",
         source: "go-micro issue 631 and pull request 634: watchers leak",
@@ -43,7 +43,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_thousand_selectors_leave_nothing),
     },
     Requirement {
-        id: "SEL-052",
+        id: "SEL-056",
         level: Must,
         sentence: "A thousand lookups of services that do not exist leave no task and no watcher.",
         source: "go-micro issue 631 and go-plugins issue 383: watching a service that does not exist leaks",
@@ -51,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_thousand_misses_leave_nothing),
     },
     Requirement {
-        id: "SEL-053",
+        id: "SEL-057",
         level: Must,
         sentence: "The number of watchers of a service does not grow with the number of lookups and changes.",
         source: "go-micro issue 1991: watchers that are opened again and again",
@@ -67,7 +67,7 @@ async fn services_loaded_at_once_get_their_own_nodes(site: Site) -> Outcome {
     for name in &names {
         bench.directory.put(&service(name, "1.0.0", &[&format!("node of {name}")]));
     }
-    bench.directory.take(Duration::from_millis(20));
+    bench.directory.take_time(Duration::from_millis(20));
     let loads = join_all(names.iter().chain(&names).map(|name| bench.selector.load(name)));
     let loaded = site.ends("load many services at once", loads).await?;
     let failed = loaded.iter().find(|loaded| loaded.is_err());
@@ -85,7 +85,7 @@ async fn services_loaded_at_once_get_their_own_nodes(site: Site) -> Outcome {
 
 async fn a_load_that_is_given_up_keeps_no_other_from_its_answer(site: Site) -> Outcome {
     let bench = Bench::over(&site, &["a"]).await?;
-    bench.directory.take(Duration::from_millis(200));
+    bench.directory.take_time(Duration::from_millis(200));
     let given_up = site.env().timeout(Duration::from_millis(50), bench.selector.load(&bench.user));
     let waiting = async {
         site.sleep(Duration::from_millis(10)).await;

@@ -1,5 +1,5 @@
-//! Freshness: what the registry learns is selected in time, what it cannot tell now is not forgotten, and it is not asked
-//! more than it must be.
+//! Freshness: what the registry learns is selected in time, what it cannot tell now is not forgotten, and it is not
+//! asked more than it must be.
 
 use std::time::Duration;
 
@@ -81,13 +81,21 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SEL-033",
         level: Must,
-        sentence: "A service that was loaded stays known: a thousand selections that follow do not ask the registry for each.",
+        sentence: "A service that was loaded stays known: selections that follow do not each ask the registry.",
         source: "go-micro issue 2821: callers that stampede the registry",
         needs: &[],
         check: check!(selections_do_not_ask_the_registry),
     },
     Requirement {
         id: "SEL-034",
+        level: Must,
+        sentence: "A node that is gone without an event is no longer selected after two minutes, though others are renewed.",
+        source: "go-micro pull requests 2736 and 2740: one live node keeps dead siblings valid in the cache",
+        needs: &[Need::VirtualTime],
+        check: check!(a_node_that_is_gone_without_an_event_is_not_selected),
+    },
+    Requirement {
+        id: "SEL-035",
         level: Should,
         sentence: "Callers who load one service at the same time share a lookup.",
         source: "go-micro issue 2821 and pull request 2823: one refresh in flight",
@@ -130,6 +138,20 @@ async fn a_node_that_left_is_not_selected(site: Site) -> Outcome {
     bench.directory.remove(&bench.user, "b");
     known(&bench, "the node that was deregistered to be selected no more", KNOWN_WITHIN, |nodes| nodes == ["a", "c"])
         .await
+}
+
+async fn a_node_that_is_gone_without_an_event_is_not_selected(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    site.sleep(site.slack()).await;
+    bench.directory.lose(&bench.user, "b");
+    let end = site.env().now() + KNOWN_WITHIN;
+    while site.env().now() < end {
+        bench.directory.put(&service(&bench.user, "1.0.0", &["a"]));
+        bench.pick(&bench.random()).await?;
+        site.sleep(Duration::from_secs(10)).await;
+    }
+    known(&bench, "the node that is gone to be selected no more", Duration::ZERO, |nodes| nodes == ["a"]).await
 }
 
 async fn a_node_that_came_is_selected(site: Site) -> Outcome {
@@ -243,7 +265,7 @@ async fn selections_do_not_ask_the_registry(site: Site) -> Outcome {
 
 async fn callers_share_a_lookup(site: Site) -> Outcome {
     let bench = Bench::over(&site, &["a", "b"]).await?;
-    bench.directory.take(Duration::from_millis(100));
+    bench.directory.take_time(Duration::from_millis(100));
     let callers = join_all((0..50).map(|_| bench.selector.load(&bench.user)));
     let loaded = site.ends("load from 50 callers at once", callers).await?;
     expect(loaded.iter().all(Result::is_ok), "every caller to be served", || {

@@ -18,7 +18,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "SEL-041",
+        id: "SEL-045",
         level: Must,
         sentence: "After close, selecting is refused with Closed.",
         source: "go-micro selector/selector.go: Close",
@@ -26,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(after_close_selecting_is_refused),
     },
     Requirement {
-        id: "SEL-042",
+        id: "SEL-046",
         level: Must,
         sentence: "A second close does nothing, and closing before anything was selected is no error.",
         source: "go-micro selector/selector.go: Close",
@@ -34,7 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_second_close_does_nothing),
     },
     Requirement {
-        id: "SEL-043",
+        id: "SEL-047",
         level: Must,
         sentence: "Close ends the tasks of the selector and the watchers that it has opened.",
         source: "go-micro issue 631 and pull request 634: watchers leak",
@@ -42,7 +42,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(close_releases_watchers_and_tasks),
     },
     Requirement {
-        id: "SEL-044",
+        id: "SEL-048",
         level: Must,
         sentence: "Close leaves the registry open, which others use.",
         source: "go-micro selector/default.go: Close stops its own cache alone",
@@ -50,15 +50,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(close_leaves_the_registry_open),
     },
     Requirement {
-        id: "SEL-045",
+        id: "SEL-049",
         level: Must,
         sentence: "Two selectors with registries of their own know nothing of each other's nodes.",
-        source: "go-micro client/client.go of v2 to v6: NewClient shares the default selector and re-points its registry",
+        source: "go-micro client/client.go of v2 to v6: NewClient re-points the registry of the shared selector",
         needs: &[],
         check: check!(two_selectors_are_two),
     },
     Requirement {
-        id: "SEL-046",
+        id: "SEL-050",
         level: Must,
         sentence: "After init with another registry, the nodes of that one are selected and no others.",
         source: "go-micro selector/default.go: Init makes a new cache",
@@ -66,7 +66,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(init_changes_the_registry),
     },
     Requirement {
-        id: "SEL-047",
+        id: "SEL-051",
         level: Must,
         sentence: "After init with another strategy, selections that bring none use it, and options tell it.",
         source: "go-micro selector/options.go: SetStrategy",
@@ -74,7 +74,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(init_changes_the_strategy),
     },
     Requirement {
-        id: "SEL-048",
+        id: "SEL-052",
         level: Should,
         sentence: "A selector that is dropped without close ends its tasks and its watchers.",
         source: "decision of shaketable: in Rust what is dropped is gone",

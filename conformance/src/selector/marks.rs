@@ -7,7 +7,7 @@ use shaketable_stack::selector::Outcome as Marked;
 use shaketable_stack::{Error, ErrorKind};
 
 use super::tools::{Bench, service};
-use crate::Level::Must;
+use crate::Level::{May, Must};
 use crate::requirement::{Need, check};
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
 
@@ -18,7 +18,7 @@ const MANY: usize = 20;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
-        id: "SEL-035",
+        id: "SEL-036",
         level: Must,
         sentence: "Answers never take a node out, whatever errors of the application they carry.",
         source: "go-micro issues 87 and 97: application errors blacklist healthy nodes",
@@ -26,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(answers_take_no_node_out),
     },
     Requirement {
-        id: "SEL-036",
+        id: "SEL-037",
         level: Must,
         sentence: "Failures of some nodes take no other node out.",
         source: "go-micro issue 97: the whole service is none available",
@@ -34,7 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(failures_of_one_node_concern_no_other),
     },
     Requirement {
-        id: "SEL-037",
+        id: "SEL-038",
         level: Must,
         sentence: "After a reset all nodes of the service are selected, whatever was marked.",
         source: "go-micro selector/selector.go: Reset",
@@ -42,7 +42,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_reset_forgets_what_was_marked),
     },
     Requirement {
-        id: "SEL-038",
+        id: "SEL-039",
         level: Must,
         sentence: "A node that has failed is selected again within ten minutes.",
         source: "go-plugins selector/blacklist: 30 seconds; issue 97: nodes that never come back",
@@ -50,7 +50,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_node_that_failed_comes_back),
     },
     Requirement {
-        id: "SEL-039",
+        id: "SEL-040",
         level: Must,
         sentence: "What is marked for one service concerns no other, also where nodes share their id.",
         source: "go-micro selector/selector.go: Mark(service, node)",
@@ -58,7 +58,31 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(marks_of_one_service_concern_no_other),
     },
     Requirement {
-        id: "SEL-040",
+        id: "SEL-041",
+        level: May,
+        sentence: "A node that has failed many times in a row is left out until it answers, and where all are, NoneAvailable.",
+        source: "go-plugins selector/blacklist; go-micro selector/selector.go: Mark",
+        needs: &[],
+        check: check!(a_node_that_fails_is_left_out),
+    },
+    Requirement {
+        id: "SEL-042",
+        level: May,
+        sentence: "A node is left out after three failures in a row, for half a minute since the last of them.",
+        source: "go-plugins selector/blacklist and go-micro pull request 81: three errors, 30 seconds",
+        needs: &[Need::VirtualTime],
+        check: check!(three_failures_count_for_half_a_minute),
+    },
+    Requirement {
+        id: "SEL-043",
+        level: May,
+        sentence: "A node that has moved to another address is not held for what happened at the old one.",
+        source: "decision of shaketable: a process that was started again elsewhere under its old id is a new one",
+        needs: &[Need::VirtualTime],
+        check: check!(a_node_that_moved_is_innocent),
+    },
+    Requirement {
+        id: "SEL-044",
         level: Must,
         sentence: "A node that the registry does not know is never selected, whatever is marked of it.",
         source: "decision of shaketable: a caller may mark late, when the node is gone",
@@ -69,9 +93,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 impl Bench {
     fn mark(&self, id: &str, outcome: Marked) {
+        self.mark_times(id, outcome, MANY);
+    }
+
+    fn mark_times(&self, id: &str, outcome: Marked, times: usize) {
         let known = service(&self.user, "1.0.0", &["a", "b", "c"]);
         for node in known.nodes.iter().filter(|node| node.id == id) {
-            for _ in 0..MANY {
+            for _ in 0..times {
                 self.selector.mark(&self.user, node, outcome);
             }
         }
@@ -111,6 +139,58 @@ async fn a_reset_forgets_what_was_marked(site: Site) -> Outcome {
         bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     }
     Ok(())
+}
+
+async fn a_node_that_fails_is_left_out(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    bench.mark("b", Marked::Failed);
+    bench.reaches(&["a", "c"], &bench.random()).await?;
+    bench.mark("a", Marked::Failed);
+    bench.mark("c", Marked::Failed);
+    let picked = bench.try_pick(&bench.user, &bench.random()).await?;
+    super::tools::refused("to select where all nodes have failed", picked, &[ErrorKind::NoneAvailable])?;
+    bench.mark("b", Marked::Answered);
+    bench.reaches(&["b"], &bench.random()).await
+}
+
+async fn three_failures_count_for_half_a_minute(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c"]).await?;
+    let second = Duration::from_secs(1);
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    bench.mark_times("b", Marked::Failed, 2);
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    bench.mark_times("b", Marked::Answered, 1);
+    bench.mark_times("b", Marked::Failed, 2);
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    bench.mark_times("b", Marked::Failed, 1);
+    bench.reaches(&["a", "c"], &bench.random()).await?;
+    site.sleep(20 * second).await;
+    bench.mark_times("b", Marked::Failed, 1);
+    site.sleep(29 * second).await;
+    bench.reaches(&["a", "c"], &bench.random()).await?;
+    site.sleep(2 * second).await;
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    // What was marked before counts no more.
+    bench.mark_times("b", Marked::Failed, 2);
+    bench.reaches(&["a", "b", "c"], &bench.random()).await
+}
+
+async fn a_node_that_moved_is_innocent(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    bench.reaches(&["a", "b"], &bench.random()).await?;
+    bench.mark("b", Marked::Failed);
+    bench.reaches(&["a"], &bench.random()).await?;
+    let mut moved = service(&bench.user, "1.0.0", &["a", "b"]);
+    for node in moved.nodes.iter_mut().filter(|node| node.id == "b") {
+        node.address = "10.9.8.7:9090".to_owned();
+    }
+    bench.directory.put(&moved);
+    site.sleep(site.slack()).await;
+    bench.reaches(&["a", "b"], &bench.random()).await?;
+    // A late word about the old address does not concern the new one.
+    bench.mark("b", Marked::Failed);
+    bench.reaches(&["a", "b"], &bench.random()).await
 }
 
 async fn a_node_that_failed_comes_back(site: Site) -> Outcome {

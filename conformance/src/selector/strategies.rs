@@ -1,5 +1,5 @@
-//! Strategies: which of the nodes is taken, across selections and within one. What a selector takes when nobody says how
-//! is its own affair, as long as it does what it calls it.
+//! Strategies: which of the nodes is taken, across selections and within one. What a selector takes when nobody says
+//! how is its own affair, as long as it does what it calls it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

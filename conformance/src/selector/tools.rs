@@ -124,7 +124,8 @@ pub(super) fn in_turns() -> SelectOptions {
     SelectOptions { filters: Vec::new(), strategy: Some(Arc::new(RoundRobin)) }
 }
 
-/// A service of one version with these nodes. Nodes are in zones in turns, and the service has an endpoint of its version.
+/// A service of one version with these nodes. Nodes are in zones in turns, and the service has an endpoint of its
+/// version.
 pub(super) fn service(name: &str, version: &str, nodes: &[&str]) -> Service {
     let node = |(index, id): (usize, &&str)| Node {
         id: (*id).to_owned(),
