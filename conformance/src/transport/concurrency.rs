@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use rand::Rng;
-use shaketable_stack::transport::{Message, Socket};
+use shaketable_stack::transport::Message;
 
 use super::tools::{
-    Ends, KEEPS_ALL, LARGE_WITHIN, Role, body, largest, listen, message, number_of, numbered, open, pair, pass, same,
+    End, Ends, KEEPS_ALL, LARGE_WITHIN, Role, body, largest, listen, message, number_of, numbered, open, pair, pass,
+    same,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -84,7 +84,7 @@ async fn connections_do_not_mix(site: Site) -> Outcome {
     for _ in 0..6 {
         pairs.push(open(&site, &ends.home, &listener).await?);
     }
-    let talk = |(index, (near, far)): (usize, &(Arc<dyn Socket>, Arc<dyn Socket>))| {
+    let talk = |(index, (near, far)): (usize, &(End, End))| {
         let (site, near, far) = (site.clone(), near.clone(), far.clone());
         async move {
             let mut random = site.env().random("pauses");
@@ -127,7 +127,7 @@ async fn both_ends_send_at_once(site: Site) -> Outcome {
     let pair = pair(&site, Role::Dialling).await?;
     let size = largest(&site).min(1 << 20);
     let sent: Vec<Message> = (0..3).map(|number| numbered(number, size)).collect();
-    let send = |socket: Arc<dyn Socket>| {
+    let send = |socket: End| {
         let (site, sent) = (&site, &sent);
         async move {
             for message in sent {
@@ -138,7 +138,7 @@ async fn both_ends_send_at_once(site: Site) -> Outcome {
             Ok::<_, Finding>(())
         }
     };
-    let receive = |socket: Arc<dyn Socket>| {
+    let receive = |socket: End| {
         let (site, sent) = (&site, &sent);
         async move {
             // Only when both have filled what the connection holds.
