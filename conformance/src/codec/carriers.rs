@@ -13,8 +13,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-018",
         level: Must,
         sentence: "A carrier that gives its bytes one by one changes nothing of what is read.",
-        source: "go-micro issue 655: a read that gave less than a message was taken for one; Rust std::io::Read: fewer bytes \
-                 than there is room for are no end",
+        source: "go-micro issue 655: a read that gave less than a message was taken for one; Rust std::io::Read: \
+                 fewer bytes than there is room for are no end",
         needs: &[],
         check: check!(bytes_may_come_one_by_one),
     },

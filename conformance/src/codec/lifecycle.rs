@@ -24,7 +24,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-038",
         level: Must,
         sentence: "There is a content type, and by each of them, in any case and with parameters, the codec is found.",
-        source: "go-micro client/rpc_client.go and server/rpc_codec.go: codecs by content type; RFC 9110, section 8.3.1",
+        source: "go-micro client/rpc_client.go and server/rpc_codec.go: codecs by content type; RFC 9110, section \
+                 8.3.1",
         needs: &[],
         check: check!(content_types_find_the_codec),
     },
@@ -40,8 +41,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-040",
         level: Must,
         sentence: "After close a codec neither reads nor writes: every operation answers Closed.",
-        source: "decision of shaketable: one kind for every codec, so that a caller can tell its own close from a broken \
-                 carrier",
+        source: "decision of shaketable: one kind for every codec, so that a caller can tell its own close from a \
+                 broken carrier",
         needs: &[],
         check: check!(a_closed_codec_refuses),
     },

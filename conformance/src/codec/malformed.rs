@@ -33,8 +33,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-027",
         level: Must,
         sentence: "No bytes that come from a peer make the codec panic.",
-        source: "go-micro registry/consul (v1 to v6): a foreign tag panics the reader; go-micro v1 codecs panicked on a type \
-                 assertion",
+        source: "go-micro registry/consul (v1 to v6): a foreign tag panics the reader; go-micro v1 codecs panicked on \
+                 a type assertion",
         needs: &[],
         check: check!(random_bytes_make_no_panic),
     },
@@ -42,8 +42,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-028",
         level: Should,
         sentence: "The marshaler refuses bytes that come after the message.",
-        source: "Go encoding/json: Unmarshal answers 'invalid character after top-level value'; decision of shaketable: what \
-                 follows was meant for somebody",
+        source: "Go encoding/json: Unmarshal answers 'invalid character after top-level value'; decision of \
+                 shaketable: what follows was meant for somebody",
         needs: &[],
         check: check!(bytes_after_the_message_are_refused),
     },
@@ -51,8 +51,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-029",
         level: Must,
         sentence: "A body that is read as a type which it does not fit is an error, and not silently empty.",
-        source: "go-micro codec/proto/proto.go: ErrInvalidMessage for a body of another type; http client plugin: an answer of \
-                 another type was taken for an empty one",
+        source: "go-micro codec/proto/proto.go: ErrInvalidMessage for a body of another type; http client plugin: an \
+                 answer of another type was taken for an empty one",
         needs: &[],
         check: check!(another_type_is_an_error),
     },

@@ -15,15 +15,18 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-032",
         level: Must,
         sentence: "What unmarshal reads replaces what was there: a field that was not written has its default.",
-        source: "go-micro codec/json (Go encoding/json): Unmarshal into a used value leaves in it what the text does not name",
+        source: "go-micro codec/json (Go encoding/json): Unmarshal into a used value leaves in it what the text does \
+                 not name",
         needs: &[],
         check: check!(unmarshal_replaces),
     },
     Requirement {
         id: "COD-033",
         level: Must,
-        sentence: "What marshal returned stays as it is, and is the whole of one body, whatever is marshalled before and after.",
-        source: "go-micro codec/proto/marshaler.go (v2 to v6): the result lies in pooled memory that the next call overwrites",
+        sentence: "What marshal returned stays as it is, and is the whole of one body, whatever is marshalled before \
+                   and after.",
+        source: "go-micro codec/proto/marshaler.go (v2 to v6): the result lies in pooled memory that the next call \
+                 overwrites",
         needs: &[],
         check: check!(results_are_their_owners),
     },

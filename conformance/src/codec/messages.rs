@@ -20,8 +20,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-011",
         level: Must,
         sentence: "Reading a header fills in what was written in it, and leaves everything else as it was.",
-        source: "go-micro codec/codec.go: ReadHeader; codec/json and codec/proto have no header of their own, and what the \
-                 transport's headers said must stay",
+        source: "go-micro codec/codec.go: ReadHeader; codec/json and codec/proto have no header of their own, and \
+                 what the transport's headers said must stay",
         needs: &[],
         check: check!(a_header_is_filled_in_or_left),
     },
@@ -52,7 +52,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-015",
         level: Must,
-        sentence: "Of several messages on one carrier a body that is not wanted is taken alone, and the next is read right.",
+        sentence: "Of several messages on one carrier a body that is not wanted is taken alone, and the next is read \
+                   right.",
         source: "go-micro codec/codec.go: ReadBody(nil) consumes and drops the body",
         needs: &[DELIMITED],
         check: check!(only_the_unwanted_body_is_taken),
@@ -68,10 +69,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-017",
         level: Must,
-        sentence: "What is read from a carrier that has ended is an error, or the message that no bytes are, and never an \
-                   earlier one.",
-        source: "go-micro issue 476: the end of a stream; decision of shaketable: a reader that repeats the last message \
-                 executes it twice",
+        sentence: "What is read from a carrier that has ended is an error, or the message that no bytes are, and \
+                   never an earlier one.",
+        source: "go-micro issue 476: the end of a stream; decision of shaketable: a reader that repeats the last \
+                 message executes it twice",
         needs: &[],
         check: check!(after_the_last_there_is_none),
     },
@@ -211,7 +212,7 @@ async fn after_the_last_there_is_none(site: Site) -> Outcome {
     alike("the only event", &works("read the only event", read(&mut *reader, stale()))?, &event())?;
     for _ in 0..2 {
         let next = read(&mut *reader, stale());
-        let none = matches!(&next, Err(_)) || matches!(&next, Ok(next) if *next == ProbeEvent::default());
+        let none = next.is_err() || matches!(&next, Ok(next) if *next == ProbeEvent::default());
         expect(none, "an error, or the empty message", || format!("{next:?}"))?;
     }
     Ok(())

@@ -1,5 +1,6 @@
-//! Bodies that the messages of the project do not cover: every shape of protobuf that a codec may trip over, a newer version
-//! of a message, one that gives a field another type, and one that uses the marshaler again while it is marshalled.
+//! Bodies that the messages of the project do not cover: every shape of protobuf that a codec may trip over, a newer
+//! version of a message, one that gives a field another type, and one that uses the marshaler again while it is
+//! marshalled.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -79,7 +80,8 @@ mod decimal_i64 {
     }
 }
 
-/// An event that asks the marshaler for another one's bytes while its own are written, as a body does that holds a body.
+/// An event that asks the marshaler for another one's bytes while its own are written, as a body does that holds a
+/// body.
 #[derive(Debug)]
 pub(super) struct Nested {
     pub(super) marshaler: Arc<dyn Marshaler>,

@@ -33,8 +33,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-003",
         level: Must,
         sentence: "Whole numbers survive up to the ends of their types, those beyond 2^53 too.",
-        source: "protobuf's JSON mapping (protobuf.dev/programming-guides/json): 64-bit numbers are text, because readers take \
-                 numbers for doubles; RFC 8259, section 6",
+        source: "protobuf's JSON mapping (protobuf.dev/programming-guides/json): 64-bit numbers are text, because \
+                 readers take numbers for doubles; RFC 8259, section 6",
         needs: &[],
         check: check!(whole_numbers_survive),
     },
@@ -73,8 +73,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-008",
         level: Must,
-        sentence: "A message whose fields all have their defaults is written such that it can be read, and replaces what was \
-                   there.",
+        sentence: "A message whose fields all have their defaults is written such that it can be read, and replaces \
+                   what was there.",
         source: "go-micro codec/grpc (v6.10.0): no frame is written for an empty message, and the reader waits for it",
         needs: &[],
         check: check!(an_empty_message_survives),

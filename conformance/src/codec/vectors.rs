@@ -89,12 +89,14 @@ fn json() -> Vec<Vector> {
             bytes: "{\"id\":\"a\",\"sequence\":\"300\",\"publisher\":\"p\\\"\u{e4}\",\"payload\":\"//4=\"}".as_bytes(),
             also: &[
                 b"{\"payload\":\"//4\",\"publisher\":\"p\\u0022\\u00e4\",\"sequence\":300,\"id\":\"\\u0061\"}",
-                b" {\r\n\t\"id\" : \"a\" , \"sequence\" : \"300\", \"new\":[{}], \"publisher\":\"p\\\"\\u00E4\", \"payload\":\"__4\" } ",
+                b" {\r\n\t\"id\" : \"a\" , \"sequence\" : \"300\", \"new\":[{}], \
+                  \"publisher\":\"p\\\"\\u00E4\", \"payload\":\"__4\" } ",
             ],
         },
         Vector {
             body: event(u64::MAX),
-            bytes: "{\"id\":\"a\",\"sequence\":\"18446744073709551615\",\"publisher\":\"p\\\"\u{e4}\",\"payload\":\"//4=\"}"
+            bytes: "{\"id\":\"a\",\"sequence\":\"18446744073709551615\",\
+                    \"publisher\":\"p\\\"\u{e4}\",\"payload\":\"//4=\"}"
                 .as_bytes(),
             also: &[],
         },
@@ -105,8 +107,10 @@ fn json() -> Vec<Vector> {
         },
         Vector {
             body: sample(),
-            bytes: b"{\"large\":\"-2\",\"small\":-1,\"fraction\":0.5,\"yes\":true,\"list\":[\"x\",\"y\"],\"map\":{\"k\":\"v\"},\
-                     \"inner\":{\"large\":\"1\",\"small\":2,\"fraction\":-1.5,\"yes\":true,\"list\":[\"z\"],\"map\":{\"m\":\"w\"}}}",
+            bytes: b"{\"large\":\"-2\",\"small\":-1,\"fraction\":0.5,\"yes\":true,\
+                     \"list\":[\"x\",\"y\"],\"map\":{\"k\":\"v\"},\
+                     \"inner\":{\"large\":\"1\",\"small\":2,\"fraction\":-1.5,\"yes\":true,\
+                     \"list\":[\"z\"],\"map\":{\"m\":\"w\"}}}",
             also: &[],
         },
         Vector {

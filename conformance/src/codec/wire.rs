@@ -15,8 +15,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-044",
         level: Must,
-        sentence: "The codec json writes a JSON text that says of each body what protobuf's JSON mapping says, and a line feed \
-                   after it on a carrier.",
+        sentence: "The codec json writes a JSON text that says of each body what protobuf's JSON mapping says, and a \
+                   line feed after it on a carrier.",
         source: "go-micro codec/json/json.go: protojson, and Go's json.Encoder; protobuf's JSON mapping; RFC 8259",
         needs: &[Need::Named(&["json"])],
         check: check!(json_says_what_the_mapping_says),
@@ -24,15 +24,18 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-045",
         level: Should,
-        sentence: "The codec json writes exactly these bytes: fields in the order of their numbers, defaults too, no space.",
-        source: "decision of shaketable: RFC 8259 leaves space and order open, and who compares texts should not see either",
+        sentence: "The codec json writes exactly these bytes: fields in the order of their numbers, defaults too, no \
+                   space.",
+        source: "decision of shaketable: RFC 8259 leaves space and order open, and who compares texts should not see \
+                 either",
         needs: &[Need::Named(&["json"])],
         check: check!(json_writes_exactly_these_bytes),
     },
     Requirement {
         id: "COD-046",
         level: Must,
-        sentence: "The codec json reads these bytes, in any order, with any space, and 64-bit numbers as text or number.",
+        sentence: "The codec json reads these bytes, in any order, with any space, and 64-bit numbers as text or \
+                   number.",
         source: "protobuf's JSON mapping: what parsers accept; RFC 8259; RFC 4648 for both alphabets of base64",
         needs: &[Need::Named(&["json"])],
         check: check!(json_reads_these_bytes),
@@ -48,7 +51,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-048",
         level: Must,
-        sentence: "The codec protobuf reads these bytes, with fields in any order and again, and numbers longer than needed.",
+        sentence: "The codec protobuf reads these bytes, with fields in any order and again, and numbers longer than \
+                   needed.",
         source: "protobuf encoding guide: order of fields, last one wins, base 128 varints",
         needs: &[Need::Named(&["protobuf"])],
         check: check!(protobuf_reads_these_bytes),

@@ -15,7 +15,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-044",
         level: Must,
         sentence: "A peer that closes in order ends the recv of the other end with EndOfStream.",
-        source: "go-micro issue 111: no sign of a close reaches who receives; issue 476: an ordered end arrives as an error",
+        source: "go-micro issue 111: no sign of a close reaches who receives; issue 476: an ordered end arrives as an \
+                 error",
         needs: &[],
         check: check!(a_close_reaches_the_peer),
     },
@@ -55,8 +56,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-049",
         level: Must,
         sentence: "After a close the same end neither sends nor receives: both answer Closed.",
-        source: "go-micro transport/http_client.go: use after Close; decision of shaketable: one kind for every transport, so \
-                 that a caller can tell its own close from the peer's",
+        source: "go-micro transport/http_client.go: use after Close; decision of shaketable: one kind for every \
+                 transport, so that a caller can tell its own close from the peer's",
         needs: &[],
         check: check!(a_closed_socket_refuses),
     },

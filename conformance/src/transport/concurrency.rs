@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use rand::Rng;
-use shaketable_stack::transport::{Message, Socket};
+use shaketable_stack::transport::Message;
 
 use super::tools::{
-    Ends, KEEPS_ALL, LARGE_WITHIN, Role, body, carry, largest, listen, message, number_of, numbered, open, pair, pass,
+    End, Ends, KEEPS_ALL, LARGE_WITHIN, Role, body, largest, listen, message, number_of, numbered, open, pair, pass,
     same,
 };
 use crate::Level::Must;
@@ -85,7 +84,7 @@ async fn connections_do_not_mix(site: Site) -> Outcome {
     for _ in 0..6 {
         pairs.push(open(&site, &ends.home, &listener).await?);
     }
-    let talk = |(index, (near, far)): (usize, &(Arc<dyn Socket>, Arc<dyn Socket>))| {
+    let talk = |(index, (near, far)): (usize, &(End, End))| {
         let (site, near, far) = (site.clone(), near.clone(), far.clone());
         async move {
             let mut random = site.env().random("pauses");
@@ -128,11 +127,35 @@ async fn both_ends_send_at_once(site: Site) -> Outcome {
     let pair = pair(&site, Role::Dialling).await?;
     let size = largest(&site).min(1 << 20);
     let sent: Vec<Message> = (0..3).map(|number| numbered(number, size)).collect();
-    let both = async {
-        tokio::try_join!(carry(&site, &pair.own, &pair.peer, &sent), carry(&site, &pair.peer, &pair.own, &sent))
+    let send = |socket: End| {
+        let (site, sent) = (&site, &sent);
+        async move {
+            for message in sent {
+                site.within("send, while the peer sends, too", LARGE_WITHIN, socket.send(message)).await?.map_err(
+                    |error| Finding::violated("'send' to succeed while the peer sends, too", error.to_string()),
+                )?;
+            }
+            Ok::<_, Finding>(())
+        }
     };
-    let (there, here) = site.within("send at once on both ends", LARGE_WITHIN, both).await??;
-    expect_equal("the number of messages each way", &(there.len(), here.len()), &(sent.len(), sent.len()))
+    let receive = |socket: End| {
+        let (site, sent) = (&site, &sent);
+        async move {
+            // Only when both have filled what the connection holds.
+            site.sleep(site.slack()).await;
+            for message in sent {
+                let what = "receive, while both ends send";
+                let received = site.within(what, LARGE_WITHIN, socket.recv()).await?;
+                let received = received.map_err(|error| Finding::violated(what, error.to_string()))?;
+                expect(received.body.len() == message.body.len(), "a whole message", || {
+                    format!("{} bytes", received.body.len())
+                })?;
+            }
+            Ok::<_, Finding>(())
+        }
+    };
+    let (own, peer) = (&pair.own, &pair.peer);
+    tokio::try_join!(send(own.clone()), send(peer.clone()), receive(own.clone()), receive(peer.clone())).map(drop)
 }
 
 async fn tasks_share_an_end_to_send(site: Site) -> Outcome {

@@ -34,7 +34,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-019",
         level: Must,
         sentence: "No message is received twice.",
-        source: "go-micro transport/http_client.go: a request that is sent again after it was received is handled twice",
+        source: "go-micro transport/http_client.go: a request that is sent again after it was received is handled \
+                 twice",
         needs: &[NOTHING_TWICE],
         check: check!(no_message_comes_twice),
     },
@@ -50,7 +51,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-021",
         level: Must,
         sentence: "A message without headers and without a body arrives as such.",
-        source: "go-micro codec/grpc (v6.10.0): no frame is written for an empty message; go-micro transport/http_client.go",
+        source: "go-micro codec/grpc (v6.10.0): no frame is written for an empty message; go-micro \
+                 transport/http_client.go",
         needs: &[],
         check: check!(an_empty_message_arrives),
     },

@@ -1,16 +1,16 @@
 //! Faults: links that are cut and heal, peers that die, dates that jump.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
 use shaketable_sim::world::{Capability, Fault};
-use shaketable_stack::transport::{ListenOptions, Socket};
+use shaketable_stack::env::Task;
+use shaketable_stack::transport::ListenOptions;
 use tokio::sync::oneshot;
 
 use super::tools::{
-    Ends, KEEPS_ALL, LARGE_WITHIN, Role, SEEN_WITHIN, body, changed, ending, free, largest, message, number_of,
-    numbered, pair, pass,
+    End, Ends, KEEPS_ALL, LARGE_WITHIN, Role, SEEN_WITHIN, body, changed, ending, free, largest, listen, message,
+    number_of, numbered, pair, pass, same,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -20,8 +20,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-056",
         level: Must,
-        sentence: "Of messages that were sent while the link was cut none is lost unnoticed: they arrive after it has healed, \
-                   or an end is told that the connection broke.",
+        sentence: "Of messages that were sent while the link was cut none is lost unnoticed: they arrive after it has \
+                   healed, or an end is told that the connection broke.",
         source: "RFC 9293, section 3.8: TCP repeats what was not acknowledged",
         needs: &[Need::Network, Need::World(Capability::Cut), KEEPS_ALL],
         check: check!(a_cut_loses_nothing_unnoticed),
@@ -62,7 +62,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-061",
         level: Must,
         sentence: "A time limit is kept by a clock that no change of the date moves.",
-        source: "decision of shaketable: machines correct their dates while programs wait; go-micro uses Go's monotonic time",
+        source: "decision of shaketable: machines correct their dates while programs wait; go-micro uses Go's \
+                 monotonic time",
         needs: &[Need::World(Capability::Skew)],
         check: check!(a_date_that_jumps_ends_no_recv),
     },
@@ -127,7 +128,7 @@ async fn a_new_connection_after_a_cut(site: Site) -> Outcome {
         for _ in 0..3 {
             let far = site.ask("accept", listener.accept()).await?;
             if let Ok(Ok(received)) = site.env().timeout(SEEN_WITHIN, far.recv()).await {
-                super::tools::same("the first message", &received, &said)?;
+                same("the first message", &received, &said)?;
                 return Ok(far);
             }
         }
@@ -141,8 +142,8 @@ async fn a_new_connection_after_a_cut(site: Site) -> Outcome {
 async fn peer_that_may_die<W>(
     site: &Site,
     role: Role,
-    work: impl FnOnce(Site, Arc<dyn Socket>) -> W + Send + 'static,
-) -> Result<(Arc<dyn Socket>, shaketable_stack::env::Task), Finding>
+    work: impl FnOnce(Site, End) -> W + Send + 'static,
+) -> Result<(End, Task), Finding>
 where
     W: Future<Output = ()> + Send + 'static,
 {
@@ -168,7 +169,7 @@ where
             Ok((near, task))
         }
         Role::Accepting => {
-            let listener = super::tools::listen(site, &home).await?;
+            let listener = listen(site, &home).await?;
             let address = listener.address();
             let there = async move |site: Site| {
                 let transport = site.transport().await?;
@@ -196,7 +197,7 @@ async fn revive(site: &Site) -> Outcome {
 
 async fn a_dead_peer_ends_the_recv(site: Site) -> Outcome {
     for role in Role::BOTH {
-        let stays = |_, socket: Arc<dyn Socket>| async move {
+        let stays = |_, socket: End| async move {
             std::future::pending::<()>().await;
             drop(socket);
         };
@@ -214,7 +215,7 @@ async fn a_peer_that_dies_gives_no_part(site: Site) -> Outcome {
         let large = message(&body(largest(&site).min(2 << 20)));
         let copy = large.clone();
         let (begin, begun) = oneshot::channel();
-        let sends = move |_, socket: Arc<dyn Socket>| async move {
+        let sends = move |_, socket: End| async move {
             let _ = begin.send(());
             let _ = socket.send(&copy).await;
             std::future::pending::<()>().await;
@@ -241,7 +242,7 @@ async fn a_peer_that_dies_gives_no_part(site: Site) -> Outcome {
 
 async fn a_machine_that_came_back_is_noticed(site: Site) -> Outcome {
     for role in Role::BOTH {
-        let stays = |_, socket: Arc<dyn Socket>| async move {
+        let stays = |_, socket: End| async move {
             std::future::pending::<()>().await;
             drop(socket);
         };
@@ -282,7 +283,7 @@ async fn a_date_that_jumps_ends_no_recv(site: Site) -> Outcome {
     };
     let receive = async {
         let received = site.ask("receive, while the date jumps", pair.own.recv()).await?;
-        super::tools::same("a message that came within the limit", &received, &message(b"on time"))
+        same("a message that came within the limit", &received, &message(b"on time"))
     };
     tokio::try_join!(jump, receive).map(drop)
 }

@@ -3,7 +3,7 @@
 use shaketable_stack::metadata::{Metadata, get_ignoring_case};
 use shaketable_stack::transport::Message;
 
-use super::tools::{Role, header, message, pair, pass};
+use super::tools::{Role, header, message, pair, pass, same};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Outcome, Requirement, Site, expect};
@@ -13,8 +13,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-024",
         level: Must,
         sentence: "Header values of visible ASCII arrive as they were sent, under their names in whatever case.",
-        source: "go-micro transport/http_transport.go and metadata/metadata.go: names are title-cased on the way; RFC 9110, \
-                 section 5.5",
+        source: "go-micro transport/http_transport.go and metadata/metadata.go: names are title-cased on the way; RFC \
+                 9110, section 5.5",
         needs: &[],
         check: check!(headers_arrive),
     },
@@ -30,7 +30,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-026",
         level: Should,
         sentence: "Header values that are empty, or not ASCII, arrive as they were sent.",
-        source: "go-micro errors/errors.go: an error's text travels in the header Micro-Error, in the language of its author",
+        source: "go-micro errors/errors.go: an error's text travels in the header Micro-Error, in the language of its \
+                 author",
         needs: &[],
         check: check!(unusual_header_values_arrive),
     },
@@ -46,8 +47,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-028",
         level: Must,
         sentence: "Sixty-four headers of sixty-four bytes arrive, every one.",
-        source: "decision of shaketable: four kibibytes of headers is what tracing and authentication add to a request, and \
-                 less than every HTTP server takes",
+        source: "decision of shaketable: four kibibytes of headers is what tracing and authentication add to a \
+                 request, and less than every HTTP server takes",
         needs: &[],
         check: check!(many_headers_arrive),
     },
@@ -88,7 +89,7 @@ async fn headers_belong_to_their_message(site: Site) -> Outcome {
         let received = received?;
         let left_over = get_ignoring_case(&received.header, "X-Secret");
         expect(left_over.is_none(), "no header of an earlier message", || format!("X-Secret: {left_over:?}"))?;
-        super::tools::same("the second message", &received, &second)?;
+        same("the second message", &received, &second)?;
     }
     Ok(())
 }

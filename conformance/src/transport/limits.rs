@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use shaketable_stack::ErrorKind;
 use shaketable_stack::plugin::SlowConsumer;
+use shaketable_stack::transport::Message;
 
 use super::tools::{
-    Ends, KEEPS_ALL, LARGE_WITHIN, LIMITED, Role, body, changed, largest, message, number_of, numbered, open, pair,
-    pass,
+    End, Ends, KEEPS_ALL, LARGE_WITHIN, LIMITED, Role, body, changed, largest, message, number_of, numbered, open,
+    pair, pass,
 };
 use crate::Level::{Must, Should};
 use crate::requirement::check;
@@ -25,8 +26,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-036",
         level: Must,
-        sentence: "A body beyond the largest size is not delivered: an end says that it is too large, and other connections \
-                   go on.",
+        sentence: "A body beyond the largest size is not delivered: an end says that it is too large, and other \
+                   connections go on.",
         source: "go-micro issue 467: the body of an HTTP/1 request was unbounded",
         needs: &[LIMITED],
         check: check!(a_body_beyond_the_limit_is_refused),
@@ -50,7 +51,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-039",
         level: Must,
-        sentence: "A time limit of the transport ends a recv for which nothing comes, with Timeout, and not before it is due.",
+        sentence: "A time limit of the transport ends a recv for which nothing comes, with Timeout, and not before it \
+                   is due.",
         source: "go-micro transport/options.go: Options.Timeout; transport/http_transport_test.go: Recv timeout",
         needs: &[],
         check: check!(a_time_limit_ends_a_recv),
@@ -104,14 +106,8 @@ async fn a_body_beyond_the_limit_is_refused(site: Site) -> Outcome {
     Ok(())
 }
 
-type Socket = std::sync::Arc<dyn shaketable_stack::transport::Socket>;
-
 /// Either end may find out that `large` is too large; nobody may receive it or a part of it.
-async fn refused_by_an_end(
-    site: &Site,
-    (from, to): (&Socket, &Socket),
-    large: &shaketable_stack::transport::Message,
-) -> Outcome {
+async fn refused_by_an_end(site: &Site, (from, to): (&End, &End), large: &Message) -> Outcome {
     let expected = format!("a body of {} bytes to be refused as too large, by send or by recv", large.body.len());
     let both = async {
         let receive = site.env().timeout(Duration::from_secs(30), to.recv());
@@ -197,7 +193,7 @@ async fn a_late_message_is_received(site: Site) -> Outcome {
 
 /// Sends until the sender is held up, and says how many messages are on their way; the last one's send was given up, so
 /// that nobody knows whether it is.
-async fn fill(site: &Site, from: &Socket, size: usize) -> Result<u32, Finding> {
+async fn fill(site: &Site, from: &End, size: usize) -> Result<u32, Finding> {
     let most = u32::try_from(PILE_BYTES / size).unwrap_or(u32::MAX);
     // Held up is who waits for longer than any packet needs.
     let patience = site.slack() * 6;
@@ -226,10 +222,9 @@ async fn a_slow_receiver_holds_the_sender_up(site: Site) -> Outcome {
 
 async fn a_sender_that_was_held_up_goes_on(site: Site) -> Outcome {
     for role in Role::BOTH {
-        let pair = pair(&site, role).await?;
+        let (probe, pair) = (pair(&site, role).await?, pair(&site, role).await?);
         let size = 32 << 10;
         // As many as hold the sender up on a connection of its own, and some more.
-        let probe = super::tools::pair(&site, role).await?;
         let count = fill(&site, &probe.own, size).await? + 5;
         let send = async {
             for number in 0..count {

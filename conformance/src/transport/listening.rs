@@ -3,7 +3,7 @@
 use shaketable_stack::ErrorKind;
 use shaketable_stack::transport::ListenOptions;
 
-use super::tools::{Ends, SEEN_WITHIN, free, listen, message, open, pass};
+use super::tools::{Ends, SEEN_WITHIN, ending, free, listen, message, open, pass};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
@@ -12,7 +12,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-009",
         level: Must,
-        sentence: "Two listeners at port 0 have different addresses, and each gets the connections that are made to its own.",
+        sentence: "Two listeners at port 0 have different addresses, and each gets the connections that are made to \
+                   its own.",
         source: "go-micro transport/transport.go: Listen, Listener.Addr",
         needs: &[],
         check: check!(two_listeners_are_told_apart),
@@ -61,8 +62,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-015",
         level: Must,
         sentence: "Connections that were accepted go on when their listener is closed and dropped.",
-        source: "go-micro issue 1597: a graceful stop lets requests in flight end; server/rpc_server.go closes the listener \
-                 first",
+        source: "go-micro issue 1597: a graceful stop lets requests in flight end; server/rpc_server.go closes the \
+                 listener first",
         needs: &[],
         check: check!(accepted_connections_outlive_their_listener),
     },
@@ -176,5 +177,5 @@ async fn a_connection_that_nobody_accepts_ends_with_the_listener(site: Site) -> 
     let _ = site.env().timeout(site.slack(), near.send(&hello)).await;
     site.sleep(site.slack()).await;
     site.ask("close the listener", listener.close()).await?;
-    super::tools::ending(&site, &near).await.map(drop)
+    ending(&site, &near).await.map(drop)
 }

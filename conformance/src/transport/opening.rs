@@ -16,7 +16,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-001",
         level: Must,
-        sentence: "A listener that is dialled at the address that it tells accepts the connection, and a message passes each way.",
+        sentence: "A listener that is dialled at the address that it tells accepts the connection, and a message \
+                   passes each way.",
         source: "go-micro transport/transport.go: Dial, Listen, Accept; transport/memory_test.go",
         needs: &[],
         check: check!(a_dialled_listener_answers),
@@ -25,8 +26,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-002",
         level: Must,
         sentence: "A dial to an address that nobody listens at fails, as unreachable or by its time limit.",
-        source: "go-micro transport/memory.go: Dial; decision of shaketable: a client must learn before it sends that it may \
-                 safely try another node",
+        source: "go-micro transport/memory.go: Dial; decision of shaketable: a client must learn before it sends that \
+                 it may safely try another node",
         needs: &[],
         check: check!(a_dial_to_nobody_fails),
     },
@@ -34,7 +35,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-003",
         level: Should,
         sentence: "An address that is no host and port is refused, to dial and to listen at.",
-        source: "decision of shaketable: a slip in a configuration is told where it is made, not as an unreachable node",
+        source: "decision of shaketable: a slip in a configuration is told where it is made, not as an unreachable \
+                 node",
         needs: &[],
         check: check!(an_address_without_a_port_is_refused),
     },
@@ -49,9 +51,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-005",
         level: Must,
-        sentence: "A transport that is asked for encryption either refuses to dial and to listen, or can talk to itself.",
-        source: "go-micro transport/http_transport.go (v6.10.0): Secure without TLSConfig self-signs at the listener and \
-                 verifies at the dialler, so that the transport cannot reach itself",
+        sentence: "A transport that is asked for encryption either refuses to dial and to listen, or can talk to \
+                   itself.",
+        source: "go-micro transport/http_transport.go (v6.10.0): Secure without TLSConfig self-signs at the listener \
+                 and verifies at the dialler, so that the transport cannot reach itself",
         needs: &[],
         check: check!(encryption_is_refused_or_works),
     },

@@ -1,5 +1,5 @@
-//! What checks of transports have in common: two ends of a connection, messages that pass between them, and what a plugin
-//! has promised of both.
+//! What checks of transports have in common: two ends of a connection, messages that pass between them, and what a
+//! plugin has promised of both.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -39,6 +39,9 @@ pub(super) const ORDERED: Need = Need::Promises("messages arrive in order", |pro
 pub(super) const LIMITED: Need =
     Need::Promises("a largest message", |promises: &Promises| promises.message_bytes_max.is_some());
 
+/// One end of a connection.
+pub(super) type End = Arc<dyn Socket>;
+
 /// What the end on this host has done to be there. The other end is on another host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -59,13 +62,13 @@ pub(super) struct Ends {
 /// An open connection: `own` is the end on this host.
 pub(super) struct Pair {
     pub(super) listener: Arc<dyn Listener>,
-    pub(super) own: Arc<dyn Socket>,
-    pub(super) peer: Arc<dyn Socket>,
+    pub(super) own: End,
+    pub(super) peer: End,
 }
 
 impl Pair {
     /// Both ways: who sends, and who receives.
-    pub(super) fn ways(&self) -> [(&Arc<dyn Socket>, &Arc<dyn Socket>); 2] {
+    pub(super) fn ways(&self) -> [(&End, &End); 2] {
         [(&self.own, &self.peer), (&self.peer, &self.own)]
     }
 }
@@ -106,13 +109,13 @@ pub(super) fn free() -> DialOptions {
     DialOptions { stream: true, ..DialOptions::default() }
 }
 
-/// Opens a connection to `listener`. The end that dials speaks first and both sides work at once, because some transports
-/// have a connection only when something has been sent, or hand messages over without keeping them.
+/// Opens a connection to `listener`. The end that dials speaks first and both sides work at once, because some
+/// transports have a connection only when something has been sent, or hand messages over without keeping them.
 pub(super) async fn open(
     site: &Site,
     dialling: &Arc<dyn Transport>,
     listener: &Arc<dyn Listener>,
-) -> Result<(Arc<dyn Socket>, Arc<dyn Socket>), Finding> {
+) -> Result<(End, End), Finding> {
     let address = listener.address();
     let hello = message(b"hello");
     let near = async {
@@ -130,13 +133,7 @@ pub(super) async fn open(
 }
 
 /// Sends `message` on one end and receives it at the other, at the same time.
-pub(super) async fn pass(
-    site: &Site,
-    from: &Arc<dyn Socket>,
-    to: &Arc<dyn Socket>,
-    what: &str,
-    message: &Message,
-) -> Outcome {
+pub(super) async fn pass(site: &Site, from: &End, to: &End, what: &str, message: &Message) -> Outcome {
     let send = async { site.given(&format!("send {what}"), from.send(message)).await };
     let receive = async { site.given(&format!("receive {what}"), to.recv()).await };
     let ((), received) = tokio::try_join!(send, receive)?;
@@ -144,12 +141,7 @@ pub(super) async fn pass(
 }
 
 /// Sends `messages` one after the other, and receives as many at the other end at the same time.
-pub(super) async fn carry(
-    site: &Site,
-    from: &Arc<dyn Socket>,
-    to: &Arc<dyn Socket>,
-    messages: &[Message],
-) -> Result<Vec<Message>, Finding> {
+pub(super) async fn carry(site: &Site, from: &End, to: &End, messages: &[Message]) -> Result<Vec<Message>, Finding> {
     let count = messages.len();
     let send = async {
         for (index, message) in messages.iter().enumerate() {
@@ -169,14 +161,9 @@ pub(super) async fn carry(
     Ok(received)
 }
 
-/// Sends `messages` one after the other and receives at the other end until nothing more comes: what is lost is missing,
-/// and what comes twice is there twice.
-pub(super) async fn gather(
-    site: &Site,
-    from: &Arc<dyn Socket>,
-    to: &Arc<dyn Socket>,
-    messages: &[Message],
-) -> Result<Vec<Message>, Finding> {
+/// Sends `messages` one after the other and receives at the other end until nothing more comes: what is lost is
+/// missing, and what comes twice is there twice.
+pub(super) async fn gather(site: &Site, from: &End, to: &End, messages: &[Message]) -> Result<Vec<Message>, Finding> {
     let send = async {
         for (index, message) in messages.iter().enumerate() {
             site.given(&format!("send message {} of {}", index + 1, messages.len()), from.send(message)).await?;
@@ -208,7 +195,7 @@ impl Site {
 ///
 /// # Errors
 /// A violation when nothing has ended after [`SEEN_WITHIN`].
-pub(super) async fn ending(site: &Site, socket: &Arc<dyn Socket>) -> Result<ErrorKind, Finding> {
+pub(super) async fn ending(site: &Site, socket: &End) -> Result<ErrorKind, Finding> {
     let end = async {
         loop {
             if let Err(error) = socket.recv().await {
