@@ -28,7 +28,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "CLI-063",
         level: Must,
-        sentence: "Publishing connects the broker where nobody has done so yet.",
+        sentence: "Publishing connects the broker where it is not connected, the first time as well as later.",
         source: "go-micro client/rpc_client.go: Publish connects once",
         needs: &[Need::Has(Ability::Events)],
         check: check!(publishing_connects_the_broker),

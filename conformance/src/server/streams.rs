@@ -104,6 +104,8 @@ async fn a_handler_sees_the_clients_end(site: Site) -> Outcome {
     expect_equal("the message", &receive(&site, &*stream).await?.as_str(), &"x")?;
     site.ask("close the sending side", stream.close_send()).await?;
     expect_equal("what the handler says then", &receive(&site, &*stream).await?.as_str(), &"done")?;
+    let ended = || async { if seen.ended().is_empty() { Err("it has not".to_owned()) } else { Ok(()) } };
+    site.eventually("the handler to end", Duration::from_secs(5), ended).await?;
     expect_equal("how the handler ended", &seen.ended(), &vec!["in order".to_owned()])
 }
 

