@@ -136,7 +136,8 @@ mod tests {
         let may = Requirement { level: Level::May, ..*requirement };
         let should = Requirement { level: Level::Should, ..*requirement };
         let (applies, before, after) = (Applicability::Applies, "2026-06-30", "2026-07-01");
-        let cases: [(&Requirement, &[Option<Finding>], bool, bool, &str, Status); 13] = [
+        type Case<'a> = (&'a Requirement, &'a [Option<Finding>], bool, bool, &'a str, Status);
+        let cases: [Case<'_>; 13] = [
             (requirement, &[None, None], false, false, before, Status::Pass),
             (requirement, &[None, bad()], false, false, before, Status::Fail),
             (&should, &[bad()], false, false, before, Status::Warn),

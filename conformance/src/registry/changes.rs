@@ -46,29 +46,29 @@ async fn a_changed_node_is_written(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let old = revised(&service(&site.name("user"), "user-1"), 1);
     put(&site, &registry, &old).await?;
-    finds(&site, &registry, &old.name, &[old.clone()]).await?;
+    finds(&site, &registry, &old.name, std::slice::from_ref(&old)).await?;
     let labelled = revised(&old, 2);
     put(&site, &registry, &labelled).await?;
-    finds(&site, &registry, &old.name, &[labelled.clone()]).await?;
+    finds(&site, &registry, &old.name, std::slice::from_ref(&labelled)).await?;
     let mut moved = labelled;
     moved.nodes[0].address = "10.7.7.7:7777".to_owned();
     put(&site, &registry, &moved).await?;
-    finds(&site, &registry, &old.name, &[moved.clone()]).await
+    finds(&site, &registry, &old.name, std::slice::from_ref(&moved)).await
 }
 
 async fn changed_endpoints_and_metadata_are_written(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let old = service(&site.name("user"), "user-1");
     put(&site, &registry, &old).await?;
-    finds(&site, &registry, &old.name, &[old.clone()]).await?;
+    finds(&site, &registry, &old.name, std::slice::from_ref(&old)).await?;
     let mut larger = old.clone();
     larger.endpoints.push(Endpoint { name: "User.Get".to_owned(), ..Endpoint::default() });
     put(&site, &registry, &larger).await?;
-    finds(&site, &registry, &old.name, &[larger.clone()]).await?;
+    finds(&site, &registry, &old.name, std::slice::from_ref(&larger)).await?;
     let mut owned = larger;
     owned.metadata.insert("owner".to_owned(), "accounts".to_owned());
     put(&site, &registry, &owned).await?;
-    finds(&site, &registry, &old.name, &[owned.clone()]).await
+    finds(&site, &registry, &old.name, std::slice::from_ref(&owned)).await
 }
 
 async fn a_changed_version_moves_the_node(site: Site) -> Outcome {
@@ -89,5 +89,5 @@ async fn the_same_again_is_found_once(site: Site) -> Outcome {
     for _ in 0..3 {
         put(&site, &registry, &user).await?;
     }
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }

@@ -115,7 +115,6 @@ async fn everything_at_once_ends(site: Site) -> Outcome {
         let user = service(&name, &format!("user-{number}"));
         jobs.push(bustle(site.clone(), clients[number % 2].clone(), user, pauses, number % 3 != 0));
     }
-    drop(random);
     all_of(&site, jobs).await?;
     let staying: Vec<String> =
         (0..10).filter(|number| number % 3 != 0).map(|number: usize| format!("user-{number}")).collect();

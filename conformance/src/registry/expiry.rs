@@ -162,7 +162,7 @@ async fn a_registration_lives_as_long_as_its_ttl(site: Site) -> Outcome {
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     let since = site.env().now();
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     lives_until(&site, &observer, (&user.name, "user-1"), since, ttl).await
 }
 
@@ -182,7 +182,7 @@ async fn what_a_crashed_owner_left_runs_out(site: Site) -> Outcome {
     let (owner, observer) = (site.registry_on(Host::Second).await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     let (fin, alive) = {
         let mut random = site.env().random("crash");
         (random.random(), ttl.mul_f64(random.random_range(0.0..0.9)))
@@ -196,7 +196,7 @@ async fn what_a_closed_registry_left_runs_out(site: Site) -> Outcome {
     let (owner, observer) = (site.registry().await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.ask("close the owner's registry", owner.close()).await?;
     runs_out(&site, &observer, &user.name, ttl, &[]).await
 }
@@ -270,7 +270,7 @@ async fn the_date_moves_no_expiry(site: Site) -> Outcome {
     let (owner, observer) = (site.registry().await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     for by_ns in if site.env().random("skew").random() { [HOUR_NS, -HOUR_NS] } else { [-HOUR_NS, HOUR_NS] } {
         site.inflict(Fault::Skew { host: Host::Home.name().to_owned(), by_ns }).await?;
         site.sleep(ttl / 2).await;
@@ -290,7 +290,7 @@ async fn without_ttl_a_registration_lives_on(site: Site) -> Outcome {
     register(&site, &registry, &user, None).await?;
     for _ in 0..5 {
         site.sleep(Duration::from_secs(120)).await;
-        finds(&site, &registry, &user.name, &[user.clone()]).await?;
+        finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
     }
     Ok(())
 }
@@ -301,5 +301,5 @@ async fn a_ttl_that_does_not_exist_is_refused(site: Site) -> Outcome {
     let options = RegisterOptions { ttl: Some(Duration::from_secs(30)) };
     site.refused("register with a TTL", &[ErrorKind::Unsupported], registry.register(&user, options)).await?;
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }

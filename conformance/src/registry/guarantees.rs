@@ -200,7 +200,6 @@ async fn lookups_and_events_add_up(site: Site) -> Outcome {
     for step in 0..40 {
         plan.push((random.random_range(0..6), random.random_range(0..3) > 0, step));
     }
-    drop(random);
     let changes = {
         let (site, other, name) = (site.clone(), other.clone(), name.clone());
         async move {

@@ -136,5 +136,5 @@ async fn options_are_replaced(site: Site) -> Outcome {
     expect(same, "the addresses to be those of init", || format!("{:?}", registry.options().addresses))?;
     let user = service(&site.name("user"), "user-1");
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }

@@ -71,6 +71,6 @@ async fn a_service_without_nodes_is_not_listed(site: Site) -> Outcome {
     put(&site, &registry, &goes).await?;
     lists(&site, &registry, &[stays.name.clone(), goes.name.clone()]).await?;
     deregister(&site, &registry, &goes).await?;
-    lists(&site, &registry, &[stays.name.clone()]).await?;
-    finds(&site, &registry, &stays.name, &[stays.clone()]).await
+    lists(&site, &registry, std::slice::from_ref(&stays.name)).await?;
+    finds(&site, &registry, &stays.name, std::slice::from_ref(&stays)).await
 }

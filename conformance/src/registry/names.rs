@@ -83,7 +83,7 @@ async fn names_may_be_in_any_script(site: Site) -> Outcome {
     for base in ["χρήστης", "用户服务", "usuário", "👤"] {
         let user = service(&site.name(base), &format!("{base}-1"));
         put(&site, &registry, &user).await?;
-        finds(&site, &registry, &user.name, &[user.clone()]).await?;
+        finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
         deregister(&site, &registry, &user).await?;
         finds(&site, &registry, &user.name, &[]).await?;
     }
@@ -100,7 +100,7 @@ async fn names_with_separators_stay_apart(site: Site) -> Outcome {
         put(&site, &registry, user).await?;
     }
     for user in &services {
-        finds(&site, &registry, &user.name, &[user.clone()]).await?;
+        finds(&site, &registry, &user.name, std::slice::from_ref(user)).await?;
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ async fn a_name_is_no_prefix(site: Site) -> Outcome {
     }
     let user = service(&name, "user-1");
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &name, &[user.clone()]).await
+    finds(&site, &registry, &name, std::slice::from_ref(&user)).await
 }
 
 async fn services_may_share_node_ids(site: Site) -> Outcome {
@@ -130,8 +130,8 @@ async fn services_may_share_node_ids(site: Site) -> Outcome {
     order.nodes[0].address = "10.5.5.5:5555".to_owned();
     put(&site, &registry, &user).await?;
     put(&site, &registry, &order).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await?;
-    finds(&site, &registry, &order.name, &[order.clone()]).await?;
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
+    finds(&site, &registry, &order.name, std::slice::from_ref(&order)).await?;
     deregister(&site, &registry, &user).await?;
     finds(&site, &registry, &user.name, &[]).await?;
     finds_nodes(&site, &registry, &order.name, &["node-1"]).await
@@ -147,8 +147,8 @@ async fn a_long_name_is_kept_whole_or_refused(site: Site) -> Outcome {
             return Ok(());
         }
     }
-    finds(&site, &registry, &one.name, &[one.clone()]).await?;
-    finds(&site, &registry, &other.name, &[other.clone()]).await
+    finds(&site, &registry, &one.name, std::slice::from_ref(&one)).await?;
+    finds(&site, &registry, &other.name, std::slice::from_ref(&other)).await
 }
 
 async fn refuses(site: &Site, what: &str, service: &Service) -> Outcome {

@@ -89,7 +89,7 @@ async fn a_registered_service_is_found(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let user = service(&site.name("user"), "user-1");
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }
 
 async fn an_unknown_service_is_not_found(site: Site) -> Outcome {
@@ -109,7 +109,7 @@ async fn every_node_of_a_registration_is_found(site: Site) -> Outcome {
         node.metadata.insert("zone".to_owned(), format!("zone-{number}"));
     }
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }
 
 async fn another_node_leaves_the_others_as_they_were(site: Site) -> Outcome {
@@ -119,7 +119,7 @@ async fn another_node_leaves_the_others_as_they_were(site: Site) -> Outcome {
     let mut second = revised(&service(&name, "user-2"), 2);
     second.nodes[0].address = "10.9.9.9:9000".to_owned();
     put(&site, &registry, &first).await?;
-    finds(&site, &registry, &name, &[first.clone()]).await?;
+    finds(&site, &registry, &name, std::slice::from_ref(&first)).await?;
     put(&site, &registry, &second).await?;
     let both = Service { nodes: vec![first.nodes[0].clone(), second.nodes[0].clone()], ..first };
     finds(&site, &registry, &name, &[both]).await
@@ -166,7 +166,7 @@ async fn metadata_and_endpoints_are_found_as_registered(site: Site) -> Outcome {
         Endpoint { name: "User.Forget".to_owned(), ..Endpoint::default() },
     ];
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }
 
 async fn metadata_is_text_of_any_kind(site: Site) -> Outcome {
@@ -190,7 +190,7 @@ async fn metadata_is_text_of_any_kind(site: Site) -> Outcome {
         user.metadata.insert(format!("{text}/{number}"), "key".to_owned());
     }
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
 }
 
 async fn answers_are_in_order(site: Site) -> Outcome {

@@ -96,7 +96,7 @@ async fn what_is_registered_again_stays(site: Site) -> Outcome {
     let (owner, observer) = (site.registry_on(Host::Second).await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     // Longer than the sixteen answers that etcd's client keeps for who does not read them.
     for round in 0..40 {
         site.sleep(ttl / 3).await;
@@ -181,7 +181,7 @@ async fn what_ran_out_is_back(site: Site) -> Outcome {
     finds_nodes_within::<&str>(&site, &observer, &user.name, &[], site.slack()).await?;
     site.inflict(Fault::Resume { host: Host::Second.name().to_owned() }).await?;
     register_again(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await
 }
 
 /// Registers, lets the backend do `act` to the nodes, and registers again.
@@ -230,7 +230,7 @@ async fn what_was_lost_can_be_deregistered(site: Site) -> Outcome {
     let (owner, observer) = (site.registry().await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), &site.name("user-1")), short_ttl(&site));
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.backend(Act::LoseLeases(vec![user.nodes[0].id.clone()])).await?;
     deregister(&site, &owner, &user).await?;
     site.sleep(ttl).await;

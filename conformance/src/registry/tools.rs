@@ -120,11 +120,16 @@ pub(super) async fn deregister(site: &Site, registry: &Arc<dyn Registry>, servic
 /// # Errors
 /// Any failure but `NotFound`, in words.
 pub(super) async fn look(registry: &Arc<dyn Registry>, name: &str) -> Result<Vec<Service>, String> {
-    match registry.get_service(name, GetOptions::default()).await {
-        Ok(services) => Ok(in_order(&services)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(format!("the error `{error}`")),
+    let mut last = String::new();
+    // A connection may fail in bad weather; whoever polls takes another look, and so does one look.
+    for _ in 0..3 {
+        match registry.get_service(name, GetOptions::default()).await {
+            Ok(services) => return Ok(in_order(&services)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => last = format!("the error `{error}`"),
+        }
     }
+    Err(last)
 }
 
 /// The ids of the nodes that `registry` knows of `name`, in order; none when it knows none.

@@ -181,7 +181,7 @@ async fn expiry_is_a_delete(site: Site) -> Outcome {
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     let ear = listen(&site, &observer, Some(&user.name)).await?;
     register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, &[user.clone()]).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.ask("close the owner's registry", owner.close()).await?;
     let gone = |events: &[_]| events.iter().any(|event| is(event, Action::Delete, "user-1"));
     ear.hears_within("delete of user-1", ttl + lingers(&site) + site.slack(), gone).await
@@ -227,7 +227,7 @@ async fn the_past_is_not_told(site: Site) -> Outcome {
     put(&site, &registry, &gone).await?;
     put(&site, &registry, &user).await?;
     deregister(&site, &registry, &gone).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await?;
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
     // What is written may be told a moment later, and is the past only then.
     site.sleep(settling(&site).min(std::time::Duration::from_secs(2))).await;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
@@ -242,7 +242,7 @@ async fn what_was_there_is_watched_too(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let user = of_nodes(&site.name("user"), "1.0.0", &["user-1", "user-2"]);
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &[user.clone()]).await?;
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     put(&site, &registry, &revised(&service(&user.name, "user-1"), 2)).await?;
     ear.hears_of(Action::Update, "user-1").await?;
@@ -313,7 +313,7 @@ async fn a_renewal_is_not_told(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let user = of_nodes(&site.name("user"), "1.0.0", &["user-1", "user-2"]);
     put(&site, &registry, &user).await?;
-    finds(&site, &registry, &user.name, &in_order(&[user.clone()])).await?;
+    finds(&site, &registry, &user.name, &in_order(std::slice::from_ref(&user))).await?;
     site.sleep(site.slack()).await;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     for _ in 0..3 {

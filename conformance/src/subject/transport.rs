@@ -50,7 +50,7 @@ impl Transport for SubjectTransport {
             stream: options.stream,
         };
         let socket = self.adapter.call("dial", async move { client.dial(request).await }).await?;
-        Ok(SubjectSocket::new(&self.adapter, socket))
+        Ok(SubjectSocket::open(&self.adapter, socket))
     }
 
     async fn listen(&self, address: &str, _options: ListenOptions) -> Result<Arc<dyn Listener>> {
@@ -89,7 +89,7 @@ impl Listener for SubjectListener {
         let mut client = self.client();
         let request = Handle { id: self.listener };
         let socket = self.adapter.call("accept", async move { client.accept(request).await }).await?;
-        Ok(SubjectSocket::new(&self.adapter, socket))
+        Ok(SubjectSocket::open(&self.adapter, socket))
     }
 
     async fn close(&self) -> Result<()> {
@@ -116,7 +116,7 @@ struct SubjectSocket {
 }
 
 impl SubjectSocket {
-    fn new(adapter: &Arc<Adapter>, socket: wire::SocketReply) -> Arc<dyn Socket> {
+    fn open(adapter: &Arc<Adapter>, socket: wire::SocketReply) -> Arc<dyn Socket> {
         let wire::SocketReply { socket, local, remote } = socket;
         Arc::new(Self { adapter: adapter.clone(), socket, local, remote })
     }
