@@ -73,7 +73,7 @@ fn judge(arguments: &Arguments) -> Result<(), String> {
     succeed(Command::new(&cargo).args(["build", "--quiet", "-p", "shaketable-command"]).current_dir(root()))?;
     let confirmed = read_json(&folder.join("confirmed.json"))?;
     let mut text = format!(
-        "# What the conformance suite says of {}\n\nWritten by `cargo xtask peers --adapter {}`; do not edit. The plugins are judged \
+        "# What the conformance suite says of {}\n\nWritten by `cargo xtask peers --adapter {}`; do not edit. They are judged \
          live, behind [their adapter](../../fixtures/adapters/{}), which mends nothing. A person has read the plugin's source for each \
          accusation; the place stands beside it.\n",
         arguments.adapter, arguments.adapter, arguments.adapter

@@ -1,6 +1,5 @@
-//! The soak: every case of the scenarios over as many seeds as one asks for, on every engine, in a release build, or every plugin
-//! of the reference under the conformance suite. What holds on
-//! one engine must hold on the other.
+//! The soak: every case of the scenarios over as many seeds as one asks for, on every engine, in a release build, or every
+//! plugin of the reference under the conformance suite. What holds on one engine must hold on the other.
 
 use std::process::ExitCode;
 

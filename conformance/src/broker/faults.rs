@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 use shaketable_sim::world::{Capability, Fault};
 use shaketable_stack::broker::PublishOptions;
-use shaketable_stack::plugin::{Ability, Delivery, Order};
+use shaketable_stack::plugin::{Ability, Order};
 
 use super::tools::{Bench, come_to_rest, judge_all, judge_shared, message, settle};
 use crate::Level::{Must, Should};
@@ -71,19 +71,6 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: virtual machines are moved, and their processes stand still for seconds",
         needs: &[Need::World(Capability::Pause), Need::VirtualTime],
         check: check!(a_host_that_stood_still_gets_messages),
-    },
-    Requirement {
-        id: "BRK-076",
-        level: Must,
-        sentence: "Where it is promised, no message comes twice though links break while it is published.",
-        source: "go-micro broker/http.go posts each message once to each node; the plugin's own promise",
-        needs: &[
-            Need::Promises("delivery at most once", |promises| promises.delivery == Some(Delivery::AtMostOnce)),
-            Need::Network,
-            Need::World(Capability::Cut),
-            Need::VirtualTime,
-        ],
-        check: check!(no_message_comes_twice_over_broken_links),
     },
     Requirement {
         id: "BRK-077",
@@ -275,12 +262,6 @@ async fn over_broken_links(site: &Site) -> Result<(Vec<String>, Vec<String>), Fi
     let sent = sent?;
     let came: Vec<String> = inbox.bodies().into_iter().filter(|body| sent.contains(body)).collect();
     Ok((sent, came))
-}
-
-async fn no_message_comes_twice_over_broken_links(site: Site) -> Outcome {
-    let (sent, came) = over_broken_links(&site).await?;
-    let twice = sent.iter().find(|body| came.iter().filter(|came| came == body).count() > 1);
-    expect(twice.is_none(), "no message twice", || format!("{twice:?} came more than once"))
 }
 
 async fn order_is_kept_over_broken_links(site: Site) -> Outcome {

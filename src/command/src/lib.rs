@@ -1,6 +1,6 @@
 //! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
-//! `verify`, `spec`, `replay`, `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads words, asks `sim`,
-//! and prints what `reports` renders. One file per subcommand.
+//! `verify`, `spec`, `replay`, `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads
+//! words, asks `sim` and `conformance`, and prints what `reports` renders. One file per subcommand.
 
 #![forbid(unsafe_code)]
 
