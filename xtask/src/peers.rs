@@ -74,8 +74,8 @@ fn judge(arguments: &Arguments) -> Result<(), String> {
     let confirmed = read_json(&folder.join("confirmed.json"))?;
     let mut text = format!(
         "# What the conformance suite says of {}\n\nWritten by `cargo xtask peers --adapter {}`; do not edit. They are judged \
-         live, behind [their adapter](../../fixtures/adapters/{}), which mends nothing. A person has read the plugin's source for each \
-         accusation; the place stands beside it.\n",
+         live, behind [their adapter](../../fixtures/adapters/{}), which mends nothing. A person has read the plugin's source \
+         for each accusation; the place stands beside it.\n",
         arguments.adapter, arguments.adapter, arguments.adapter
     );
     for peer in peers(&arguments.adapter)? {
