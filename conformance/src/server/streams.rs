@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SRV-056",
         level: Must,
-        sentence: "Streams that are open at the same time do not mix their messages.",
+        sentence: "Streams that a server serves at the same time do not mix their messages.",
         source: "go-micro util/socket/pool.go: streams are told apart by Micro-Stream",
         needs: &[Need::Has(Ability::Streams)],
         check: check!(streams_are_told_apart),

@@ -1,12 +1,15 @@
 //! A broker behind an adapter. Handlers run here: a delivery is brought, handled, and its end is told.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use shaketable_proto::subject::v1::broker_client::BrokerClient;
 use shaketable_proto::subject::v1::{self as wire, Handle};
 use shaketable_stack::broker::{
-    Acknowledge, Broker, BrokerOptions, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber,
+    Acknowledge, Broker, BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions,
+    Subscriber,
 };
 use shaketable_stack::env::{Env, Task};
 use shaketable_stack::plugin::Settings;
@@ -101,7 +104,8 @@ impl Broker for SubjectBroker {
             }
             Err(status) => return Err(self.adapter.error("subscribe", &status, ErrorKind::Closed)),
         };
-        let work = deliver(self.env.clone(), self.adapter.clone(), deliveries, handler);
+        let destination = Destination { handler, error_handler: self.options().error_handler };
+        let work = deliver(self.env.clone(), self.adapter.clone(), deliveries, destination);
         let task = self.env.spawn("subject deliveries", work);
         let mut tasks = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|task| !task.is_finished());
@@ -122,17 +126,19 @@ impl Broker for SubjectBroker {
     }
 }
 
-/// Handles what comes, side by side if the plugin delivers side by side: it waits for each handler as it would at home.
-async fn deliver(
-    env: Env,
-    adapter: Arc<Adapter>,
-    mut deliveries: Streaming<wire::Delivery>,
+/// Whom deliveries are for.
+#[derive(Clone)]
+struct Destination {
     handler: Arc<dyn Handler>,
-) {
+    error_handler: Option<Arc<dyn ErrorHandler>>,
+}
+
+/// Handles what comes, side by side if the plugin delivers side by side: it waits for each handler as it would at home.
+async fn deliver(env: Env, adapter: Arc<Adapter>, mut deliveries: Streaming<wire::Delivery>, destination: Destination) {
     let mut running: Vec<Task> = Vec::new();
     while let Ok(Some(delivery)) = deliveries.message().await {
         running.retain(|task| !task.is_finished());
-        let (adapter, handler) = (adapter.clone(), handler.clone());
+        let (adapter, destination) = (adapter.clone(), destination.clone());
         running.push(env.spawn("subject handler", async move {
             let message = delivery.message.unwrap_or_default();
             let event = Event {
@@ -140,9 +146,18 @@ async fn deliver(
                 message: Message { header: message.header, body: message.body },
                 acknowledgement: Arc::new(Delivered { adapter: adapter.clone(), delivery: delivery.delivery }),
             };
-            let error = match handler.handle(event).await {
+            let (topic, message) = (event.topic.clone(), event.message.clone());
+            let handled = AssertUnwindSafe(destination.handler.handle(event)).catch_unwind().await;
+            let handled =
+                handled.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "handle").detail("it panicked")));
+            let error = match handled {
                 Ok(()) => String::new(),
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    if let Some(told) = &destination.error_handler {
+                        told.failed(&topic, &message, &error);
+                    }
+                    error.to_string()
+                }
             };
             let mut client = client!(BrokerClient, adapter);
             let request = wire::FinishRequest { delivery: delivery.delivery, error };
