@@ -135,6 +135,8 @@ fn in_words(words: &Mutex<Vec<u8>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::Process;
 
     #[test]
@@ -167,6 +169,11 @@ mod tests {
             // A zombie waits for its new parent only.
             !status.is_empty() && !status.contains(") Z ")
         };
+        // A process that was killed takes a moment to go.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_alive() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         assert!(!is_alive(), "{pid} lives on");
         std::fs::remove_dir_all(folder).unwrap();
     }
