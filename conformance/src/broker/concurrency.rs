@@ -17,7 +17,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-059",
         level: Must,
         sentence: "Messages that are published at the same time all arrive, each publisher's in the promised order.",
-        source: "go-micro issues 423 and 2374: data races; decision of shaketable: brokers are shared between tasks",
+        source: "go-micro broker/http_test.go: TestConcurrentPubBroker; decision of shaketable: brokers are shared \
+                 between tasks",
         needs: &[],
         check: check!(messages_of_many_publishers_arrive),
     },
@@ -25,7 +26,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-060",
         level: Must,
         sentence: "Who comes and goes while messages are published takes none from who stays.",
-        source: "go-micro issue 793: state that callers share is changed under them",
+        source: "go-micro broker/memory.go: Publish walks the list of subscribers without the lock; \
+                 broker/http_test.go: TestConcurrentSubBroker",
         needs: &[],
         check: check!(who_comes_and_goes_takes_nothing_from_who_stays),
     },
@@ -33,7 +35,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-061",
         level: Must,
         sentence: "Connecting and disconnecting at the same time comes to an end and leaves a broker that works.",
-        source: "go-plugins issue 218; decision of shaketable: services stop while others still start",
+        source: "decision of shaketable: services stop while others still start",
         needs: &[],
         check: check!(connecting_and_disconnecting_at_once_comes_to_an_end),
     },

@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-040",
         level: Should,
         sentence: "A handler that panics keeps neither others from the message nor itself from the next one.",
-        source: "go-micro server/rpc_events.go: a handler's panic becomes an error",
+        source: "go-micro server/rpc_router.go: ProcessMessage makes an error of a handler's panic",
         needs: &[],
         check: check!(a_handler_that_panics_harms_nobody),
     },

@@ -79,7 +79,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-032",
         level: Must,
         sentence: "Where publishers are promised to wait for slow consumers, a slow one loses nothing.",
-        source: "go-micro registry/memory_watcher.go drops after 10 ms; the plugin's own promise",
+        source: "go-micro registry/memory.go: sendEvent drops after 10 ms; the plugin's own promise",
         needs: &[Need::Promises("publishers wait for slow consumers", |promises| {
             promises.slow_consumer == Some(SlowConsumer::Blocks)
         })],

@@ -16,7 +16,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-035",
         level: Should,
         sentence: "Calls to one node one after the other share a connection, whether the node is named by number or by name.",
-        source: "go-micro internal/util/pool: a host name is never found again, 50 calls open 50 connections; issue 275",
+        source: "go-micro internal/util/pool/default.go: Get looks up the dialled address and Release stores under the \
+                 remote one, so that a host name is never found again; issue 275",
         needs: &[Need::Network],
         check: check!(calls_share_a_connection),
     },
@@ -24,7 +25,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-036",
         level: Must,
         sentence: "Closing the client releases its connections and its tasks.",
-        source: "decision of shaketable: an interface that opens connections must be able to close them; go-micro issue 275",
+        source: "decision of shaketable: an interface that opens connections must be able to close them; go-micro \
+                 internal/util/pool/default.go: Close",
         needs: &[Need::Network],
         check: check!(closing_releases_connections),
     },

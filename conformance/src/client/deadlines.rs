@@ -48,7 +48,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-018",
         level: Must,
         sentence: "The handler's deadline is that of the caller, as far as it is left, and never later.",
-        source: "go-micro issue 1058 and pull request 85: time-outs cascade",
+        source: "go-micro pull request 85: time-outs cascade; pull request 1058: the Timeout header does not follow \
+                 the caller's",
         needs: &[],
         check: check!(the_remaining_time_travels),
     },

@@ -30,7 +30,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-012",
         level: Must,
         sentence: "An answer that cannot be decoded is InvalidMessage, and the client goes on.",
-        source: "go-micro client/rpc_stream.go: ReadBody; codec/codec.go: ErrInvalidMessage",
+        source: "go-micro client/rpc_codec.go: ReadBody tells it as an error of the codec; codec/codec.go: \
+                 ErrInvalidMessage",
         needs: &[],
         check: check!(an_undecodable_answer_is_an_error),
     },

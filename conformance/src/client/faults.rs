@@ -24,7 +24,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-042",
         level: Must,
         sentence: "After a link was cut and has healed, calls succeed again.",
-        source: "go-micro issue 244: calls go on failing over connections that are dead",
+        source: "go-micro internal/util/pool/default.go: Release closes a connection whose call has failed, so that \
+                 the next call dials",
         needs: &[Need::Network, Need::World(Capability::Cut)],
         check: check!(calls_succeed_after_a_cut),
     },
@@ -40,7 +41,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-044",
         level: Should,
         sentence: "A connection that is kept, and that the server has closed meanwhile, costs no call an error.",
-        source: "go-micro internal/util/pool: connections are not looked at before they are used",
+        source: "go-micro internal/util/pool/default.go: Get does not look at a connection before it is used",
         needs: &[],
         check: check!(a_stale_connection_costs_nothing),
     },

@@ -33,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-040",
         level: Must,
         sentence: "A thousand streams whose handler fails leave no tasks and no connections behind, also when nobody closes them.",
-        source: "go-micro issues 940 and 821, pull requests 980 and 1199: failed streams keep their connections",
+        source: "go-micro issue 940, pull requests 980 and 1199: failed streams keep their connections",
         needs: &[Need::Network, Need::Has(Ability::Streams)],
         check: check!(failed_streams_leave_nothing),
     },

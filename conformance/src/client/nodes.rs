@@ -29,7 +29,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-030",
         level: Must,
         sentence: "Of several addresses each attempt takes the next, so that one that nobody listens at costs one attempt.",
-        source: "go-micro client/rpc_client.go: WithAddress picks by the second of the day, so that retries meet the same node",
+        source: "go-micro client/rpc_client.go: next picks among the addresses of WithAddress by the Unix second, so \
+                 that retries meet the same node",
         needs: &[],
         check: check!(each_attempt_takes_the_next_address),
     },
@@ -61,7 +62,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-034",
         level: Must,
         sentence: "A second client with a selector and options of its own changes nothing for the first.",
-        source: "go-micro client/client.go v2 to v6: clients share DefaultSelector, and the second one's registry redirects the first",
+        source: "go-micro client/options.go v2 to v6: clients share DefaultSelector, and Registry of the second one \
+                 redirects the first",
         needs: &[],
         check: check!(a_second_client_changes_nothing),
     },

@@ -39,7 +39,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-048",
         level: Must,
         sentence: "A body beyond the promised limit is refused with an error, not cut and not waited for, and the client goes on.",
-        source: "go-micro client/grpc/grpc.go: ResourceExhausted; issue 467",
+        source: "go-micro client/grpc/grpc.go: maxRecvMsgSizeValue, maxSendMsgSizeValue; issue 467: no bound on what \
+                 is read",
         needs: &[Need::Promises("a largest message", |promises| promises.message_bytes_max.is_some())],
         check: check!(too_much_is_refused),
     },

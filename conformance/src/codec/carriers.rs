@@ -13,8 +13,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-018",
         level: Must,
         sentence: "A carrier that gives its bytes one by one changes nothing of what is read.",
-        source: "go-micro issue 655: a read that gave less than a message was taken for one; Rust std::io::Read: \
-                 fewer bytes than there is room for are no end",
+        source: "go-micro codec/grpc/util.go: decode, and codec/protorpc/netstring.go: ReadNetString, take what one \
+                 Read gives for the whole; Rust std::io::Read: fewer bytes than there is room for are no end",
         needs: &[],
         check: check!(bytes_may_come_one_by_one),
     },
@@ -38,7 +38,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-021",
         level: Must,
         sentence: "A carrier that breaks while a body is read gives an error, not the part that came.",
-        source: "go-micro issue 476; decision of shaketable: an error of the carrier is not its end",
+        source: "go-micro codec/proto/proto.go: ReadBody returns the carrier's error; decision of shaketable: an error \
+                 of the carrier is not its end",
         needs: &[],
         check: check!(a_carrier_that_breaks_gives_no_body),
     },
@@ -46,7 +47,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-022",
         level: Must,
         sentence: "A carrier that breaks while a message is written makes the write fail.",
-        source: "go-micro server/rpc_server_test.go: codec write error",
+        source: "go-micro codec/proto/proto.go: Write returns the carrier's error; codec/protorpc/protorpc.go: Write \
+                 of an event drops it",
         needs: &[],
         check: check!(a_carrier_that_breaks_fails_the_write),
     },
@@ -54,7 +56,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-023",
         level: Should,
         sentence: "A carrier that keeps what is written is told to pass it on with each message.",
-        source: "decision of shaketable: who waits for the answer to a message that lies in a buffer waits for ever",
+        source: "go-micro codec/protorpc/protorpc.go: Write flushes a carrier that can be flushed; decision of \
+                 shaketable: who waits for the answer to a message that lies in a buffer waits for ever",
         needs: &[],
         check: check!(each_message_is_passed_on),
     },
@@ -62,7 +65,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-024",
         level: Must,
         sentence: "Codecs of one factory share nothing: what one reads or writes is not seen by another.",
-        source: "go-micro pull request 941: codecs shared a buffer",
+        source: "go-micro codec/codec.go: NewCodec makes a codec for each connection; pull request 941: goroutines \
+                 raced for one buffer",
         needs: &[],
         check: check!(codecs_share_nothing),
     },

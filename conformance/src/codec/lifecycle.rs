@@ -24,8 +24,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-038",
         level: Must,
         sentence: "There is a content type, and by each of them, in any case and with parameters, the codec is found.",
-        source: "go-micro client/rpc_client.go and server/rpc_codec.go: codecs by content type; RFC 9110, section \
-                 8.3.1",
+        source: "go-micro client/rpc_client.go and server/rpc_helper.go: newCodec, by content type; RFC 9110, section \
+                 8.3.1: in any case, with parameters",
         needs: &[],
         check: check!(content_types_find_the_codec),
     },
@@ -33,7 +33,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-039",
         level: Should,
         sentence: "Content types are in lower case, a type and a subtype, and each is there once.",
-        source: "RFC 6838, section 4.2: names of media types",
+        source: "RFC 6838, section 4.2: a type and a subtype, in whatever case; decision of shaketable: lower case, so \
+                 that names can be compared",
         needs: &[],
         check: check!(content_types_are_well_formed),
     },
@@ -50,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-041",
         level: Must,
         sentence: "A codec that is closed a second time has nothing to complain of.",
-        source: "go-micro pull request 2716: a double close panics",
+        source: "go-micro pull request 2693: a stream closed what its codec had closed already",
         needs: &[],
         check: check!(a_codec_may_be_closed_twice),
     },
@@ -58,7 +59,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-042",
         level: Must,
         sentence: "A codec that is closed lets go of its carrier, so that the connection below can end.",
-        source: "go-micro codec/json/json.go: Close closes the connection; issue 940: connections that stay open",
+        source: "go-micro codec/json/json.go: Close closes the connection",
         needs: &[],
         check: check!(close_releases_the_carrier),
     },

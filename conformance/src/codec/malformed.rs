@@ -17,7 +17,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-025",
         level: Must,
         sentence: "A message that is torn off in its middle is an error, on a carrier and to the marshaler.",
-        source: "go-micro codec/codec.go: ErrInvalidMessage; issue 476: unexpected end of file",
+        source: "go-micro codec/grpc/util.go: decode answers ErrUnexpectedEOF; Go encoding/json: Unmarshal answers \
+                 'unexpected end of JSON input'",
         needs: &[],
         check: check!(a_torn_message_is_an_error),
     },
@@ -25,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-026",
         level: Must,
         sentence: "Bytes that are no message of any format are an error.",
-        source: "go-micro codec/codec.go: ErrInvalidMessage",
+        source: "go-micro codec/json/marshaler.go and codec/proto/marshaler.go: Unmarshal returns the parser's error",
         needs: &[],
         check: check!(what_is_no_message_is_an_error),
     },
@@ -33,8 +34,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-027",
         level: Must,
         sentence: "No bytes that come from a peer make the codec panic.",
-        source: "go-micro registry/consul (v1 to v6): a foreign tag panics the reader; go-micro v1 codecs panicked on \
-                 a type assertion",
+        source: "go-micro codec/protorpc/netstring.go: ReadNetString makes room for any length that a peer names; \
+                 registry/consul/encoding.go: a foreign tag panics its reader; v1 codecs panicked on a type assertion",
         needs: &[],
         check: check!(random_bytes_make_no_panic),
     },
@@ -51,8 +52,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-029",
         level: Must,
         sentence: "A body that is read as a type which it does not fit is an error, and not silently empty.",
-        source: "go-micro codec/proto/proto.go: ErrInvalidMessage for a body of another type; http client plugin: an \
-                 answer of another type was taken for an empty one",
+        source: "Go encoding/json: UnmarshalTypeError; go-micro codec/proto/proto.go: ReadBody into what is no \
+                 protobuf message is ErrInvalidMessage",
         needs: &[],
         check: check!(another_type_is_an_error),
     },
@@ -60,7 +61,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-030",
         level: Must,
         sentence: "Fields that the reader does not know are passed over, and those that it knows are read.",
-        source: "protobuf encoding guide: unknown fields; Go encoding/json: unknown keys are ignored",
+        source: "protobuf encoding guide: unknown fields; Go encoding/json: unknown keys are ignored; decision of \
+                 shaketable for the codec json, where go-micro's protojson refuses them: who reads is often older than \
+                 who writes",
         needs: &[Need::Named(&["json", "protobuf"])],
         check: check!(unknown_fields_are_passed_over),
     },

@@ -34,7 +34,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-034",
         level: Should,
         sentence: "A marshaler may be used again while a body is written, as by a body that holds another.",
-        source: "go-micro pull request 941: a buffer that two users share; pull request 2845: Any",
+        source: "decision of shaketable: a lock that is held while a body writes itself would wait for ever where that \
+                 body holds another",
         needs: &[],
         check: check!(a_body_may_use_the_marshaler),
     },
@@ -50,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-036",
         level: Must,
         sentence: "Marshalers and codecs of one factory understand each other: a body is the same to both.",
-        source: "go-micro broker and server use the marshaler for what a client's codec has written",
+        source: "decision of shaketable: brokers marshal and streams write, and what is one content type is one format",
         needs: &[],
         check: check!(two_marshalers_agree),
     },

@@ -37,7 +37,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-013",
         level: Must,
         sentence: "A message without a body, such as an error, can be written, and read without wanting one.",
-        source: "go-micro server/rpc_codec.go: an error is answered without a body; codec/codec.go: ReadBody(nil)",
+        source: "go-micro codec/codec.go: Message, whose body may be missing in an error; server/rpc_server.go: \
+                 serveReq answers an error with no body",
         needs: &[],
         check: check!(a_message_needs_no_body),
     },
@@ -45,7 +46,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-014",
         level: Must,
         sentence: "A body that is not wanted is taken from the carrier: it is not what is read next.",
-        source: "go-micro codec/codec.go: ReadBody(nil) consumes and drops the body",
+        source: "go-micro codec/codec.go: Codec, whose ReadBody without a value reads and discards; codec/json, \
+                 codec/proto and codec/grpc (v5.30.0) leave it there",
         needs: &[],
         check: check!(an_unwanted_body_is_taken),
     },
@@ -54,7 +56,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Of several messages on one carrier a body that is not wanted is taken alone, and the next is read \
                    right.",
-        source: "go-micro codec/codec.go: ReadBody(nil) consumes and drops the body",
+        source: "go-micro codec/codec.go: Codec, whose ReadBody without a value reads and discards; codec/json and \
+                 codec/grpc (v5.30.0) leave it there",
         needs: &[DELIMITED],
         check: check!(only_the_unwanted_body_is_taken),
     },
@@ -62,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-016",
         level: Must,
         sentence: "Several messages on one carrier are read one at a time, in the order in which they were written.",
-        source: "go-micro codec/json/json.go: one encoder and one decoder a connection; util/socket: streams",
+        source: "go-micro codec/json/json.go: NewCodec, one encoder and one decoder for a connection",
         needs: &[DELIMITED],
         check: check!(messages_follow_each_other),
     },
@@ -71,8 +74,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "What is read from a carrier that has ended is an error, or the message that no bytes are, and \
                    never an earlier one.",
-        source: "go-micro issue 476: the end of a stream; decision of shaketable: a reader that repeats the last \
-                 message executes it twice",
+        source: "go-micro codec/json/json.go: ReadBody is an end of file, and codec/proto/proto.go: no bytes are an \
+                 empty message; decision of shaketable: a reader that repeats the last message executes it twice",
         needs: &[],
         check: check!(after_the_last_there_is_none),
     },

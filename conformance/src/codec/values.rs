@@ -33,8 +33,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-003",
         level: Must,
         sentence: "Whole numbers survive up to the ends of their types, those beyond 2^53 too.",
-        source: "protobuf's JSON mapping (protobuf.dev/programming-guides/json): 64-bit numbers are text, because \
-                 readers take numbers for doubles; RFC 8259, section 6",
+        source: "protobuf's JSON mapping (protobuf.dev/programming-guides/json): 64-bit numbers are text; RFC 8259, \
+                 section 6: numbers beyond 2^53 are read as doubles, which do not hold them",
         needs: &[],
         check: check!(whole_numbers_survive),
     },
@@ -42,7 +42,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-004",
         level: Must,
         sentence: "Fractions survive bit by bit.",
-        source: "RFC 8259, section 6: a text of a double must be long enough and be read right; IEEE 754, section 5.12",
+        source: "IEEE 754, section 5.12: a text of 17 digits brings a double back; RFC 8259, section 6: numbers are \
+                 expected to be doubles",
         needs: &[],
         check: check!(fractions_survive),
     },
@@ -83,7 +84,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-009",
         level: Must,
         sentence: "Bodies of every size up to four mebibytes survive.",
-        source: "go-micro issue 655: bodies around the sizes of buffers; transport/options.go: 4 MiB",
+        source: "go-micro codec/grpc/util.go: MaxMessageSize, 4 MiB, and decode, which takes what one Read gives for \
+                 the whole",
         needs: &[],
         check: check!(bodies_of_every_size_survive),
     },
@@ -91,7 +93,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-010",
         level: Must,
         sentence: "A frame, which is bytes that are a body already, passes as it is.",
-        source: "go-micro codec/bytes/bytes.go: Frame; codec/json and codec/proto pass it on",
+        source: "go-micro codec/bytes/bytes.go: Frame; client/rpc_codec.go and server/rpc_codec.go pass it on \
+                 unencoded",
         needs: &[],
         check: check!(a_frame_passes_as_it_is),
     },

@@ -44,7 +44,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-047",
         level: Must,
         sentence: "The codec protobuf writes exactly these bytes.",
-        source: "go-micro codec/proto/proto.go; protobuf encoding guide; every implementation writes fields by number",
+        source: "go-micro codec/proto/proto.go; protobuf encoding guide; decision of shaketable: fields by number, as \
+                 implementations write them although the guide leaves their order open",
         needs: &[Need::Named(&["protobuf"])],
         check: check!(protobuf_writes_exactly_these_bytes),
     },

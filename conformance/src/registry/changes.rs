@@ -36,7 +36,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-013",
         level: Must,
         sentence: "A node that is registered again unchanged is found once.",
-        source: "go-micro server/rpc_server.go: registers again at every RegisterInterval",
+        source: "go-micro server/rpc_server.go: registrar registers again at every RegisterInterval",
         needs: &[],
         check: check!(the_same_again_is_found_once),
     },

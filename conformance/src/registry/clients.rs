@@ -26,7 +26,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-088",
         level: Must,
         sentence: "Changes of every service that was looked up are found, not of the first one alone.",
-        source: "go-micro pull request 2600, issue 1991: the cache watches for the first service only",
+        source: "go-micro pull requests 2517 and 2600: the cache watches the first service only; issue 1991: it looks \
+                 up what it watches by the wrong key",
         needs: &[Need::Upheld(&["REG-010"])],
         check: check!(every_service_that_was_looked_up_is_followed),
     },

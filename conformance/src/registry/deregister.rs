@@ -78,7 +78,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-036",
         level: Must,
         sentence: "A node that was deregistered stays away, although it had a TTL and was renewed.",
-        source: "go-micro issue 2805: nodes that come back, or stay, after Stop",
+        source: "go-micro registry/etcd/etcd.go: Deregister stops the keep-alive of the lease, too",
         needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
         check: check!(renewal_ends_with_the_registration),
     },

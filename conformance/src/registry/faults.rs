@@ -23,7 +23,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A backend that cannot be reached is told as an error, never as a service that does not exist or an \
             empty list.",
-        source: "go-micro issue 2821: errors of the registry empty what callers know",
+        source: "go-micro registry/etcd/etcd.go: GetService returns the error of the backend, and ErrNotFound only \
+                 where there are no keys",
         needs: &[Need::Backend(Verb::Cut), Need::Network],
         check: check!(unreachable_is_not_unknown),
     },
@@ -31,7 +32,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-097",
         level: Must,
         sentence: "Every operation ends in bounded time while the backend does not answer.",
-        source: "go-micro issue 2144: etcd hangs without a deadline",
+        source: "go-micro registry/etcd/etcd.go: each request has the time-out of the options; issue 2144: one that \
+                 had none hangs",
         needs: &[Need::Backend(Verb::Pause)],
         check: check!(every_operation_ends_while_nobody_answers),
     },
@@ -47,7 +49,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-099",
         level: Must,
         sentence: "What was acknowledged while the backend was cut off is true once it can be reached again.",
-        source: "go-plugins issue 114: errors are hidden; an acknowledgement is a promise",
+        source: "decision of shaketable: an acknowledgement is a promise",
         needs: &[Need::Backend(Verb::Cut), Need::Network],
         check: check!(what_is_acknowledged_is_true),
     },
@@ -65,7 +67,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registry works again after its backend was restarted, and what was registered is there after it \
             is registered again.",
-        source: "go-plugins issue 127; https://etcd.io/docs/v3.6/learning/api_guarantees/: durability",
+        source: "micro-in-cn questions issue 5: after a restart of etcd nothing is registered again; \
+                 https://etcd.io/docs/v3.6/learning/api_guarantees/: durability",
         needs: &[Need::Backend(Verb::Restart)],
         check: check!(it_works_after_a_restart),
     },

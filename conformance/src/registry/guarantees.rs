@@ -53,7 +53,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-076",
         level: Must,
         sentence: "An event carries what was registered then, not what is registered when the event is read.",
-        source: "go-micro issue 793: registry, cache and watchers share values; etcd guarantee Atomic",
+        source: "go-micro issue 793: registry, cache and watchers share values",
         needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-010"])],
         check: check!(an_event_is_of_its_time),
     },

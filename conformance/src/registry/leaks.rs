@@ -29,7 +29,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-116",
         level: Must,
         sentence: "Watchers that are dropped without being stopped leave no task behind.",
-        source: "go-plugins issue 383: goroutines of watchers that nobody uses any more",
+        source: "go-plugins issue 383: goroutines of stopped watchers stay; decision of shaketable: in Rust what is \
+                 dropped is gone",
         needs: &[Need::Has(Ability::Watch), Need::Tasks],
         check: check!(dropped_watchers_leave_nothing),
     },
@@ -53,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-119",
         level: Must,
         sentence: "Calls that are given up halfway leave no task behind.",
-        source: "go-plugins issue 314: a goroutine is stuck on a channel that nobody reads after a time-out",
+        source: "go-plugins issue 314: the goroutine of a call that timed out is stuck on a channel that nobody reads",
         needs: &[Need::Tasks],
         check: check!(calls_that_were_given_up_leave_nothing),
     },
@@ -85,7 +86,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-123",
         level: Should,
         sentence: "A lookup takes at most two requests, however many nodes the service has.",
-        source: "go-micro issue 2821: lookups that multiply when many callers come at once",
+        source: "go-micro registry/etcd/etcd.go: GetService is one range request, whatever the number of nodes; \
+                 decision of shaketable: two, where a backend keeps names and nodes apart",
         needs: &[Need::Backend(Verb::CountRequests)],
         check: check!(a_lookup_takes_few_requests),
     },

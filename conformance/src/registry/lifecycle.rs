@@ -34,7 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-112",
         level: Must,
         sentence: "A registry can be closed twice, and without ever having been used.",
-        source: "go-micro pull request 2317: Disconnect before Connect panics",
+        source: "decision of shaketable: who shuts down cannot know what was begun, nor who did so before",
         needs: &[],
         check: check!(a_registry_can_be_closed_twice),
     },
@@ -42,7 +42,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-113",
         level: Must,
         sentence: "Closing, or dropping, one registry leaves another one of the same process working.",
-        source: "go-micro selector/default.go: a second client re-points the first one's registry",
+        source: "decision of shaketable: registries of one process share nothing that an end of one could take from \
+                 another",
         needs: &[Need::Upheld(&["REG-058"])],
         check: check!(registries_of_one_process_are_apart),
     },

@@ -30,7 +30,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-016",
         level: Must,
         sentence: "A lookup does not find services whose names only begin, or end, with the name that is asked for.",
-        source: "go-micro pull request 2517: test of a watched key by the wrong part of it",
+        source: "go-micro registry/etcd/etcd.go: GetService asks for the prefix with a slash at its end, so that no \
+                 longer name matches",
         needs: &[],
         check: check!(a_name_is_no_prefix),
     },

@@ -31,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "All nodes of a service that is registered with several are found, each with its own address and \
             metadata.",
-        source: "go-micro registry/service.go: Service.Nodes",
+        source: "go-micro registry/registry.go: Service.Nodes",
         needs: &[],
         check: check!(every_node_of_a_registration_is_found),
     },
@@ -63,7 +63,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-007",
         level: Must,
         sentence: "Metadata and endpoints, with nested values, are found as they were registered.",
-        source: "go-micro registry/service.go: Service.Metadata, Service.Endpoints, Value.Values",
+        source: "go-micro registry/registry.go: Service.Metadata, Service.Endpoints, Value.Values",
         needs: &[],
         check: check!(metadata_and_endpoints_are_found_as_registered),
     },

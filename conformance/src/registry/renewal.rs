@@ -21,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-049",
         level: Must,
         sentence: "A node that is registered again three times within each TTL is found all the time.",
-        source: "go-micro server/rpc_server.go: RegisterInterval of 30 s, RegisterTTL of 90 s; go-plugins issue 127",
+        source: "go-micro server/server.go: DefaultRegisterInterval of 30 s, DefaultRegisterTTL of 90 s",
         needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
         check: check!(what_is_registered_again_stays),
     },

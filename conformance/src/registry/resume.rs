@@ -19,7 +19,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-106",
         level: Must,
         sentence: "A watch tells what changes after a restart of the backend, or ends with an error.",
-        source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable; go-plugins issue 84",
+        source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable",
         needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Restart)],
         check: check!(a_watch_outlives_a_restart),
     },

@@ -20,7 +20,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-023",
         level: Must,
         sentence: "A record of any size is stored whole or refused, never cut.",
-        source: "go-micro issue 655: cut at the size of a buffer; sizes around 4 KiB and 16 KiB, up to 1 MiB",
+        source: "go-micro registry/mdns_registry.go: encode cuts a record into texts of 255 bytes; issue 2072: what is \
+                 too long for a datagram is lost",
         needs: &[Need::Upheld(&["REG-010"])],
         check: check!(a_record_is_stored_whole_or_refused),
     },

@@ -19,7 +19,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-058",
         level: Must,
         sentence: "A node that was not there before is told as a create, with its service as it was registered.",
-        source: "https://etcd.io/docs/v3.6/learning/api/: IsCreate; go-micro registry/memory.go tells it as an update",
+        source: "https://etcd.io/docs/v3.6/learning/api/: Create_Revision; go-micro registry/etcd/watcher.go: \
+                 IsCreate; registry/memory.go tells it as an update",
         needs: &[Need::Has(Ability::Watch)],
         check: check!(a_new_node_is_a_create),
     },
@@ -59,7 +60,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-063",
         level: Must,
         sentence: "A node that comes back after it was deregistered is told as a create again.",
-        source: "https://etcd.io/docs/v3.6/learning/api/: IsCreate, for each generation of a key",
+        source: "https://etcd.io/docs/v3.6/learning/data_model/: each creation of a key begins a generation; go-micro \
+                 registry/etcd/watcher.go: IsCreate",
         needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(a_node_that_comes_back_is_a_create),
     },
@@ -83,8 +85,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-066",
         level: Must,
         sentence: "A watcher of one service is told of that service alone, also where names begin alike.",
-        source: "https://etcd.io/docs/v3.6/learning/api/: Filter; go-micro pull request 2517: wrong test of the \
-            watched key",
+        source: "https://etcd.io/docs/v3.6/learning/api/: a watch has a range of keys; go-micro \
+                 registry/etcd/watcher.go: newEtcdWatcher ends it with a slash",
         needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(only_the_watched_service_is_told),
     },

@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-057",
         level: Must,
         sentence: "The number of watchers of a service does not grow with the number of lookups and changes.",
-        source: "go-micro issue 1991: watchers that are opened again and again",
+        source: "go-micro registry/cache/cache.go: watchedRunning keeps one loop for a service",
         needs: &[],
         check: check!(watchers_do_not_grow),
     },

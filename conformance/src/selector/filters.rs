@@ -41,7 +41,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-022",
         level: Must,
         sentence: "Filters that leave nothing are answered with NoneAvailable.",
-        source: "go-micro selector/selector.go: ErrNoneAvailable; the label selector answers otherwise",
+        source: "go-micro selector/selector.go: ErrNoneAvailable; the label selector of go-micro/plugins answers \
+                 ErrNotFound",
         needs: &[],
         check: check!(filters_that_leave_nothing_are_refused),
     },

@@ -53,7 +53,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-049",
         level: Must,
         sentence: "Two selectors with registries of their own know nothing of each other's nodes.",
-        source: "go-micro client/client.go of v2 to v6: NewClient re-points the registry of the shared selector",
+        source: "go-micro client/options.go of v2 to v6: Registry re-points the selector that all clients share",
         needs: &[],
         check: check!(two_selectors_are_two),
     },

@@ -29,7 +29,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-037",
         level: Must,
         sentence: "Failures of some nodes take no other node out.",
-        source: "go-micro issue 97: the whole service is none available",
+        source: "go-micro selector/selector.go: Mark(service, node); issue 87: only the node that failed is to be left \
+                 out",
         needs: &[],
         check: check!(failures_of_one_node_concern_no_other),
     },
@@ -45,7 +46,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-039",
         level: Must,
         sentence: "A node that has failed is selected again within ten minutes.",
-        source: "go-plugins selector/blacklist: 30 seconds; issue 97: nodes that never come back",
+        source: "go-plugins selector/blacklist: 30 seconds; decision of shaketable: a node that is never tried again \
+                 cannot show that it is well",
         needs: &[Need::VirtualTime],
         check: check!(a_node_that_failed_comes_back),
     },

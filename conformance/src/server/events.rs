@@ -34,7 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-061",
         level: Must,
         sentence: "Subscriptions of two servers with one queue share the events: each goes to one of them.",
-        source: "go-micro server/options.go: SubscriberQueue",
+        source: "go-micro server/handler.go: SubscriberQueue",
         needs: &[Need::Has(Ability::Events), Need::Has(Ability::QueueGroups)],
         check: check!(servers_share_a_queue),
     },

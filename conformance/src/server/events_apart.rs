@@ -21,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-065",
         level: Must,
         sentence: "A subscription that fails or panics goes on getting events, and so do the others and requests.",
-        source: "go-micro server/rpc_events.go: a panic of a subscriber is recovered",
+        source: "go-micro server/rpc_router.go: ProcessMessage recovers a subscriber's panic",
         needs: &[Need::Has(Ability::Events)],
         check: check!(a_failing_subscription_fails_alone),
     },

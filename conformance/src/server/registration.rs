@@ -21,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-032",
         level: Must,
         sentence: "A server that is deregistered by hand goes on serving but is not found, until it is registered by hand.",
-        source: "go-micro server/server.go v1: Register, Deregister",
+        source: "go-micro server/rpc_server.go: Register, Deregister",
         needs: &[],
         check: check!(registration_by_hand),
     },

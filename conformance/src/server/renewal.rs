@@ -26,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-035",
         level: Must,
         sentence: "A registration that somebody has removed is restored at the next interval.",
-        source: "go-micro-cn questions issue 5; go-plugins issue 127, go-micro pull requests 820 and 2959",
+        source: "micro-in-cn questions issue 5; go-plugins issue 127, go-micro pull requests 820 and 2959",
         needs: &[],
         check: check!(a_lost_registration_is_restored),
     },

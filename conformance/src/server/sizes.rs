@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-012",
         level: Must,
         sentence: "An answer beyond the promised limit becomes an error for the caller, and the server goes on.",
-        source: "go-micro server/grpc/grpc.go: ResourceExhausted; issue 467",
+        source: "go-micro server/grpc/grpc.go: getMaxMsgSize; issue 467: no bound on what is read",
         needs: &[Need::Promises("a largest message", |promises| promises.message_bytes_max.is_some())],
         check: check!(too_large_an_answer_is_an_error),
     },

@@ -61,7 +61,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-056",
         level: Must,
         sentence: "Streams that a server serves at the same time do not mix their messages.",
-        source: "go-micro util/socket/pool.go: streams are told apart by Micro-Stream",
+        source: "go-micro internal/util/socket/pool.go: streams are told apart by Micro-Stream",
         needs: &[Need::Has(Ability::Streams)],
         check: check!(streams_are_told_apart),
     },

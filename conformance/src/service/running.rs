@@ -41,7 +41,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SVC-019",
         level: Must,
         sentence: "A service that was stopped leaves no tasks and no connections of its client behind.",
-        source: "go-micro issue 483; decision of shaketable: the client belongs to the service",
+        source: "decision of shaketable: the client belongs to the service, and what was stopped runs no more",
         needs: &[],
         check: check!(a_stopped_service_leaves_no_tasks),
     },

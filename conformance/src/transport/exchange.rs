@@ -26,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-018",
         level: Must,
         sentence: "Every message that was sent is received.",
-        source: "go-micro transport/http_transport_test.go: many sends while the other end receives",
+        source: "go-micro transport/http_transport_test.go: TestHTTPTransportMultipleSendWhenRecv",
         needs: &[KEEPS_ALL],
         check: check!(no_message_is_lost),
     },
@@ -34,8 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-019",
         level: Must,
         sentence: "No message is received twice.",
-        source: "go-micro transport/http_client.go: a request that is sent again after it was received is handled \
-                 twice",
+        source: "decision of shaketable: a message that comes twice is a request that is handled twice",
         needs: &[NOTHING_TWICE],
         check: check!(no_message_comes_twice),
     },
@@ -43,7 +42,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-020",
         level: Must,
         sentence: "Messages of one end arrive in the order in which they were sent, and so do the answers to them.",
-        source: "go-micro issue 2744: answers were paired with the wrong requests",
+        source: "go-micro pull request 2744: an answer was taken for that to another request; \
+                 transport/http_client.go: Recv pairs by the order of sending",
         needs: &[ORDERED, KEEPS_ALL],
         check: check!(messages_arrive_in_order),
     },
@@ -51,8 +51,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-021",
         level: Must,
         sentence: "A message without headers and without a body arrives as such.",
-        source: "go-micro codec/grpc (v6.10.0): no frame is written for an empty message; go-micro \
-                 transport/http_client.go",
+        source: "go-micro codec/grpc/grpc.go: Write leaves an empty message out; decision of shaketable: what is empty \
+                 is a message still, as an end of stream is",
         needs: &[],
         check: check!(an_empty_message_arrives),
     },
@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-022",
         level: Must,
         sentence: "Bodies of every size up to a mebibyte arrive as they were sent, both ways.",
-        source: "go-micro issues 655 and 467: bodies around the sizes of buffers",
+        source: "go-micro issue 655: a body was cut at 4 KiB; the sizes are those around the usual buffers",
         needs: &[],
         check: check!(bodies_of_every_size_arrive),
     },

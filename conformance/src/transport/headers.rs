@@ -13,8 +13,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-024",
         level: Must,
         sentence: "Header values of visible ASCII arrive as they were sent, under their names in whatever case.",
-        source: "go-micro transport/http_transport.go and metadata/metadata.go: names are title-cased on the way; RFC \
-                 9110, section 5.5",
+        source: "go-micro transport/http_client.go: Send puts them into an http.Header, which changes the case of \
+                 names; RFC 9110, sections 5.1 and 5.5",
         needs: &[],
         check: check!(headers_arrive),
     },
@@ -22,7 +22,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-025",
         level: Must,
         sentence: "Each message has its own headers: none is left over from an earlier one of the same end.",
-        source: "go-micro issue 2738: metadata of one request was seen in another",
+        source: "go-micro transport/http_socket.go: sendHTTP1 begins each answer with the headers of the connection's \
+                 first request",
         needs: &[],
         check: check!(headers_belong_to_their_message),
     },

@@ -46,7 +46,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-013",
         level: Must,
         sentence: "A closed listener releases whoever waits in accept, and refuses who comes later, with Closed.",
-        source: "go-micro transport/transport.go: Listener.Close; transport/http_transport_test.go",
+        source: "go-micro transport/memory.go: memoryListener.Accept returns once the listener is closed; decision of \
+                 shaketable: Closed, so that an order to stop is told apart from a fault",
         needs: &[],
         check: check!(a_closed_listener_releases_accept),
     },
@@ -54,7 +55,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-014",
         level: Must,
         sentence: "A listener that is closed a second time has nothing to complain of.",
-        source: "go-micro transport/transport.go: Listener.Close; go-micro pull request 2716: a double close panics",
+        source: "go-micro transport/memory.go: memoryListener.Close looks whether it was closed before",
         needs: &[],
         check: check!(a_listener_may_be_closed_twice),
     },
@@ -62,8 +63,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-015",
         level: Must,
         sentence: "Connections that were accepted go on when their listener is closed and dropped.",
-        source: "go-micro issue 1597: a graceful stop lets requests in flight end; server/rpc_server.go closes the \
-                 listener first",
+        source: "go-micro server/rpc_server.go: registrar closes the listener while connections are still served; \
+                 transport/memory.go ends them all with it (lexit)",
         needs: &[],
         check: check!(accepted_connections_outlive_their_listener),
     },
