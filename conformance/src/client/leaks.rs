@@ -25,7 +25,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-039",
         level: Must,
         sentence: "A call whose caller has lost interest leaves nothing behind, and those that follow get their own answers.",
-        source: "go-micro client/rpc_client.go: the call of a cancelled context; decision of shaketable: dropping a future cancels it",
+        source: "go-micro client/rpc_client.go: the call of a cancelled context; decision of shaketable: dropping a \
+                 future cancels it",
         needs: &[Need::Network],
         check: check!(dropped_calls_leave_nothing),
     },

@@ -58,7 +58,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-025",
         level: Should,
         sentence: "A request that is marked idempotent is tried at another node after its server has gone away.",
-        source: "decision of shaketable: the mark says that a second run does no harm, so that the caller need not see the failure",
+        source: "decision of shaketable: the mark says that a second run does no harm, so that the caller need not see \
+                 the failure",
         needs: &[],
         check: check!(an_idempotent_request_is_repeated),
     },

@@ -15,7 +15,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-045",
         level: Must,
         sentence: "Bodies of any size from nothing to 16 KiB and one byte travel both ways unchanged.",
-        source: "go-micro issues 655 and 467: a body is cut at the size of a buffer",
+        source: "go-micro issue 655: a body is cut at the size of a buffer",
         needs: &[],
         check: check!(small_bodies_travel),
     },

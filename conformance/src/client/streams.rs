@@ -34,7 +34,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-051",
         level: Must,
         sentence: "Streams that are open at the same time do not mix their messages.",
-        source: "go-micro internal/util/socket/pool.go: a socket for each stream",
+        source: "go-micro client/rpc_client.go: stream dials a connection for each; internal/util/socket/pool.go: a \
+                 socket for each",
         needs: &[Need::Has(Ability::Streams)],
         check: check!(streams_do_not_mix),
     },

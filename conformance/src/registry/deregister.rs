@@ -69,8 +69,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-035",
         level: Must,
         sentence: "A node is deregistered by its id, whatever address, metadata and version are given with it.",
-        source: "go-micro registry/memory.go: Deregister compares node ids; registry/etcd/etcd.go deletes by name and \
-            id",
+        source: "go-micro registry/etcd/etcd.go: Deregister deletes by name and id alone; registry/memory.go looks \
+                 under the given version only",
         needs: &[],
         check: check!(the_id_decides_what_goes),
     },

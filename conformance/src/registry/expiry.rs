@@ -31,7 +31,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-038",
         level: Must,
         sentence: "A TTL that is no whole number of seconds is not rounded down.",
-        source: "go-micro registry/etcd/etcd.go: int64(TTL.Seconds()) makes 0.9 s no TTL at all",
+        source: "go-micro registry/etcd/etcd.go: int64(TTL.Seconds()) makes a lease of 1 s of 1.9 s, and one of 0 s of \
+                 0.9 s",
         needs: &[Need::Has(Ability::Ttl), TIMELY],
         check: check!(a_ttl_is_not_rounded_down),
     },

@@ -70,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-078",
         level: Must,
         sentence: "Each of several watchers is told of every change.",
-        source: "go-micro registry/watcher.go: Watch makes a watcher for each caller",
+        source: "go-micro registry/memory.go: Watch makes a watcher for each caller",
         needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
         check: check!(every_watcher_is_told),
     },

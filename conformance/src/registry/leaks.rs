@@ -78,7 +78,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-122",
         level: Should,
         sentence: "Keeping registrations alive takes at most four requests for each node and third of a TTL.",
-        source: "go-micro issue 2821: a keep-alive request per node and interval overloads etcd",
+        source: "go-micro issue 2821: a keep-alive request per node and interval overloads etcd; pull request 2822: a \
+                 stream instead",
         needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::CountRequests), Need::VirtualTime],
         check: check!(renewal_takes_few_requests),
     },

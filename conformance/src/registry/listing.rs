@@ -29,7 +29,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-027",
         level: Must,
         sentence: "A service of which the last node was deregistered is listed no more.",
-        source: "go-micro registry/memory.go (v6): leaves a service with zero nodes behind",
+        source: "go-micro registry/memory.go: Deregister drops a service with its last node",
         needs: &[],
         check: check!(a_service_without_nodes_is_not_listed),
     },

@@ -37,8 +37,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-051",
         level: Must,
         sentence: "Of several services that one client renews, none runs out.",
-        source: "go-micro registry/etcd/etcd.go: leases are kept by service and node, so that none is renewed for \
-            another",
+        source: "go-micro registry/etcd/etcd.go: leases are kept by name and id with nothing between them, so that two \
+                 nodes can share one",
         needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
         check: check!(every_service_of_a_client_is_renewed),
     },

@@ -68,7 +68,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-007",
         level: Must,
         sentence: "A lookup that has failed is not remembered: when the registry works again the next one succeeds.",
-        source: "go-micro registry/cache/cache.go of v6: the minimum retry interval follows failed lookups, too",
+        source: "go-micro registry/cache/cache.go of v6 (pull request 2823): the minimum retry interval follows failed \
+                 lookups, too",
         needs: &[],
         check: check!(a_failed_lookup_is_not_remembered),
     },
@@ -92,7 +93,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-010",
         level: Should,
         sentence: "Loading ends within a minute though the registry does not answer.",
-        source: "go-micro registry/options.go: Timeout, which bounds the lookup of a selection",
+        source: "go-micro registry/options.go: Timeout, which bounds the lookup of a selection; pull request 2841: \
+                 callers are stuck while etcd times out",
         needs: &[Need::VirtualTime],
         check: check!(a_registry_that_hangs_does_not_hold_up_callers),
     },

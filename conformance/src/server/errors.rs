@@ -27,7 +27,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-014",
         level: Should,
         sentence: "An error of a handler that is no status reaches the caller with its text and the code nearest to its kind.",
-        source: "go-micro server/grpc/error.go: microError, the code nearest to a status",
+        source: "go-micro server/grpc/util.go: convertCode, the code nearest to an error of Go's",
         needs: &[],
         check: check!(another_error_gets_the_nearest_code),
     },
@@ -51,7 +51,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-017",
         level: Must,
         sentence: "A request of a content type that the server has no codec for is answered with an error, and not with a text that looks like success.",
-        source: "go-micro v1 to v6 server/rpc_server.go: unsupported Content-Type is answered as 200 text/plain without Micro-Error",
+        source: "go-micro v1 to v6 server/rpc_server.go: unsupported Content-Type is answered as 200 text/plain \
+                 without Micro-Error",
         needs: &[],
         check: check!(an_unknown_content_type_is_an_error),
     },

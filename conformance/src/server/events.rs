@@ -26,7 +26,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-060",
         level: Must,
         sentence: "Subscriptions of several queues to one topic each get an event once, also after ten renewals of the registration.",
-        source: "go-micro issues 1209 and 2687, go-plugins issue 555; v6 server/rpc_server.go: each heartbeat adds subscribers anew",
+        source: "go-micro issues 1209 and 2687, go-plugins issue 555; v6 server/rpc_server.go: each heartbeat adds \
+                 subscribers anew",
         needs: &[Need::Has(Ability::Events)],
         check: check!(each_queue_gets_an_event_once),
     },
@@ -42,7 +43,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-062",
         level: Must,
         sentence: "A subscription that is added while the server runs gets events.",
-        source: "go-micro server/server.go: Subscribe; decision of shaketable: no restart is needed to listen to one topic more",
+        source: "go-micro server/server.go: Subscribe; decision of shaketable: no restart is needed to listen to one \
+                 topic more",
         needs: &[Need::Has(Ability::Events)],
         check: check!(a_late_subscription_gets_events),
     },

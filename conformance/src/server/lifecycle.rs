@@ -33,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A request under way is answered before a stop ends, if that takes no longer than the drain time-out.",
         source: "go-micro issues 2137 and 1597, go-micro/plugins pull requests 85 and 163: a stop does not wait, or a \
-                 second only",
+                 second only; server/grpc/util.go: wait reads a key that server/options.go does not set",
         needs: &[],
         check: check!(a_stop_waits_for_requests),
     },
@@ -57,7 +57,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-044",
         level: Must,
         sentence: "Stopping twice, or before any start, is no error and changes nothing.",
-        source: "go-micro server/rpc_server.go: Stop without Start; decision of shaketable: who shuts down cannot know who did so before",
+        source: "go-micro server/rpc_server.go: Stop without Start; decision of shaketable: who shuts down cannot know \
+                 who did so before",
         needs: &[],
         check: check!(stopping_is_idempotent),
     },

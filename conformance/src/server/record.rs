@@ -48,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-027",
         level: Must,
         sentence: "The node's metadata name the protocol.",
-        source: "go-micro client/rpc_client.go: a node without protocol is called in the legacy protocol",
+        source: "go-micro client/rpc_codec.go: setupProtocol, which calls a node without protocol in the legacy one",
         needs: &[],
         check: check!(the_protocol_is_registered),
     },

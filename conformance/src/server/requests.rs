@@ -60,7 +60,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-006",
         level: Must,
         sentence: "Requests that one client makes one after the other are each answered as themselves, also over one connection.",
-        source: "go-micro v4.10 to v6 server/rpc_server.go: Micro-ID and Micro-Id differ, so that the first request's id is echoed for ever",
+        source: "go-micro v4.10 to v6 server/rpc_server.go: Micro-ID and Micro-Id differ, so that the first request's \
+                 id is echoed for ever",
         needs: &[],
         check: check!(requests_in_a_row_are_answered_as_themselves),
     },

@@ -14,7 +14,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-009",
         level: Must,
         sentence: "Requests and answers of any size from nothing to 16 KiB and one byte pass unchanged.",
-        source: "go-micro issues 655 and 467: a body is cut at the size of a buffer",
+        source: "go-micro issue 655: a body is cut at the size of a buffer",
         needs: &[],
         check: check!(small_bodies_pass),
     },

@@ -29,7 +29,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-052",
         level: Must,
         sentence: "A handler sees when the client will send no more, and can still answer.",
-        source: "go-micro server/rpc_stream.go: Recv, io.EOF at EOS",
+        source: "go-micro server/rpc_stream.go: Recv, io.EOF at EOS; go-plugins issue 183: a handler gets another \
+                 error instead",
         needs: &[Need::Has(Ability::Streams)],
         check: check!(a_handler_sees_the_clients_end),
     },
@@ -37,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SRV-053",
         level: Must,
         sentence: "A stream whose handler fails ends with its status.",
-        source: "go-micro server/rpc_router.go: a stream's error is sent as Micro-Error",
+        source: "go-micro server/rpc_server.go: serveReq sends a stream's error as Micro-Error",
         needs: &[Need::Has(Ability::Streams)],
         check: check!(a_handlers_failure_ends_its_stream),
     },

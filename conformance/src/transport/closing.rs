@@ -24,8 +24,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-045",
         level: Must,
         sentence: "What was sent before a close is received before the end.",
-        source: "go-micro transport/http_socket.go (v6.10.0): an answer over h2c is lost when the other end has closed \
-                 its half",
+        source: "go-micro server/rpc_server.go (v6.10.0): ServeConn ends at once when Recv is an end of file, so that \
+                 an answer over h2c is lost when the other end has closed its half",
         needs: &[KEEPS_ALL],
         check: check!(what_was_sent_comes_before_the_end),
     },
