@@ -25,4 +25,4 @@ pub mod transport;
 pub use finding::{Finding, Outcome, expect, expect_equal};
 pub use interface::Interface;
 pub use requirement::{Check, Level, Need, Requirement, by_id, requirements};
-pub use site::{Host, Parts, Site};
+pub use site::{Host, Parts, Site, TaskCount};

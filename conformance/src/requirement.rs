@@ -59,8 +59,10 @@ pub enum Need {
     World(Capability),
     /// The plugin reaches others over the network that its `Env` gives it.
     Network,
-    /// The plugin's tasks can be counted: it runs in this process.
+    /// The plugin's tasks can be counted: on this host, or in its adapter's process.
     Tasks,
+    /// The plugin runs in this process: the check brings code along, drops values, or looks at options.
+    InProcess,
     /// The plugin upholds these requirements, by id: the check sees what it judges through them, and says nothing where they
     /// are broken.
     Upheld(&'static [&'static str]),
@@ -161,6 +163,7 @@ impl fmt::Display for Need {
             Self::Backend(verb) => write!(formatter, "backend_access: {verb}"),
             Self::World(capability) => write!(formatter, "a world that can {capability}"),
             Self::Network => formatter.write_str("a plugin that reaches others over the network"),
+            Self::InProcess => formatter.write_str("a plugin in this process"),
             Self::Tasks => formatter.write_str("tasks that can be counted"),
             Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),

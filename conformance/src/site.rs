@@ -14,11 +14,11 @@ use std::time::Duration;
 use shaketable_sim::history::{Point, Recorder};
 use shaketable_sim::world::Fault;
 use shaketable_stack::Env;
-use shaketable_stack::plugin::{Plugins, Promises};
+use shaketable_stack::plugin::{Plugins, Promises, Simulatable};
 use tokio::sync::oneshot;
 
 use crate::backend::{Act, Backend};
-use crate::judge::{Command, Commands, Subject};
+use crate::judge::{BEHIND_AN_ADAPTER, Command, Commands, Subject};
 use crate::{Finding, Outcome};
 
 pub use making::Parts;
@@ -191,10 +191,59 @@ impl Site {
         }
     }
 
+    /// What lives where the plugin under judgement runs: the tasks of this host, or those of the adapter's process.
+    ///
+    /// # Errors
+    /// `Unknown` when an adapter does not tell.
+    pub async fn tasks(&self) -> Result<TaskCount, Finding> {
+        if self.promises().simulatable != Simulatable::No(BEHIND_AN_ADAPTER) {
+            let live = self.env.live_tasks();
+            return Ok(TaskCount { total: live.total(), detail: format!("{:?}", live.counts()) });
+        }
+        #[cfg(feature = "subject")]
+        let counted = crate::subject::tasks(&self.env).await;
+        #[cfg(not(feature = "subject"))]
+        let counted: Result<u64, String> = Err("this program judges no adapters".to_owned());
+        let total = usize::try_from(counted.map_err(Finding::Unknown)?).unwrap_or(usize::MAX);
+        Ok(TaskCount { total, detail: "in the adapter's process".to_owned() })
+    }
+
+    /// How many more tasks than before are no leak after `cycles` of what may leak one each time: `spare`, and where the tasks
+    /// are those of an adapter's process, which has some of its own for each call, a third of the cycles.
+    pub fn tolerated(&self, spare: usize, cycles: usize) -> usize {
+        let is_foreign = self.promises().simulatable == Simulatable::No(BEHIND_AN_ADAPTER);
+        if is_foreign { spare.max(cycles / 3) } else { spare }
+    }
+
+    /// Waits until no more than `allowed` tasks live where the plugin runs; `what` says since when.
+    ///
+    /// # Errors
+    /// When there are more after `within`.
+    pub async fn few_tasks(&self, what: &str, allowed: usize, within: Duration) -> Outcome {
+        let what = format!("at most {allowed} tasks {what}");
+        self.eventually(&what, within, || async {
+            match self.tasks().await {
+                Ok(tasks) if tasks.total <= allowed => Ok(()),
+                Ok(tasks) => Err(format!("{} tasks: {}", tasks.total, tasks.detail)),
+                Err(finding) => Err(finding.to_string()),
+            }
+        })
+        .await
+    }
+
     /// How much later than it should a thing may happen: what messages take, and on real machines what schedulers add.
     pub fn slack(&self) -> Duration {
         if self.is_simulated() { Duration::from_millis(500) } else { Duration::from_secs(1) }
     }
+}
+
+/// What [`Site::tasks`] has counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskCount {
+    /// How many.
+    pub total: usize,
+    /// What is known of them, for people.
+    pub detail: String,
 }
 
 /// A job for a host.

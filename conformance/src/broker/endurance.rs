@@ -73,7 +73,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A broker that is dropped without disconnect ends its tasks and its deliveries.",
         source: "decision of shaketable: in Rust what is dropped is gone",
-        needs: &[Need::Tasks],
+        needs: &[Need::Tasks, Need::InProcess],
         check: check!(a_dropped_broker_leaves_nothing),
     },
 ];
@@ -103,12 +103,7 @@ async fn deliveries_do_not_grow_with_time(site: Site) -> Outcome {
 
 /// Waits until no more tasks live than `allowed`.
 async fn few_tasks(site: &Site, after: &str, allowed: usize) -> Outcome {
-    let look = || {
-        let live = site.env().live_tasks();
-        let few = live.total() <= allowed;
-        std::future::ready(if few { Ok(()) } else { Err(format!("{}: {:?}", live.total(), live.counts())) })
-    };
-    site.eventually(&format!("{after} no more than {allowed} tasks to live"), Duration::from_secs(10), look).await
+    site.few_tasks(after, allowed, Duration::from_secs(10)).await
 }
 
 async fn subscribing_and_unsubscribing_leaves_no_task(site: Site) -> Outcome {
@@ -121,7 +116,7 @@ async fn subscribing_and_unsubscribing_leaves_no_task(site: Site) -> Outcome {
         site.ask("unsubscribe", subscriber.unsubscribe()).await?;
         if cycle == 9 {
             settle(&site).await;
-            allowed = site.env().live_tasks().total() + TASKS_SPARE;
+            allowed = site.tasks().await?.total + site.tolerated(TASKS_SPARE, CYCLES);
         }
     }
     few_tasks(&site, "after a thousand subscriptions", allowed).await
@@ -138,7 +133,7 @@ async fn connecting_and_disconnecting_leaves_no_task(site: Site) -> Outcome {
         bench.disconnect().await?;
         if cycle == 9 {
             settle(&site).await;
-            allowed = site.env().live_tasks().total() + TASKS_SPARE;
+            allowed = site.tasks().await?.total + site.tolerated(TASKS_SPARE, CYCLES);
         }
     }
     few_tasks(&site, "after a thousand connections", allowed).await
@@ -150,7 +145,7 @@ async fn publishing_lets_no_tasks_pile_up(site: Site) -> Outcome {
     settle(&site).await;
     bench.publish_many("warm", 50).await?;
     settle(&site).await;
-    let allowed = site.env().live_tasks().total() + TASKS_SPARE;
+    let allowed = site.tasks().await?.total + site.tolerated(TASKS_SPARE, 19 * 50);
     for part in 0..19 {
         bench.publish_many(&format!("part {part}"), 50).await?;
     }
@@ -193,10 +188,10 @@ async fn a_dropped_broker_leaves_nothing(site: Site) -> Outcome {
     let (stays, _stays) = other.subscribe(None).await?;
     settle(&site).await;
     other.arrives("warm", &[&stays]).await?;
-    let before = site.env().live_tasks().total();
+    let before = site.tasks().await?.total;
     let gone = {
         let registry = site.registry().await?;
-        let before = site.env().live_tasks().total();
+        let before = site.tasks().await?.total;
         let broker = site.broker(registry.clone()).await?;
         site.ask("connect", broker.connect()).await?;
         let inbox = Arc::<Inbox>::default();

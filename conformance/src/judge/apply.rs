@@ -106,8 +106,11 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
             (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
         }
         (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
-        (Need::Tasks, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
-            .then(|| "the tasks of an adapter's process cannot be told from its plugin's".to_owned()),
+        (Need::InProcess, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER)).then(|| {
+            "the check brings code along, drops values or looks at options, which an adapter cannot pass on".to_owned()
+        }),
+        // An adapter tells them too, or the verdict is that nothing is known.
+        (Need::Tasks, _) => None,
         // Known only when these have been checked.
         (Need::Upheld(_), _) => None,
         (Need::VirtualTime, Offer::Simulated(_)) => None,

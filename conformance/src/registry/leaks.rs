@@ -11,7 +11,7 @@ use super::tools::{deregister, finds, finds_nodes, found, lasting, look, of_node
 use crate::Level::{Must, Should};
 use crate::backend::Verb;
 use crate::requirement::check;
-use crate::{Need, Outcome, Requirement, Site, expect};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect};
 
 /// Tasks of a connection, which may come and go.
 const TOLERATED: usize = 12;
@@ -63,7 +63,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registry that was closed leaves no task behind.",
         source: "go-micro registry/memory.go (v6): the prune goroutine of each instance never ends",
-        needs: &[Need::Tasks],
+        needs: &[Need::Tasks, Need::InProcess],
         check: check!(a_closed_registry_leaves_nothing),
     },
     Requirement {
@@ -71,7 +71,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A registry that was dropped without being closed leaves no task behind.",
         source: "decision of shaketable: in Rust a value that is dropped has let go of what it held",
-        needs: &[Need::Tasks],
+        needs: &[Need::Tasks, Need::InProcess],
         check: check!(a_dropped_registry_leaves_nothing),
     },
     Requirement {
@@ -96,19 +96,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 /// Waits until there are about as many tasks as there were.
 async fn back_to(site: &Site, baseline: usize, tolerated: usize, after: &str) -> Outcome {
-    let probe = || async {
-        let tasks = site.env().live_tasks();
-        if tasks.total() <= baseline + tolerated {
-            return Ok(());
-        }
-        Err(format!("{} tasks: {:?}", tasks.total(), tasks.counts()))
-    };
-    let what = format!("about as many tasks after {after} as before, {baseline}");
-    site.eventually(&what, Duration::from_secs(5), probe).await
+    let what = format!("after {after}, about as many as before, {baseline}");
+    site.few_tasks(&what, baseline + tolerated, Duration::from_secs(5)).await
 }
 
-fn tasks(site: &Site) -> usize {
-    site.env().live_tasks().total()
+async fn tasks(site: &Site) -> Result<usize, Finding> {
+    Ok(site.tasks().await?.total)
 }
 
 /// How often a thing is done that may leak; a person waits for a real backend.
@@ -116,7 +109,7 @@ fn cycles(site: &Site) -> usize {
     if site.is_simulated() { 1_000 } else { 300 }
 }
 
-async fn warm(site: &Site) -> Result<Arc<dyn Registry>, crate::Finding> {
+async fn warm(site: &Site) -> Result<Arc<dyn Registry>, Finding> {
     let registry = site.registry().await?;
     let user = service(&site.name("warm"), "warm-1");
     put(site, &registry, &user).await?;
@@ -126,18 +119,18 @@ async fn warm(site: &Site) -> Result<Arc<dyn Registry>, crate::Finding> {
 
 async fn stopped_watches_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     let name = site.name("nobody");
     for _ in 0..cycles(&site) {
         let watcher = open(&site, &registry, Some(&name)).await?;
         watcher.stop();
     }
-    back_to(&site, baseline, TOLERATED, "many watches").await
+    back_to(&site, baseline, site.tolerated(TOLERATED, cycles(&site)), "many watches").await
 }
 
 async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     for round in 0..100 {
         let name = site.name(&format!("service-{}", round % 3));
         let watcher = open(&site, &registry, (round % 2 == 0).then_some(name.as_str())).await?;
@@ -146,36 +139,36 @@ async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
             let _ = site.env().timeout(Duration::from_millis(1), watcher.next()).await;
         }
     }
-    back_to(&site, baseline, TOLERATED, "many watchers that were dropped").await
+    back_to(&site, baseline, site.tolerated(TOLERATED, 100), "many watchers that were dropped").await
 }
 
 async fn registrations_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     let ttl = (!site.promises().lacks.contains(&Ability::Ttl)).then(|| short_ttl(&site) * 10);
     for number in 0..cycles(&site) / 4 {
         let user = service(&site.name("user"), &format!("user-{}", number % 100));
         register(&site, &registry, &user, ttl).await?;
         deregister(&site, &registry, &user).await?;
     }
-    back_to(&site, baseline, TOLERATED, "many registrations").await?;
+    back_to(&site, baseline, site.tolerated(TOLERATED, cycles(&site) / 4), "many registrations").await?;
     let ids = found(&site, &registry, &site.name("user")).await?;
     expect(ids.is_empty(), "nothing left of what was deregistered", || format!("{} nodes", ids.len()))
 }
 
 async fn missed_lookups_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     for number in 0..cycles(&site) {
         let ids = found(&site, &registry, &site.name(&format!("nobody-{}", number % 100))).await?;
         expect(ids.is_empty(), "nothing to be found", || format!("{ids:?}"))?;
     }
-    back_to(&site, baseline, TOLERATED, "many lookups of services that do not exist").await
+    back_to(&site, baseline, site.tolerated(TOLERATED, cycles(&site)), "many lookups of services that do not exist").await
 }
 
 async fn calls_that_were_given_up_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     for number in 0..100 {
         let user = service(&site.name("user"), &format!("user-{}", number % 5));
         let wait = Duration::from_micros(500 * (number % 6));
@@ -184,7 +177,7 @@ async fn calls_that_were_given_up_leave_nothing(site: Site) -> Outcome {
         let _ = site.env().timeout(wait, look(&registry, &site.name(&format!("nobody-{number}")))).await;
         let _ = site.env().timeout(wait, registry.watch(Default::default())).await;
     }
-    back_to(&site, baseline, TOLERATED, "many calls that were given up").await
+    back_to(&site, baseline, site.tolerated(TOLERATED, 100), "many calls that were given up").await
 }
 
 /// Uses `registry` for everything that may start a task.
@@ -201,7 +194,7 @@ async fn busy(site: &Site, registry: &Arc<dyn Registry>) -> Outcome {
 }
 
 async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     let mut registries = Vec::new();
     for _ in 0..3 {
         let registry = site.registry().await?;
@@ -213,7 +206,7 @@ async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
 }
 
 async fn a_dropped_registry_leaves_nothing(site: Site) -> Outcome {
-    let baseline = tasks(&site);
+    let baseline = tasks(&site).await?;
     for _ in 0..3 {
         let registry = site.registry().await?;
         busy(&site, &registry).await?;

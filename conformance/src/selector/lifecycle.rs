@@ -10,7 +10,7 @@ use shaketable_stack::selector::{SelectOptions, SelectorOptions};
 use super::directory::Directory;
 use super::tools::{Bench, refused, service};
 use crate::Level::{Must, Should};
-use crate::requirement::check;
+use crate::requirement::{Need, check};
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
 
 /// How long what was closed may take to be gone.
@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Close ends the tasks of the selector and the watchers that it has opened.",
         source: "go-micro issue 631 and pull request 634: watchers leak",
-        needs: &[],
+        needs: &[Need::InProcess],
         check: check!(close_releases_watchers_and_tasks),
     },
     Requirement {
@@ -62,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "After init with another registry, the nodes of that one are selected and no others.",
         source: "go-micro selector/default.go: Init makes a new cache",
-        needs: &[],
+        needs: &[Need::InProcess],
         check: check!(init_changes_the_registry),
     },
     Requirement {
@@ -70,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "After init with another strategy, selections that bring none use it, and options tell it.",
         source: "go-micro selector/options.go: SetStrategy",
-        needs: &[],
+        needs: &[Need::InProcess],
         check: check!(init_changes_the_strategy),
     },
     Requirement {
@@ -78,7 +78,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A selector that is dropped without close ends its tasks and its watchers.",
         source: "decision of shaketable: in Rust what is dropped is gone",
-        needs: &[],
+        needs: &[Need::InProcess],
         check: check!(a_dropped_selector_leaves_nothing),
     },
 ];

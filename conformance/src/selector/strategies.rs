@@ -9,7 +9,7 @@ use shaketable_stack::selector::{NodeSet, SelectOptions, Selection, Strategy, St
 
 use super::tools::{Bench, ids, in_turns, service, strs};
 use crate::Level::{Must, Should};
-use crate::requirement::check;
+use crate::requirement::{Need, check};
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
 /// Draws for each node, where a spread is judged.
@@ -23,7 +23,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The strategy that a selection brings along is the one that picks.",
         source: "go-micro selector/options.go: WithStrategy",
-        needs: &[],
+        needs: &[Need::InProcess],
         check: check!(the_strategy_of_the_selection_picks),
     },
     Requirement {

@@ -2,7 +2,7 @@
 //! can wait for an answer, too.
 
 use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use shaketable_stack::{Error, ErrorKind, Result};
@@ -10,6 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use super::process::Process;
+use super::served::Served;
 use super::status;
 
 /// An adapter that does not answer a synchronous call within this time hangs.
@@ -24,6 +25,7 @@ pub(super) struct Adapter {
     process: Mutex<Process>,
     runtime: Option<tokio::runtime::Runtime>,
     channel: Channel,
+    served: OnceLock<Served>,
 }
 
 impl Adapter {
@@ -45,7 +47,7 @@ impl Adapter {
             let _entered = runtime.enter();
             endpoint.connect_timeout(CONNECT_WITHIN).connect_lazy()
         };
-        Ok(Self { process: Mutex::new(process), runtime: Some(runtime), channel })
+        Ok(Self { process: Mutex::new(process), runtime: Some(runtime), channel, served: OnceLock::new() })
     }
 
     /// The connection.
@@ -97,6 +99,21 @@ impl Adapter {
             Err(_) => Err(Error::new(ErrorKind::Timeout, operation)
                 .detail(format!("the adapter did not answer within {ANSWER_WITHIN:?}"))),
         }
+    }
+
+    /// What is served to the adapter; the first who asks starts it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn served(&self) -> Result<Served> {
+        if let Some(served) = self.served.get() {
+            return Ok(served.clone());
+        }
+        let Some(runtime) = &self.runtime else { return Err(Error::new(ErrorKind::Closed, "serve a registry")) };
+        let _entered = runtime.enter();
+        let served = Served::start()
+            .map_err(|error| Error::new(ErrorKind::Internal, "serve a registry").detail(error.to_string()))?;
+        Ok(self.served.get_or_init(|| served).clone())
     }
 
     /// Begins `call` without waiting for it; for what has no answer, such as a stop.

@@ -7,11 +7,15 @@ mod codec;
 mod handshake;
 mod process;
 mod registry;
+mod selector;
+mod served;
 mod status;
 mod transport;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use shaketable_proto::subject::v1::StatsRequest;
+use shaketable_proto::subject::v1::subject_client::SubjectClient;
 use shaketable_stack::env::Env;
 use shaketable_stack::plugin::{Made, Plugins, Settings};
 use shaketable_stack::{Error, ErrorKind, Result};
@@ -94,7 +98,12 @@ impl SubjectCommand {
                 let make = move |env, settings| made(codec::open(env, line.clone(), settings, types));
                 plugins.codecs.add(PLUGIN, summary, promises, Arc::new(make));
             }
-            Interface::Selector | Interface::Client | Interface::Server | Interface::Service => {
+            Interface::Selector => {
+                let line = self.line.clone();
+                let make = move |env, registry, settings| made(selector::open(env, line.clone(), registry, settings));
+                plugins.selectors.add(PLUGIN, summary, promises, Arc::new(make));
+            }
+            Interface::Client | Interface::Server | Interface::Service => {
                 return Err(format!(
                     "a {interface} cannot be judged behind an adapter: it is made of the other components' values"
                 ));
@@ -126,6 +135,22 @@ fn adapter(env: &Env, line: &str) -> Result<Arc<Adapter>> {
     let started = Arc::new(started);
     *adapter = Some(started.clone());
     Ok(started)
+}
+
+/// How many tasks live in the process of the adapter of the check that `env` belongs to.
+///
+/// # Errors
+/// One sentence: no adapter runs yet, or it does not tell.
+pub(crate) async fn tasks(env: &Env) -> std::result::Result<u64, String> {
+    let slot = env.namespace().shared::<Slot>();
+    let adapter = slot.adapter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let adapter = adapter.ok_or("no adapter runs yet")?;
+    let mut client = adapter::client!(SubjectClient, adapter);
+    let stats = adapter.call("count tasks", async move { client.stats(StatsRequest {}).await }).await;
+    match stats.map_err(|error| error.to_string())?.tasks {
+        0 => Err("the adapter's Stats say nothing of tasks".to_owned()),
+        tasks => Ok(tasks),
+    }
 }
 
 /// What the harness asks for when it opens an instance.

@@ -148,15 +148,10 @@ impl Watcher for SubjectWatcher {
                 return Err(error);
             }
         };
-        let action = match event.action.as_str() {
-            "create" => Action::Create,
-            "update" => Action::Update,
-            "delete" => Action::Delete,
-            other => {
-                return Err(Error::new(ErrorKind::InvalidMessage, "watch")
-                    .detail(format!("the action '{other}' is none of create, update and delete")));
-            }
-        };
+        let action = ACTIONS.into_iter().find(|action| action_to_wire(*action) == event.action).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidMessage, "watch")
+                .detail(format!("the action '{}' is none of create, update and delete", event.action))
+        })?;
         Ok(Event { action, service: event.service.map(from_wire).unwrap_or_default() })
     }
 
@@ -173,7 +168,19 @@ impl Drop for SubjectWatcher {
     }
 }
 
-fn to_wire(service: &Service) -> wire::Service {
+const ACTIONS: [Action; 3] = [Action::Create, Action::Update, Action::Delete];
+
+/// `action` as go-micro writes it.
+pub(super) fn action_to_wire(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Delete => "delete",
+    }
+}
+
+/// `service` in the protocol's words.
+pub(super) fn to_wire(service: &Service) -> wire::Service {
     wire::Service {
         name: service.name.clone(),
         version: service.version.clone(),
@@ -202,15 +209,16 @@ fn value_from_wire(value: wire::Value) -> Value {
     Value { name: value.name, kind: value.r#type, values }
 }
 
-fn node_to_wire(node: &Node) -> wire::Node {
+pub(super) fn node_to_wire(node: &Node) -> wire::Node {
     wire::Node { id: node.id.clone(), address: node.address.clone(), metadata: node.metadata.clone() }
 }
 
-fn node_from_wire(node: wire::Node) -> Node {
+pub(super) fn node_from_wire(node: wire::Node) -> Node {
     Node { id: node.id, address: node.address, metadata: node.metadata }
 }
 
-fn from_wire(service: wire::Service) -> Service {
+/// What the protocol's words mean.
+pub(super) fn from_wire(service: wire::Service) -> Service {
     let endpoint = |endpoint: wire::Endpoint| Endpoint {
         name: endpoint.name,
         metadata: endpoint.metadata,

@@ -23,3 +23,15 @@ pub(super) fn error(operation: &'static str, status: &Status, cancelled: ErrorKi
     };
     Error::new(kind, operation).detail(status.message().to_owned())
 }
+
+/// How `error` is told to an adapter that is a client of the harness.
+pub(super) fn told(error: &Error) -> Status {
+    let code = match error.kind() {
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::WatcherStopped | ErrorKind::Closed => Code::Cancelled,
+        ErrorKind::InvalidInput => Code::InvalidArgument,
+        ErrorKind::Timeout => Code::DeadlineExceeded,
+        _ => Code::Unknown,
+    };
+    Status::new(code, error.to_string())
+}

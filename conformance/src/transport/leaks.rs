@@ -37,14 +37,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
-/// Waits until this host has no more than `before` tasks.
-async fn settles(site: &Site, what: &str, before: usize) -> Outcome {
+/// Waits until there are no more tasks than `before`; `cycles` connections or listeners have come and gone since.
+async fn settles(site: &Site, what: &str, before: usize, cycles: usize) -> Outcome {
     // A connection that says its last words may take its time.
-    site.eventually(&format!("the {before} tasks that there were before {what}"), SEEN_WITHIN * 7, async || {
-        let tasks = site.env().live_tasks();
-        if tasks.total() <= before { Ok(()) } else { Err(format!("{} tasks: {:?}", tasks.total(), tasks.counts())) }
-    })
-    .await
+    let what = format!("after {what}, as there were before");
+    site.few_tasks(&what, before + site.tolerated(0, cycles), SEEN_WITHIN * 7).await
 }
 
 async fn closed_connections_leave_no_task(site: Site) -> Outcome {
@@ -55,14 +52,14 @@ async fn closed_connections_leave_no_task(site: Site) -> Outcome {
     let (near, far) = open(&site, &transport, &listener).await?;
     drop((near, far));
     site.sleep(site.slack()).await;
-    let before = site.env().live_tasks().total();
+    let before = site.tasks().await?.total;
     for _ in 0..cycles {
         let (near, far) = open(&site, &transport, &listener).await?;
         pass(&site, &far, &near, "an answer", &message(b"answer")).await?;
         site.ask("close the dialled end", near.close()).await?;
         site.ask("close the accepted end", far.close()).await?;
     }
-    settles(&site, "the connections", before).await
+    settles(&site, "the connections", before, cycles).await
 }
 
 async fn failed_dials_leave_no_task(site: Site) -> Outcome {
@@ -70,7 +67,7 @@ async fn failed_dials_leave_no_task(site: Site) -> Outcome {
     let listener = listen(&site, &transport).await?;
     let address = listener.address();
     site.ask("close the listener", listener.close()).await?;
-    let before = site.env().live_tasks().total();
+    let before = site.tasks().await?.total;
     for _ in 0..200 {
         let options = DialOptions { timeout: Duration::from_millis(500), ..free() };
         // What comes of it is another requirement's.
@@ -78,14 +75,14 @@ async fn failed_dials_leave_no_task(site: Site) -> Outcome {
         let given_up = transport.dial(&address, DialOptions::default());
         let _ = site.env().timeout(Duration::ZERO, given_up).await;
     }
-    settles(&site, "the dials", before).await
+    settles(&site, "the dials", before, 200).await
 }
 
 async fn closed_listeners_leave_no_task(site: Site) -> Outcome {
     let transport = site.transport().await?;
     drop(listen(&site, &transport).await?);
     site.sleep(site.slack()).await;
-    let before = site.env().live_tasks().total();
+    let before = site.tasks().await?.total;
     for number in 0..100 {
         let listener = site.ask("listen", transport.listen(":0", ListenOptions::default())).await?;
         // Every other one is dropped with somebody who waits to be accepted.
@@ -93,5 +90,5 @@ async fn closed_listeners_leave_no_task(site: Site) -> Outcome {
             site.ask("close the listener", listener.close()).await?;
         }
     }
-    settles(&site, "the listeners", before).await
+    settles(&site, "the listeners", before, 100).await
 }

@@ -42,7 +42,7 @@ impl Selector for RecordedSelector {
         let id = self.scribe.begin(Operation::Select { service: service.to_owned(), strategy });
         let result = self.inner.select(service, options);
         let answer = |selection: &Selection| match selection {
-            Selection::Ready(next) => Answer::Selected(next.set().nodes.len() as u64),
+            Selection::Ready(next) => Answer::Selected(next.set().map_or(0, |set| set.nodes.len() as u64)),
             Selection::Miss => Answer::Miss,
         };
         self.scribe.end(id, result.as_ref().map(answer));

@@ -1,7 +1,7 @@
 //! The filters: by version, by endpoint, by label. They are pure functions of what the registry gives, copy what they keep
 //! and leave the input alone. As in go-micro's `selector/filter.go`.
 
-use super::Filter;
+use super::{Criterion, Filter};
 use crate::registry::{Node, Service};
 
 /// Keeps the services of one version, exactly. go-micro: `FilterVersion`.
@@ -24,6 +24,10 @@ impl Filter for ByVersion {
 
     fn describe(&self) -> String {
         format!("version = {}", self.version)
+    }
+
+    fn criterion(&self) -> Option<Criterion<'_>> {
+        Some(Criterion::Version(&self.version))
     }
 }
 
@@ -48,6 +52,10 @@ impl Filter for ByEndpoint {
 
     fn describe(&self) -> String {
         format!("endpoint = {}", self.endpoint)
+    }
+
+    fn criterion(&self) -> Option<Criterion<'_>> {
+        Some(Criterion::Endpoint(&self.endpoint))
     }
 }
 
@@ -86,6 +94,10 @@ impl Filter for ByLabel {
 
     fn describe(&self) -> String {
         format!("label {} = {}", self.key, self.value)
+    }
+
+    fn criterion(&self) -> Option<Criterion<'_>> {
+        Some(Criterion::Label { key: &self.key, value: &self.value })
     }
 }
 

@@ -125,15 +125,33 @@ impl NodeSet {
 /// Hands out nodes, one per attempt. go-micro: `selector.Next`.
 #[derive(Clone, Debug)]
 pub struct Next {
-    set: Arc<NodeSet>,
-    strategy: Arc<dyn Strategy>,
-    state: StrategyState,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Set { set: Arc<NodeSet>, strategy: Arc<dyn Strategy>, state: StrategyState },
+    Elsewhere(Arc<dyn NodeSource>),
+}
+
+/// Picks the nodes of one selection where this process does not see them all, as a selector in another process does.
+pub trait NodeSource: Send + Sync + fmt::Debug {
+    /// The next node.
+    ///
+    /// # Errors
+    /// `NoneAvailable` when there is none, and what keeps the other process from answering.
+    fn node(&self) -> Result<Arc<Node>>;
 }
 
 impl Next {
     /// Takes from `set` by `strategy`; `state` is what the strategy keeps per service across selections.
     pub fn new(set: Arc<NodeSet>, strategy: Arc<dyn Strategy>, state: StrategyState) -> Self {
-        Self { set, strategy, state }
+        Self { source: Source::Set { set, strategy, state } }
+    }
+
+    /// Takes what `source` picks.
+    pub fn elsewhere(source: Arc<dyn NodeSource>) -> Self {
+        Self { source: Source::Elsewhere(source) }
     }
 
     /// The next node.
@@ -141,17 +159,23 @@ impl Next {
     /// # Errors
     /// `NoneAvailable` when the set is empty.
     pub fn node(&mut self) -> Result<Arc<Node>> {
-        let index = self.strategy.pick(&self.set, &self.state);
-        self.set
-            .nodes
-            .get(index)
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::NoneAvailable, "select").with("service", self.set.service.clone()))
+        match &self.source {
+            Source::Set { set, strategy, state } => {
+                let index = strategy.pick(set, state);
+                set.nodes.get(index).cloned().ok_or_else(|| {
+                    Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone())
+                })
+            }
+            Source::Elsewhere(source) => source.node(),
+        }
     }
 
-    /// The nodes that it takes from.
-    pub fn set(&self) -> &Arc<NodeSet> {
-        &self.set
+    /// The nodes that it takes from, where this process sees them all.
+    pub fn set(&self) -> Option<&Arc<NodeSet>> {
+        match &self.source {
+            Source::Set { set, .. } => Some(set),
+            Source::Elsewhere(_) => None,
+        }
     }
 }
 
@@ -174,4 +198,25 @@ pub trait Filter: Send + Sync + fmt::Debug {
 
     /// One line for reports, such as `version = 2`.
     fn describe(&self) -> String;
+
+    /// What it keeps, for a selector that filters where this code cannot run; `None` for a filter that only code can say.
+    fn criterion(&self) -> Option<Criterion<'_>> {
+        None
+    }
+}
+
+/// What a filter keeps, in words that another process understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Criterion<'a> {
+    /// Services of this version.
+    Version(&'a str),
+    /// Services with this endpoint.
+    Endpoint(&'a str),
+    /// Nodes whose metadata says `value` under `key`.
+    Label {
+        /// The key.
+        key: &'a str,
+        /// Its value.
+        value: &'a str,
+    },
 }

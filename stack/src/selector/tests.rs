@@ -177,7 +177,7 @@ async fn nodes_are_worked_out_anew_only_when_the_registry_answers_otherwise() {
     let bench = bench("random", &["a", "b"]).await;
     let zone = filters(vec![Arc::new(ByLabel::new("zone", "eu"))]);
     let set = |options: &SelectOptions| match bench.selector.select("user", options).unwrap() {
-        Selection::Ready(next) => next.set().clone(),
+        Selection::Ready(next) => next.set().unwrap().clone(),
         Selection::Miss => panic!("a miss"),
     };
     for options in [&SelectOptions::default(), &zone] {
