@@ -2,6 +2,7 @@
 //! the world. A check never sleeps for real and never reaches around this; whether time is virtual it can ask, and rarely
 //! should.
 
+mod leap;
 mod making;
 mod waiting;
 
@@ -21,6 +22,7 @@ use crate::backend::{Act, Backend};
 use crate::judge::{BEHIND_AN_ADAPTER, Command, Commands, Subject};
 use crate::{Finding, Outcome};
 
+pub(crate) use leap::LeapingClock;
 pub use making::Parts;
 
 /// A host of the world.
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) recorder: Recorder,
     pub(crate) reach: Reach,
+    /// The clock of a plugin whose time passes when a check lets it.
+    pub(crate) leaping: Option<Arc<LeapingClock>>,
     /// Put before the names that the check uses, so that it disturbs no other.
     pub(crate) prefix: String,
 }

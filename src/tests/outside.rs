@@ -66,6 +66,42 @@ fn a_strangers_plugin_is_judged_requirement_by_requirement() {
 }
 
 #[test]
+fn what_the_workflows_for_ci_say_runs_in_a_strangers_crate() {
+    let copy = Copy::new("workflows");
+    let docs =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the facade lies in the repository").join("docs/ci");
+    for (file, steps) in [("github-actions.yml", 2), ("gitlab-ci.yml", 1)] {
+        let text = std::fs::read_to_string(docs.join(file)).unwrap();
+        let commands = commands(&text);
+        assert_eq!(commands.len(), steps, "{file}: {commands:?}");
+        let _ = std::fs::remove_dir_all(copy.folder.join("conformance-results"));
+        let judged = copy.shell(commands[0]);
+        // The example is no perfect registry: the step may fail, and then the next one runs all the same.
+        assert!(judged.text.contains("test result: "), "{file}: {}", judged.text);
+        for command in &commands[1..] {
+            let told = copy.shell(command);
+            assert!(told.success, "{file}: {command}: {}", told.text);
+            let summary = std::fs::read_to_string(copy.folder.join("summary.md")).unwrap();
+            assert!(summary.contains("# registry `gossip`"), "{file}: {command} tells nothing: {summary}");
+        }
+        let junit = std::fs::read_to_string(copy.folder.join("conformance-results/registry-gossip.xml")).unwrap();
+        assert!(junit.contains("<testsuite "), "{file}: {junit:.200}");
+    }
+}
+
+/// What the steps of a workflow run, in their order: `run:` at GitHub, the items of `script:` at GitLab.
+fn commands(workflow: &str) -> Vec<&str> {
+    let mut in_script = false;
+    let mut commands = Vec::new();
+    for line in workflow.lines().map(str::trim) {
+        commands.extend(line.strip_prefix("run: "));
+        commands.extend(line.strip_prefix("- ").filter(|_| in_script));
+        in_script = line == "script:" || in_script && line.starts_with("- ");
+    }
+    commands
+}
+
+#[test]
 fn a_stranger_gets_no_command_line_http_framework_container_or_broker_crate() {
     let copy = Copy::new("tree");
     let tree = copy.cargo(&["tree", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
@@ -128,9 +164,28 @@ impl Copy {
         Self { folder, target }
     }
 
-    /// Runs cargo there as a stranger would: without our configuration, flags and protoc.
+    /// Runs cargo there as a stranger would.
     fn cargo(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO"));
+        command.args(words);
+        self.finish(command, &format!("cargo {}", words.join(" ")))
+    }
+
+    /// Runs a line of a workflow there, with one seed and without a network.
+    fn shell(&self, line: &str) -> Output {
+        let mut command = Command::new("sh");
+        let cargo = Path::new(env!("CARGO")).parent().unwrap_or(Path::new(""));
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .args(["-c", line])
+            .env("PATH", format!("{}:{path}", cargo.display()))
+            .env("SHAKETABLE_SEEDS", "1")
+            .env("GITHUB_STEP_SUMMARY", self.folder.join("summary.md"));
+        self.finish(command, line)
+    }
+
+    /// Runs `command` without our configuration, flags and protoc.
+    fn finish(&self, mut command: Command, shown: &str) -> Output {
         for (name, _) in std::env::vars() {
             let ours = name.starts_with("CARGO") && name != "CARGO_HOME";
             if ours || name.starts_with("RUST") && !name.starts_with("RUSTUP") || name == "PROTOC" {
@@ -139,13 +194,13 @@ impl Copy {
         }
         let began = Instant::now();
         let output = command
-            .args(words)
             .current_dir(&self.folder)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_TERM_COLOR", "never")
+            .env("CARGO_NET_OFFLINE", "true")
             .output()
             .unwrap();
-        println!("cargo {} took {:?}", words.join(" "), began.elapsed());
+        println!("{shown} took {:?}", began.elapsed());
         Output::of(&output)
     }
 

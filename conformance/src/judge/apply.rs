@@ -32,7 +32,7 @@ pub struct Suite {
 /// What a world offers to checks.
 pub(super) enum Offer<'a> {
     Simulated(&'a EngineInfo),
-    Live(&'a BTreeSet<Verb>),
+    Live { verbs: &'a BTreeSet<Verb>, virtual_clock: bool },
 }
 
 impl Suite {
@@ -50,7 +50,8 @@ impl Suite {
         Ok(Self::of(interface, plugin, &promises, &Offer::Simulated(engine)))
     }
 
-    /// The suite for the plugin called `plugin` on real machines, where `verbs` can be done to its backend.
+    /// The suite for the plugin called `plugin` on real machines, where `verbs` can be done to its backend. With
+    /// `virtual_clock` it is behind an adapter whose time passes when the harness lets it.
     ///
     /// # Errors
     /// When there is no such plugin.
@@ -59,9 +60,10 @@ impl Suite {
         plugin: &str,
         plugins: &Plugins,
         verbs: &BTreeSet<Verb>,
+        virtual_clock: bool,
     ) -> shaketable_stack::Result<Self> {
         let promises = interface.promises(plugins, plugin)?;
-        Ok(Self::of(interface, plugin, &promises, &Offer::Live(verbs)))
+        Ok(Self::of(interface, plugin, &promises, &Offer::Live { verbs, virtual_clock }))
     }
 
     fn of(interface: Interface, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Self {
@@ -101,11 +103,13 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
         (Need::Network, Offer::Simulated(_)) => {
             promises.shared_state.then(|| "no network fault touches the plugin: its hosts share memory".to_owned())
         }
-        (Need::Network, Offer::Live(_)) => Some("a live world does nothing to the network between hosts".to_owned()),
+        (Need::Network, Offer::Live { .. }) => {
+            Some("a live world does nothing to the network between hosts".to_owned())
+        }
         (Need::World(capability), Offer::Simulated(engine)) => {
             (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
         }
-        (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
+        (Need::World(capability), Offer::Live { .. }) => Some(format!("a live world cannot {capability}")),
         (Need::InProcess, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER)).then(|| {
             "the check brings code along, drops values or looks at options, which an adapter cannot pass on".to_owned()
         }),
@@ -113,9 +117,9 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
         (Need::Tasks, _) => None,
         // Known only when these have been checked.
         (Need::Upheld(_), _) => None,
-        (Need::VirtualTime, Offer::Simulated(_)) => None,
-        (Need::VirtualTime, Offer::Live(_)) => Some("it would wait for minutes of real time".to_owned()),
-        (Need::Backend(verb), Offer::Live(verbs)) => {
+        (Need::VirtualTime, Offer::Simulated(_) | Offer::Live { virtual_clock: true, .. }) => None,
+        (Need::VirtualTime, Offer::Live { .. }) => Some("it would wait for minutes of real time".to_owned()),
+        (Need::Backend(verb), Offer::Live { verbs, .. }) => {
             (!verbs.contains(&verb)).then(|| format!("nobody can {verb}: the backend was given without that"))
         }
         (Need::Backend(verb), Offer::Simulated(_)) => match (promises.backend, promises.shared_state) {

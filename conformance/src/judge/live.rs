@@ -16,7 +16,7 @@ use super::job::CheckReport;
 use super::simulated::last_events;
 use super::verify::VerifyRequest;
 use crate::backend::Backend;
-use crate::site::{Reach, Shared, Site};
+use crate::site::{LeapingClock, Reach, Shared, Site};
 use crate::{Check, Finding, Need, Requirement};
 
 /// A check that is not over after this much real time hangs, whatever it waits for.
@@ -32,6 +32,8 @@ pub struct LiveWorld {
     pub backend: Option<Arc<dyn Backend>>,
     /// How many checks run side by side.
     pub at_once: usize,
+    /// The plugin is behind an adapter whose time passes when the harness lets it.
+    pub virtual_clock: bool,
 }
 
 impl fmt::Debug for LiveWorld {
@@ -64,6 +66,12 @@ pub(super) fn run(
     let began = Instant::now();
     let recorder = Recorder::new(Arc::new(move || Moment::after(began.elapsed())));
     let prefix = unique(requirement.id);
+    let env = {
+        let _entered = runtime.enter();
+        os::env(Namespace::new(&prefix))
+    };
+    let leaping = world.virtual_clock.then(|| Arc::new(LeapingClock::new(env.clock().clone())));
+    let env = leaping.as_ref().map_or_else(|| env.clone(), |clock| env.with_clock(clock.clone()));
     let shared = Arc::new(Shared {
         subject: Subject {
             interface: request.interface,
@@ -75,11 +83,11 @@ pub(super) fn run(
         plugins: plugins.clone(),
         recorder: recorder.clone(),
         reach: Reach::Live(world.backend.clone()),
+        leaping,
         prefix: prefix.clone(),
     });
     let panics = Panics::watch();
     let outcome = runtime.block_on(async {
-        let env = os::env(Namespace::new(&prefix));
         let check = tokio::spawn(function(Site { shared, env }));
         match tokio::time::timeout(LIMIT, check).await {
             Ok(Ok(outcome)) => outcome,

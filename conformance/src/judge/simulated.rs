@@ -99,6 +99,7 @@ impl Driver {
             plugins: plugins.clone(),
             recorder: world.recorder().clone(),
             reach: Reach::Simulated(commands.clone()),
+            leaping: None,
             prefix: String::new(),
         });
         let outcome: Arc<Mutex<Option<Outcome>>> = Arc::default();

@@ -89,7 +89,7 @@ impl VerifyRequest {
             Place::Simulated { engine, .. } => Suite::simulated(self.interface, &self.plugin, plugins, engine),
             Place::Live(world) => {
                 let verbs = world.backend.as_ref().map(|backend| backend.verbs()).unwrap_or_default();
-                Suite::live(self.interface, &self.plugin, plugins, &verbs)
+                Suite::live(self.interface, &self.plugin, plugins, &verbs, world.virtual_clock)
             }
         };
         let mut suite = suite.map_err(|error| error.to_string())?;

@@ -163,7 +163,8 @@ async fn missed_lookups_leave_nothing(site: Site) -> Outcome {
         let ids = found(&site, &registry, &site.name(&format!("nobody-{}", number % 100))).await?;
         expect(ids.is_empty(), "nothing to be found", || format!("{ids:?}"))?;
     }
-    back_to(&site, baseline, site.tolerated(TOLERATED, cycles(&site)), "many lookups of services that do not exist").await
+    back_to(&site, baseline, site.tolerated(TOLERATED, cycles(&site)), "many lookups of services that do not exist")
+        .await
 }
 
 async fn calls_that_were_given_up_leave_nothing(site: Site) -> Outcome {

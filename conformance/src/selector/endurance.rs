@@ -151,5 +151,6 @@ async fn watchers_do_not_grow(site: Site) -> Outcome {
         site.sleep(Duration::from_millis(10)).await;
         bench.pick(&SelectOptions::default()).await?;
     }
-    few(&bench, "after a hundred lookups and changes", watchers.max(1) + SPARE, tasks + site.tolerated(SPARE, 100)).await
+    few(&bench, "after a hundred lookups and changes", watchers.max(1) + SPARE, tasks + site.tolerated(SPARE, 100))
+        .await
 }

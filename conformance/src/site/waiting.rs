@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use shaketable_stack::env::Elapsed;
 use shaketable_stack::{Error, ErrorKind, Result as StackResult};
 
 use super::Site;
@@ -12,6 +13,9 @@ use crate::{Finding, Outcome};
 
 /// How long a plugin may take to answer while nothing is broken; beyond it, it hangs.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a message between two processes of one machine may take.
+const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
 
 impl Site {
     /// Waits for `work`, which the plugin must end within [`ANSWER_WITHIN`], well or not.
@@ -95,7 +99,7 @@ impl Site {
                 self.step(format!("{what}: {last}"));
                 return Err(Finding::violated(format!("{what} within {limit:?}"), last));
             }
-            self.env.sleep(self.pause()).await;
+            self.sleep(self.pause()).await;
         }
     }
 
@@ -116,7 +120,7 @@ impl Site {
                 self.step(format!("{what}: {complaint}"));
                 return Err(Finding::violated(format!("{what}, for {duration:?}"), complaint));
             }
-            self.env.sleep(self.pause()).await;
+            self.sleep(self.pause()).await;
         }
         Ok(())
     }
@@ -127,15 +131,35 @@ impl Site {
     /// A violation when it ends sooner.
     pub async fn nothing<T: Debug>(&self, what: &str, duration: Duration, work: impl Future<Output = T>) -> Outcome {
         self.step(format!("{what}, for {duration:?}"));
-        match self.env.timeout(duration, work).await {
+        let waited = match &self.shared.leaping {
+            None => self.env.timeout(duration, work).await,
+            Some(_) => {
+                let leap = async {
+                    self.sleep(duration).await;
+                    // What it set off gets the time to arrive.
+                    self.env.sleep(ARRIVES_WITHIN).await;
+                };
+                let (work, leap) = (std::pin::pin!(work), std::pin::pin!(leap));
+                match futures_util::future::select(work, leap).await {
+                    futures_util::future::Either::Left((came, _)) => Ok(came),
+                    futures_util::future::Either::Right(_) => Err(Elapsed),
+                }
+            }
+        };
+        match waited {
             Err(_) => Ok(()),
             Ok(came) => Err(Finding::violated(format!("{what}, for {duration:?}"), format!("{came:?}"))),
         }
     }
 
-    /// Lets time pass.
+    /// Lets time pass. Where it passes only when a check lets it, nobody waits.
     pub async fn sleep(&self, duration: Duration) {
-        self.env.sleep(duration).await;
+        let Some(clock) = &self.shared.leaping else { return self.env.sleep(duration).await };
+        // An adapter that breaks here says so to whatever is asked of it next.
+        #[cfg(feature = "subject")]
+        let _ = crate::subject::advance(&self.env, duration).await;
+        clock.leap(duration);
+        tokio::task::yield_now().await;
     }
 
     /// Between two looks: short enough to see what happens, long enough to let others work.

@@ -25,6 +25,20 @@ pub struct Handshake {
     /// What the plugin promises.
     #[serde(default)]
     pub promises: SubjectPromises,
+    /// Whose time the plugin lives in.
+    #[serde(default)]
+    pub clock: SubjectClock,
+}
+
+/// Whose time a plugin behind an adapter lives in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectClock {
+    /// Everybody's.
+    #[default]
+    Real,
+    /// The harness's: it passes when the harness lets it.
+    Virtual,
 }
 
 /// What an adapter's plugin promises; what is absent is not promised.

@@ -13,9 +13,10 @@ mod status;
 mod transport;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use shaketable_proto::subject::v1::StatsRequest;
 use shaketable_proto::subject::v1::subject_client::SubjectClient;
+use shaketable_proto::subject::v1::{AdvanceRequest, StatsRequest};
 use shaketable_stack::env::Env;
 use shaketable_stack::plugin::{Made, Plugins, Settings};
 use shaketable_stack::{Error, ErrorKind, Result};
@@ -23,7 +24,7 @@ use shaketable_stack::{Error, ErrorKind, Result};
 use crate::Interface;
 use adapter::Adapter;
 
-pub use handshake::{Handshake, PROTOCOL_VERSION};
+pub use handshake::{Handshake, PROTOCOL_VERSION, SubjectClock};
 pub use process::START_WITHIN;
 
 /// The largest message between harness and adapter, in bytes: 64 MiB.
@@ -151,6 +152,20 @@ pub(crate) async fn tasks(env: &Env) -> std::result::Result<u64, String> {
         0 => Err("the adapter's Stats say nothing of tasks".to_owned()),
         tasks => Ok(tasks),
     }
+}
+
+/// Lets the time of the adapter of the check that `env` belongs to pass; nothing where none runs yet.
+///
+/// # Errors
+/// One sentence: the adapter does not.
+pub(crate) async fn advance(env: &Env, time: Duration) -> std::result::Result<(), String> {
+    let slot = env.namespace().shared::<Slot>();
+    let adapter = slot.adapter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(adapter) = adapter else { return Ok(()) };
+    let mut client = adapter::client!(SubjectClient, adapter);
+    let request = AdvanceRequest { nanoseconds: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX) };
+    let advanced = adapter.call("let time pass", async move { client.advance(request).await }).await;
+    advanced.map(drop).map_err(|error| error.to_string())
 }
 
 /// What the harness asks for when it opens an instance.

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use shaketable_conformance::judge::{
-    Applicability, KnownFailures, Place, VerifyRequest, WEATHERS, Weather, today, verify, weather,
+    Applicability, KnownFailures, LiveWorld, Place, VerifyRequest, WEATHERS, Weather, today, verify, weather,
 };
-use shaketable_conformance::subject::{PLUGIN, SubjectCommand};
+use shaketable_conformance::subject::{PLUGIN, SubjectClock, SubjectCommand};
 use shaketable_conformance::{Interface, Level};
 use shaketable_reports::{duration_in_words, terminal, verification};
 use shaketable_sim::engine;
@@ -105,15 +105,17 @@ enum Format {
 
 pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> Result<u8, Stop> {
     let mut plugins = plugins.clone();
+    let mut virtual_clock = false;
     if let Some(line) = &arguments.subject {
         let command = SubjectCommand { line: line.clone() };
         let handshake = command.introduce().map_err(Stop::Harness)?;
         command
             .add_to(&mut plugins, arguments.interface, &handshake, arguments.backend.is_some())
             .map_err(Stop::BadInput)?;
+        virtual_clock = handshake.clock == SubjectClock::Virtual;
     }
     let plugins = &plugins;
-    let request = arguments.request(plugins)?;
+    let request = arguments.request(plugins, virtual_clock)?;
     let suite = request.suite(plugins).map_err(Stop::BadInput)?;
     let applying = suite.rows.iter().filter(|(_, applicability)| *applicability == Applicability::Applies).count();
     if suite.rows.is_empty() {
@@ -185,7 +187,7 @@ impl Arguments {
         Ok(Place::Simulated { engine, seeds, weathers })
     }
 
-    fn request(&self, plugins: &Plugins) -> Result<VerifyRequest, Stop> {
+    fn request(&self, plugins: &Plugins, virtual_clock: bool) -> Result<VerifyRequest, Stop> {
         let place = match (self.backend.as_deref(), &self.subject) {
             (None | Some("sim"), None) => self.simulated()?,
             (Some("sim"), Some(_)) => {
@@ -195,7 +197,7 @@ impl Arguments {
                         .to_owned(),
                 ));
             }
-            (backend, _) => Place::Live(place::live(self, backend, plugins)?),
+            (backend, _) => Place::Live(place::live(self, backend, plugins, virtual_clock)?),
         };
         let known = match &self.known_failures {
             None => KnownFailures::default(),
@@ -267,7 +269,7 @@ impl Arguments {
             Place::Live(world) => {
                 let backend = world.backend.as_ref().map(|backend| backend.addresses().join(", "));
                 options.extend([
-                    ("world", "live: real sockets, real time".to_owned()),
+                    ("world", world_in_words(world).to_owned()),
                     ("backend", backend.unwrap_or_else(|| "none".to_owned())),
                     ("side by side", world.at_once.to_string()),
                 ]);
@@ -281,6 +283,10 @@ fn beside(text: &str) -> Result<(Interface, String), String> {
     let (interface, plugin) =
         text.split_once('=').ok_or_else(|| format!("'{text}' is no INTERFACE=PLUGIN, such as server=grpc"))?;
     Ok((interface.parse()?, plugin.to_owned()))
+}
+
+fn world_in_words(world: &LiveWorld) -> &'static str {
+    if world.virtual_clock { "live: real sockets, the adapter's virtual time" } else { "live: real sockets, real time" }
 }
 
 fn known_weather(name: &str) -> Result<Weather, String> {

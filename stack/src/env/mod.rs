@@ -69,6 +69,20 @@ impl Env {
         &self.parts.clock
     }
 
+    /// The same environment by another clock.
+    #[must_use]
+    pub fn with_clock(&self, clock: Arc<dyn Clock>) -> Self {
+        let parts = &self.parts;
+        Self::new(EnvParts {
+            network: parts.network.clone(),
+            clock,
+            random: parts.random.clone(),
+            spawner: parts.spawner.clone(),
+            host: parts.host.clone(),
+            namespace: parts.namespace.clone(),
+        })
+    }
+
     /// Opens the random stream `name`. Each opening on one host draws numbers of its own, so two components that ask for
     /// the same name do not move in step, and a component that is removed moves nothing else.
     pub fn random(&self, name: &str) -> Random {

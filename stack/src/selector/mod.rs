@@ -162,9 +162,10 @@ impl Next {
         match &self.source {
             Source::Set { set, strategy, state } => {
                 let index = strategy.pick(set, state);
-                set.nodes.get(index).cloned().ok_or_else(|| {
-                    Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone())
-                })
+                set.nodes
+                    .get(index)
+                    .cloned()
+                    .ok_or_else(|| Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone()))
             }
             Source::Elsewhere(source) => source.node(),
         }

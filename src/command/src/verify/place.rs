@@ -11,7 +11,12 @@ use super::Arguments;
 use crate::Stop;
 
 /// The live world with the backend that was asked for.
-pub(super) fn live(arguments: &Arguments, backend: Option<&str>, plugins: &Plugins) -> Result<LiveWorld, Stop> {
+pub(super) fn live(
+    arguments: &Arguments,
+    backend: Option<&str>,
+    plugins: &Plugins,
+    virtual_clock: bool,
+) -> Result<LiveWorld, Stop> {
     let promises =
         arguments.interface.promises(plugins, arguments.plugin()).map_err(|error| Stop::BadInput(error.to_string()))?;
     let backend: Option<Arc<dyn Backend>> = match (backend, promises.backend) {
@@ -31,7 +36,7 @@ pub(super) fn live(arguments: &Arguments, backend: Option<&str>, plugins: &Plugi
         // Nobody said that it may be shaken, wherever it is.
         (Some(address), _) => Some(Arc::new(Untouchable { addresses: vec![address.to_owned()] })),
     };
-    Ok(LiveWorld { backend, at_once: arguments.side_by_side.get() })
+    Ok(LiveWorld { backend, at_once: arguments.side_by_side.get(), virtual_clock })
 }
 
 fn start_etcd() -> Result<EtcdBackend, Stop> {
