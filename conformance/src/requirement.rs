@@ -66,6 +66,9 @@ pub enum Need {
     Upheld(&'static [&'static str]),
     /// Time is virtual: the check waits longer than a person would.
     VirtualTime,
+    /// The plugin runs in this process, because the protocol of adapters does not carry this. What the harness's side of an
+    /// adapter does in its stead says nothing of the plugin.
+    InProcess(&'static str),
 }
 
 /// What judges a plugin by a requirement.
@@ -164,6 +167,7 @@ impl fmt::Display for Need {
             Self::Tasks => formatter.write_str("tasks that can be counted"),
             Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),
+            Self::InProcess(what) => write!(formatter, "a plugin in this process: {what}"),
         }
     }
 }

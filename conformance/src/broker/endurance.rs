@@ -64,7 +64,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "After unsubscribe and after disconnect, nothing of a subscription is left in the registry.",
         source: "go-micro issue 91: http broker leaves dead topic nodes",
-        needs: &[],
+        needs: &[Need::InProcess("the registry that its plugin works with")],
         check: check!(nothing_is_left_in_the_registry),
     },
     Requirement {

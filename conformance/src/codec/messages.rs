@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A message without a body, such as an error, can be written, and read without wanting one.",
         source: "go-micro server/rpc_codec.go: an error is answered without a body; codec/codec.go: ReadBody(nil)",
-        needs: &[],
+        needs: &[Need::InProcess("a message without a body")],
         check: check!(a_message_needs_no_body),
     },
     Requirement {
@@ -46,7 +46,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A body that is not wanted is taken from the carrier: it is not what is read next.",
         source: "go-micro codec/codec.go: ReadBody(nil) consumes and drops the body",
-        needs: &[],
+        needs: &[Need::InProcess("a body that is not wanted")],
         check: check!(an_unwanted_body_is_taken),
     },
     Requirement {
@@ -80,9 +80,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn a_header_is_filled_in_or_left(site: Site) -> Outcome {
     let codec = site.codec().await?;
-    for kind in KINDS {
+    // An id is a text; that of most callers is a number.
+    for (kind, id) in KINDS.into_iter().flat_map(|kind| [(kind, "7"), (kind, "request-7")]) {
         let error = if matches!(kind, MessageType::Response | MessageType::Error) { "it broke" } else { "" };
         let sent = Message {
+            id: id.to_owned(),
             error: error.to_owned(),
             header: Metadata::from([("X-User".to_owned(), "1".to_owned())]),
             ..message(kind)
@@ -99,7 +101,10 @@ async fn a_header_is_filled_in_or_left(site: Site) -> Outcome {
             header: Metadata::from([("X-Before".to_owned(), "2".to_owned())]),
         };
         let mut got = before.clone();
-        works("read its header", pipe.codec(&codec).read_header(&mut got, kind))?;
+        if pipe.codec(&codec).read_header(&mut got, kind).is_err() {
+            // That every kind can be read is another requirement's.
+            continue;
+        }
         for (field, got, sent, before) in [
             ("id", &got.id, &sent.id, &before.id),
             ("target", &got.target, &sent.target, &before.target),
