@@ -30,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A node that is registered again in time is never told to watchers as gone, nor as new.",
         source: "decision of shaketable: a lease that is renewed when it is over leaves a gap that only watchers see",
-        needs: &[Need::Has(Ability::Ttl), Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Ttl), Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
         check: check!(renewal_leaves_no_gap),
     },
     Requirement {
