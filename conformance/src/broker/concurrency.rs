@@ -51,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A subscription takes effect within seconds, also right after somebody published in vain, or to another \
                    topic.",
         source: "go-micro registry/cache/cache.go (v5, v6): a miss is remembered for 5 s, and who comes within 100 ms of \
-                 the first lookup is not seen for a minute; issue 2072",
+                 the first lookup is not seen for a minute",
         needs: &[],
         check: check!(a_subscription_takes_effect_in_time),
     },

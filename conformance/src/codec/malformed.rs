@@ -150,7 +150,7 @@ async fn random_bytes_make_no_panic(site: Site) -> Outcome {
         no_panic(&bytes, marshaler.unmarshal(&bytes, &mut Sample::default()))?;
     }
     // Texts that are right, and lack what somebody takes for granted.
-    for text in ["{}", "[]", "null", "1", "\"\"", "{\"id\":1}", "{\"id\":1,\"method\":\"A.B\"}", "{\"result\":null}"] {
+    for text in ["{}", "[]", "null", "{\"id\":1,\"method\":\"A.B\"}"] {
         for kind in [MessageType::Request, MessageType::Response, MessageType::Event, MessageType::Error] {
             let mut reader = Pipe::holding(text.as_bytes()).codec(&codec);
             no_panic(text.as_bytes(), reader.read_header(&mut Message::default(), kind))?;
