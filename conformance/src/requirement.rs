@@ -61,13 +61,14 @@ pub enum Need {
     Network,
     /// The plugin's tasks can be counted: on this host, or in its adapter's process.
     Tasks,
-    /// The plugin runs in this process: the check brings code along, drops values, or looks at options.
-    InProcess,
     /// The plugin upholds these requirements, by id: the check sees what it judges through them, and says nothing where they
     /// are broken.
     Upheld(&'static [&'static str]),
     /// Time is virtual: the check waits longer than a person would.
     VirtualTime,
+    /// The plugin runs in this process, because the protocol of adapters does not carry this. What the harness's side of an
+    /// adapter does in its stead says nothing of the plugin.
+    InProcess(&'static str),
 }
 
 /// What judges a plugin by a requirement.
@@ -163,10 +164,10 @@ impl fmt::Display for Need {
             Self::Backend(verb) => write!(formatter, "backend_access: {verb}"),
             Self::World(capability) => write!(formatter, "a world that can {capability}"),
             Self::Network => formatter.write_str("a plugin that reaches others over the network"),
-            Self::InProcess => formatter.write_str("a plugin in this process"),
             Self::Tasks => formatter.write_str("tasks that can be counted"),
             Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),
+            Self::InProcess(what) => write!(formatter, "a plugin in this process: {what}"),
         }
     }
 }

@@ -47,6 +47,9 @@ fn peers(adapter: &str) -> Result<Vec<Peer>, String> {
             peer("transport", "memory"),
             peer("transport", "http"),
             peer("codec", "json"),
+            peer("codec", "json-rpc"),
+            peer("codec", "proto"),
+            peer("codec", "proto-rpc"),
         ]),
         // Its registry on zookeeper needs a server that nobody starts here.
         "kratos" => Ok(vec![Peer { interface: "registry", words: "etcd", etcd: true }]),

@@ -7,10 +7,10 @@ use rand::Rng;
 use shaketable_stack::broker::PublishOptions;
 use shaketable_stack::plugin::Order;
 
-use super::tools::{Bench, come_to_rest, judge_all, message, settle};
+use super::tools::{Bench, both, come_to_rest, judge_all, message, settle};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Finding, Outcome, Requirement, Site, expect};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -28,7 +28,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Who comes and goes while messages are published takes none from who stays.",
         source: "go-micro broker/memory.go: Publish walks the list of subscribers without the lock; \
                  broker/http_test.go: TestConcurrentSubBroker",
-        needs: &[],
+        needs: &[Need::Upheld(&["BRK-055"])],
         check: check!(who_comes_and_goes_takes_nothing_from_who_stays),
     },
     Requirement {
@@ -47,7 +47,50 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[],
         check: check!(a_publish_that_is_given_up_leaves_the_broker_usable),
     },
+    Requirement {
+        id: "BRK-080",
+        level: Must,
+        sentence: "A subscription takes effect within seconds, also right after somebody published in vain, or to another \
+                   topic.",
+        source: "go-micro registry/cache/cache.go (v5, v6): a miss is remembered for 5 s, and who comes within 100 ms of \
+                 the first lookup is not seen for a minute",
+        needs: &[],
+        check: check!(a_subscription_takes_effect_in_time),
+    },
 ];
+
+/// How soon a subscription must have taken effect. In bad weather a message alone may take seconds.
+fn takes_effect_within(site: &Site) -> Duration {
+    Duration::from_secs(if site.is_simulated() { 30 } else { 4 })
+}
+
+async fn a_subscription_takes_effect_in_time(site: Site) -> Outcome {
+    both(after_a_miss(&site).await, after_a_hit(&site).await)
+}
+
+async fn after_a_miss(site: &Site) -> Outcome {
+    let bench = Bench::connected(site).await?;
+    publish_somehow(&bench, "in vain").await?;
+    let (inbox, _subscriber) = bench.subscribe(None).await?;
+    bench.opens_within(takes_effect_within(site), &[&inbox]).await
+}
+
+async fn after_a_hit(site: &Site) -> Outcome {
+    let bench = Bench::connected(site).await?;
+    let (_known, _stays) = bench.about(&site.name("known")).subscribe(None).await?;
+    settle(site).await;
+    publish_somehow(&bench.about(&site.name("known")), "to who is known").await?;
+    let later = bench.about(&site.name("later"));
+    let (inbox, _subscriber) = later.subscribe(None).await?;
+    later.opens_within(takes_effect_within(site), &[&inbox]).await
+}
+
+/// Publishes what nobody may get.
+async fn publish_somehow(bench: &Bench, body: &str) -> Outcome {
+    let message = message(body);
+    let publish = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
+    bench.site.ends(&format!("publish {body:?}"), publish).await.map(drop)
+}
 
 async fn messages_of_many_publishers_arrive(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;

@@ -65,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "After unsubscribe and after disconnect, nothing of a subscription is left in the registry.",
         source: "go-micro issue 91: http broker leaves dead topic nodes",
-        needs: &[],
+        needs: &[Need::InProcess("the registry that its plugin works with")],
         check: check!(nothing_is_left_in_the_registry),
     },
     Requirement {
@@ -73,7 +73,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A broker that is dropped without disconnect ends its tasks and its deliveries.",
         source: "decision of shaketable: in Rust what is dropped is gone",
-        needs: &[Need::Tasks, Need::InProcess],
+        needs: &[Need::Tasks, Need::InProcess("that a value is dropped")],
         check: check!(a_dropped_broker_leaves_nothing),
     },
 ];

@@ -13,7 +13,7 @@ use shaketable_stack::{Error, ErrorKind};
 use super::tools::{ARRIVES, Bench, Inbox, calling, come_to_rest, judge_all, settle};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -37,7 +37,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The ErrorHandler is told when a handler fails: the topic, the message and the error.",
         source: "go-micro broker/options.go: ErrorHandler",
-        needs: &[],
+        needs: &[Need::InProcess("an ErrorHandler")],
         check: check!(the_error_handler_is_told_of_failures),
     },
     Requirement {
@@ -61,7 +61,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A handler that panics keeps neither others from the message nor itself from the next one.",
         source: "go-micro server/rpc_router.go: ProcessMessage makes an error of a handler's panic",
-        needs: &[],
+        needs: &[Need::InProcess("a handler that panics")],
         check: check!(a_handler_that_panics_harms_nobody),
     },
     Requirement {

@@ -15,6 +15,9 @@ use crate::{Host, Outcome, Requirement, Site, expect};
 
 const QUEUES: &[Need] = &[Need::Has(Ability::QueueGroups)];
 
+/// Where the members of one broker do not share, nothing else about sharing can be seen.
+const SHARED: &[Need] = &[Need::Has(Ability::QueueGroups), Need::Upheld(&["BRK-016"])];
+
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-016",
@@ -29,7 +32,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Of members on several hosts, one gets a message, whichever host publishes it.",
         source: "go-micro broker/options.go: Queue, to share a subscription between processes",
-        needs: QUEUES,
+        needs: SHARED,
         check: check!(members_on_several_hosts_share),
     },
     Requirement {
@@ -37,7 +40,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Each of several queues of a topic gets every message, once.",
         source: "go-micro issues 1209 and 2687 and go-plugins issue 555: N queues, N times N runs",
-        needs: QUEUES,
+        needs: SHARED,
         check: check!(each_queue_gets_every_message_once),
     },
     Requirement {
@@ -45,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A subscriber in no queue gets every message whatever queues there are beside it.",
         source: "go-micro broker/options.go: Queue; subscribers without one get a copy each",
-        needs: QUEUES,
+        needs: SHARED,
         check: check!(queues_take_nothing_from_others),
     },
     Requirement {
@@ -61,7 +64,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "When a member leaves a queue, the others get what is published from then on.",
         source: "go-micro broker/broker.go: Unsubscribe",
-        needs: QUEUES,
+        needs: SHARED,
         check: check!(a_queue_goes_on_without_a_member),
     },
     Requirement {

@@ -261,6 +261,20 @@ pub(super) fn message(body: &str) -> Message {
     Message { header: [("Content-Type".to_owned(), "text/plain".to_owned())].into(), body: body.to_owned().into() }
 }
 
+/// What two parts of a check say, so that neither hides what the other has found.
+pub(super) fn both(one: Outcome, other: Outcome) -> Outcome {
+    match (one, other) {
+        (
+            Err(Finding::Violated { expected, observed }),
+            Err(Finding::Violated { expected: also_expected, observed: also_observed }),
+        ) => Err(Finding::Violated {
+            expected: format!("{expected}; and {also_expected}"),
+            observed: format!("{observed}; and {also_observed}"),
+        }),
+        (one, other) => one.and(other),
+    }
+}
+
 /// Lets what was begun take effect everywhere.
 pub(super) async fn settle(site: &Site) {
     site.sleep(site.slack() * 2).await;

@@ -124,12 +124,17 @@ async fn common_unusual_topics_are_carried(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let name = site.name("");
     let long = "x".repeat(255_usize.saturating_sub(name.len()));
+    let mut carried = Vec::new();
     for name in ["orders.paid", "orders-paid", "orders_paid", "orders:paid", "orders/paid", "注文", "geändert", &long]
     {
         let bench = bench.about(&site.name(name));
         let (inbox, _subscriber) = bench.subscribe(None).await?;
-        settle(&site).await;
-        bench.arrives("hello", &[&inbox]).await?;
+        carried.push((bench, inbox));
+    }
+    // All are there before the first message: that a subscription may come later is another requirement's.
+    settle(&site).await;
+    for (bench, inbox) in &carried {
+        bench.arrives("hello", &[inbox]).await?;
     }
     Ok(())
 }

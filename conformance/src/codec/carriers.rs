@@ -3,7 +3,7 @@
 use shaketable_proto::probe::v1::ProbeEvent;
 use shaketable_stack::codec::MessageType;
 
-use super::tools::{Pipe, alike, event, message, read, stale, works, write, written};
+use super::tools::{CARRIER, Pipe, alike, event, message, read, stale, works, write, written};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
@@ -15,7 +15,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A carrier that gives its bytes one by one changes nothing of what is read.",
         source: "go-micro codec/grpc/util.go: decode, and codec/protorpc/netstring.go: ReadNetString, take what one \
                  Read gives for the whole; Rust std::io::Read: fewer bytes than there is room for are no end",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(bytes_may_come_one_by_one),
     },
     Requirement {
@@ -23,7 +23,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A carrier that takes few bytes at a time gets all of them.",
         source: "Rust std::io::Write: write may take less than it is given",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(bytes_may_be_taken_one_by_one),
     },
     Requirement {
@@ -31,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "Reads and writes that are interrupted are tried again.",
         source: "Rust std::io::ErrorKind::Interrupted: such operations can typically be retried",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(interruptions_are_no_end),
     },
     Requirement {
@@ -40,7 +40,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A carrier that breaks while a body is read gives an error, not the part that came.",
         source: "go-micro codec/proto/proto.go: ReadBody returns the carrier's error; decision of shaketable: an error \
                  of the carrier is not its end",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(a_carrier_that_breaks_gives_no_body),
     },
     Requirement {
@@ -49,7 +49,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A carrier that breaks while a message is written makes the write fail.",
         source: "go-micro codec/proto/proto.go: Write returns the carrier's error; codec/protorpc/protorpc.go: Write \
                  of an event drops it",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(a_carrier_that_breaks_fails_the_write),
     },
     Requirement {
@@ -58,7 +58,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A carrier that keeps what is written is told to pass it on with each message.",
         source: "go-micro codec/protorpc/protorpc.go: Write flushes a carrier that can be flushed; decision of \
                  shaketable: who waits for the answer to a message that lies in a buffer waits for ever",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(each_message_is_passed_on),
     },
     Requirement {

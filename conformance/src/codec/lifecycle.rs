@@ -6,10 +6,10 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::codec::{Codecs, MessageType};
 use shaketable_stack::plugin::{Setting, Settings};
 
-use super::tools::{Pipe, event, fails, message, stale, works, write};
+use super::tools::{CARRIER, Pipe, event, fails, message, stale, works, write};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -17,7 +17,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Factory, codec and marshaler bear one name, which is not empty.",
         source: "go-micro codec/codec.go: String()",
-        needs: &[],
+        needs: &[Need::InProcess("a name")],
         check: check!(all_bear_one_name),
     },
     Requirement {
@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "After close a codec neither reads nor writes: every operation answers Closed.",
         source: "decision of shaketable: one kind for every codec, so that a caller can tell its own close from a \
                  broken carrier",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(a_closed_codec_refuses),
     },
     Requirement {
@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A codec that is closed a second time has nothing to complain of.",
         source: "go-micro pull request 2693: a stream closed what its codec had closed already",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(a_codec_may_be_closed_twice),
     },
     Requirement {
@@ -60,7 +60,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A codec that is closed lets go of its carrier, so that the connection below can end.",
         source: "go-micro codec/json/json.go: Close closes the connection",
-        needs: &[],
+        needs: &[CARRIER],
         check: check!(close_releases_the_carrier),
     },
     Requirement {
@@ -68,7 +68,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A setting that the codec does not know is refused when it is made.",
         source: "decision of shaketable: a misspelt setting that is silently ignored is found in production",
-        needs: &[],
+        needs: &[Need::InProcess("a setting")],
         check: check!(an_unknown_setting_is_refused_by_the_codec),
     },
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shaketable_proto::probe::v1::ProbeEvent;
 
 use super::sample::{Nested, Sample};
-use super::tools::{alike, any_event, event, stale, works};
+use super::tools::{MARSHALER, alike, any_event, event, stale, works};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
@@ -17,7 +17,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "What unmarshal reads replaces what was there: a field that was not written has its default.",
         source: "go-micro codec/json (Go encoding/json): Unmarshal into a used value leaves in it what the text does \
                  not name",
-        needs: &[],
+        needs: &[MARSHALER],
         check: check!(unmarshal_replaces),
     },
     Requirement {
@@ -27,7 +27,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                    and after.",
         source: "go-micro codec/proto/marshaler.go (v2 to v6): the result lies in pooled memory that the next call \
                  overwrites",
-        needs: &[],
+        needs: &[MARSHALER],
         check: check!(results_are_their_owners),
     },
     Requirement {
@@ -36,7 +36,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A marshaler may be used again while a body is written, as by a body that holds another.",
         source: "decision of shaketable: a lock that is held while a body writes itself would wait for ever where that \
                  body holds another",
-        needs: &[],
+        needs: &[MARSHALER],
         check: check!(a_body_may_use_the_marshaler),
     },
     Requirement {
@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Marshalers and codecs of one factory understand each other: a body is the same to both.",
         source: "decision of shaketable: brokers marshal and streams write, and what is one content type is one format",
-        needs: &[],
+        needs: &[MARSHALER],
         check: check!(two_marshalers_agree),
     },
 ];

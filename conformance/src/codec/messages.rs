@@ -39,7 +39,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A message without a body, such as an error, can be written, and read without wanting one.",
         source: "go-micro codec/codec.go: Message, whose body may be missing in an error; server/rpc_server.go: \
                  serveReq answers an error with no body",
-        needs: &[],
+        needs: &[Need::InProcess("a message without a body")],
         check: check!(a_message_needs_no_body),
     },
     Requirement {
@@ -48,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A body that is not wanted is taken from the carrier: it is not what is read next.",
         source: "go-micro codec/codec.go: Codec, whose ReadBody without a value reads and discards; codec/json, \
                  codec/proto and codec/grpc (v5.30.0) leave it there",
-        needs: &[],
+        needs: &[Need::InProcess("a body that is not wanted")],
         check: check!(an_unwanted_body_is_taken),
     },
     Requirement {
@@ -83,9 +83,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn a_header_is_filled_in_or_left(site: Site) -> Outcome {
     let codec = site.codec().await?;
-    for kind in KINDS {
+    // An id is a text; that of most callers is a number.
+    for (kind, id) in KINDS.into_iter().flat_map(|kind| [(kind, "7"), (kind, "request-7")]) {
         let error = if matches!(kind, MessageType::Response | MessageType::Error) { "it broke" } else { "" };
         let sent = Message {
+            id: id.to_owned(),
             error: error.to_owned(),
             header: Metadata::from([("X-User".to_owned(), "1".to_owned())]),
             ..message(kind)
@@ -102,7 +104,10 @@ async fn a_header_is_filled_in_or_left(site: Site) -> Outcome {
             header: Metadata::from([("X-Before".to_owned(), "2".to_owned())]),
         };
         let mut got = before.clone();
-        works("read its header", pipe.codec(&codec).read_header(&mut got, kind))?;
+        if pipe.codec(&codec).read_header(&mut got, kind).is_err() {
+            // That every kind can be read is another requirement's.
+            continue;
+        }
         for (field, got, sent, before) in [
             ("id", &got.id, &sent.id, &before.id),
             ("target", &got.target, &sent.target, &before.target),

@@ -12,11 +12,17 @@ use shaketable_stack::codec::{Codec, CodecFactory, Message, MessageType, Payload
 use shaketable_stack::env::Random;
 use shaketable_stack::{ErrorKind, Result as StackResult};
 
-use crate::{Finding, Outcome, expect};
+use crate::{Finding, Need, Outcome, expect};
 
 /// What a codec says of bytes that are not what they should be.
 pub(super) const NO_MESSAGE: [ErrorKind; 4] =
     [ErrorKind::InvalidMessage, ErrorKind::EndOfStream, ErrorKind::Disconnected, ErrorKind::TooLarge];
+
+/// The check holds the codec's carrier. An adapter's codec has one of its own, of which the harness sees the bytes.
+pub(super) const CARRIER: Need = Need::InProcess("a carrier that the check holds");
+
+/// The plugin's own marshaler is judged. An adapter has codecs alone, by which the harness marshals.
+pub(super) const MARSHALER: Need = Need::InProcess("a marshaler");
 
 /// A carrier that the check keeps a handle of.
 #[derive(Clone, Default)]

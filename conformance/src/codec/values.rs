@@ -7,10 +7,10 @@ use shaketable_proto::probe::v1::{ProbeEvent, ProbeRequest, ProbeResponse};
 use shaketable_stack::codec::Frame;
 
 use super::sample::Sample;
-use super::tools::{any_event, event, stale, survives, survives_marshaler, works};
+use super::tools::{MARSHALER, any_event, event, stale, survives, survives_marshaler, works};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site, expect};
+use crate::{Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -26,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A body that was marshalled is unmarshalled as it was.",
         source: "go-micro codec/codec.go: Marshaler",
-        needs: &[],
+        needs: &[MARSHALER],
         check: check!(a_body_survives_the_marshaler),
     },
     Requirement {
@@ -95,7 +95,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A frame, which is bytes that are a body already, passes as it is.",
         source: "go-micro codec/bytes/bytes.go: Frame; client/rpc_codec.go and server/rpc_codec.go pass it on \
                  unencoded",
-        needs: &[],
+        needs: &[Need::InProcess("a frame")],
         check: check!(a_frame_passes_as_it_is),
     },
 ];

@@ -110,9 +110,8 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
             (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
         }
         (Need::World(capability), Offer::Live { .. }) => Some(format!("a live world cannot {capability}")),
-        (Need::InProcess, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER)).then(|| {
-            "the check brings code along, drops values or looks at options, which an adapter cannot pass on".to_owned()
-        }),
+        (Need::InProcess(what), _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
+            .then(|| format!("the protocol of adapters does not carry {what}")),
         // An adapter tells them too, or the verdict is that nothing is known.
         (Need::Tasks, _) => None,
         // Known only when these have been checked.

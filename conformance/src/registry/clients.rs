@@ -6,8 +6,8 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::Service;
 
 use super::tools::{
-    deregister, finds, finds_nodes_within, found, look, of_nodes, put, register, revised, service, settling, short_ttl,
-    summary,
+    deregister, finds, finds_nodes_within, found, look, of_nodes, put, register, renewed_ttl, revised, service,
+    settling, summary,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
             that.",
         source: "decision of shaketable: a process that restarts registers its id again while its old lease still \
             lives",
-        needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
+        needs: &[Need::Has(Ability::Ttl)],
         check: check!(a_node_can_change_its_owner),
     },
 ];
@@ -148,7 +148,7 @@ async fn what_is_cached_agrees(site: Site) -> Outcome {
 
 async fn a_node_can_change_its_owner(site: Site) -> Outcome {
     let (old, new, observer) = (site.registry().await?, site.registry().await?, site.registry().await?);
-    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    let (user, ttl) = (service(&site.name("user"), "user-1"), renewed_ttl(&site));
     register(&site, &old, &user, Some(ttl)).await?;
     finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.ask("close the first owner's registry", old.close()).await?;

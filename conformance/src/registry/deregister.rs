@@ -2,7 +2,7 @@
 
 use shaketable_stack::registry::Service;
 
-use super::tools::{deregister, finds, finds_nodes, found, of_nodes, put, register, revised, service, short_ttl};
+use super::tools::{deregister, finds, finds_nodes, found, of_nodes, put, register, renewed_ttl, revised, service};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Host, Need, Outcome, Requirement, Site, expect};
@@ -79,7 +79,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A node that was deregistered stays away, although it had a TTL and was renewed.",
         source: "go-micro registry/etcd/etcd.go: Deregister stops the keep-alive of the lease, too",
-        needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
+        needs: &[Need::Has(Ability::Ttl)],
         check: check!(renewal_ends_with_the_registration),
     },
 ];
@@ -175,7 +175,7 @@ async fn the_id_decides_what_goes(site: Site) -> Outcome {
 
 async fn renewal_ends_with_the_registration(site: Site) -> Outcome {
     let registry = site.registry().await?;
-    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    let (user, ttl) = (service(&site.name("user"), "user-1"), renewed_ttl(&site));
     for _ in 0..3 {
         register(&site, &registry, &user, Some(ttl)).await?;
         site.sleep(ttl / 3).await;

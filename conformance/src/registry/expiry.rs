@@ -10,8 +10,8 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{RegisterOptions, Registry};
 
 use super::tools::{
-    TIMELY, finds, finds_nodes, finds_nodes_within, found, lingers, look, of_nodes, put, register, revised, service,
-    short_ttl,
+    TIMELY, finds, finds_nodes, finds_nodes_within, found, lingers, lists, look, of_nodes, put, register, revised,
+    service, short_ttl,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -53,7 +53,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-040",
         level: Must,
-        sentence: "Registrations with a TTL run out after their registry was closed.",
+        sentence: "Registrations with a TTL run out after their registry was closed, and leave no service without nodes.",
         source: "decision of shaketable: closing ends renewal, so that a closed process does not seem alive",
         needs: &[Need::Has(Ability::Ttl), TIMELY],
         check: check!(what_a_closed_registry_left_runs_out),
@@ -199,7 +199,9 @@ async fn what_a_closed_registry_left_runs_out(site: Site) -> Outcome {
     register(&site, &owner, &user, Some(ttl)).await?;
     finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.ask("close the owner's registry", owner.close()).await?;
-    runs_out(&site, &observer, &user.name, ttl, &[]).await
+    runs_out(&site, &observer, &user.name, ttl, &[]).await?;
+    finds(&site, &observer, &user.name, &[]).await?;
+    lists(&site, &observer, &[]).await
 }
 
 async fn a_live_node_does_not_keep_its_siblings(site: Site) -> Outcome {

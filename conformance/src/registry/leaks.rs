@@ -63,7 +63,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registry that was closed leaves no task behind.",
         source: "go-micro registry/memory.go (v6): the prune goroutine of each instance never ends",
-        needs: &[Need::Tasks, Need::InProcess],
+        needs: &[Need::Tasks, Need::InProcess("which tasks are the plugin's")],
         check: check!(a_closed_registry_leaves_nothing),
     },
     Requirement {
@@ -71,7 +71,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A registry that was dropped without being closed leaves no task behind.",
         source: "decision of shaketable: in Rust a value that is dropped has let go of what it held",
-        needs: &[Need::Tasks, Need::InProcess],
+        needs: &[Need::Tasks, Need::InProcess("that a value is dropped")],
         check: check!(a_dropped_registry_leaves_nothing),
     },
     Requirement {

@@ -48,6 +48,9 @@ async fn every_service_is_listed(site: Site) -> Outcome {
 async fn the_list_holds_versions_and_nodes(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let services: Vec<Service> = vec![
+        // Two whose names and versions are alike where they are joined.
+        of_nodes(&site.name("mail"), "11.0.0", &["mail-1"]),
+        of_nodes(&site.name("mail1"), "1.0.0", &["mail-2"]),
         of_nodes(&site.name("order"), "1.0.0", &["order-1"]),
         of_nodes(&site.name("user"), "1.0.0", &["user-1", "user-2"]),
         of_nodes(&site.name("user"), "2.0.0", &["user-3"]),

@@ -7,7 +7,7 @@ use shaketable_stack::registry::{Endpoint, GetOptions, Service, Value};
 use super::tools::{finds, finds_nodes, in_order, of_nodes, put, revised, service};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site, expect_equal};
+use crate::{Need, Outcome, Requirement, Site, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -80,7 +80,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "Versions are answered in their order, and nodes in the order of their ids.",
         source: "decision of shaketable: two who ask see the same; go-micro leaves it to the iteration of a map",
-        needs: &[],
+        needs: &[Need::InProcess("the order of answers")],
         check: check!(answers_are_in_order),
     },
 ];

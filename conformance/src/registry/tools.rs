@@ -65,6 +65,11 @@ pub(super) fn short_ttl(site: &Site) -> Duration {
     if site.is_simulated() { least.max(unit * 6) } else { least.max(unit * 2) }
 }
 
+/// A TTL for registrations that a check renews three times within it, on a machine that may be busy meanwhile.
+pub(super) fn renewed_ttl(site: &Site) -> Duration {
+    if site.is_simulated() { short_ttl(site) } else { short_ttl(site) * 2 }
+}
+
 /// How long after the end of its TTL a registration may still be seen.
 pub(super) fn lingers(site: &Site) -> Duration {
     let promises = site.promises();

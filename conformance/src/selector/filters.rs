@@ -34,7 +34,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Filters are applied in the order in which they are given, each to what the one before has left.",
         source: "go-micro selector/default.go: the filters in a loop",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("the caller's filter")],
         check: check!(filters_are_applied_in_order),
     },
     Requirement {
@@ -59,7 +59,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A filter is given each version of the service with what the registry has of it.",
         source: "go-micro selector/selector.go: Filter; FilterEndpoint needs endpoints, FilterLabel metadata",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("the caller's filter")],
         check: check!(filters_see_what_the_registry_has),
     },
     Requirement {
@@ -67,7 +67,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Two filters that describe themselves alike are still two filters.",
         source: "decision of shaketable: a description is for people, and what callers write need not be unique",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("the caller's filter")],
         check: check!(filters_are_not_known_by_their_description),
     },
 ];

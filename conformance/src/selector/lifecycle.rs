@@ -38,7 +38,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Close ends the tasks of the selector and the watchers that it has opened.",
         source: "go-micro issue 631 and pull request 634: watchers leak",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("which tasks are the plugin's")],
         check: check!(close_releases_watchers_and_tasks),
     },
     Requirement {
@@ -62,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "After init with another registry, the nodes of that one are selected and no others.",
         source: "go-micro selector/default.go: Init makes a new cache",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("options by init")],
         check: check!(init_changes_the_registry),
     },
     Requirement {
@@ -70,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "After init with another strategy, selections that bring none use it, and options tell it.",
         source: "go-micro selector/options.go: SetStrategy",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("options by init")],
         check: check!(init_changes_the_strategy),
     },
     Requirement {
@@ -78,7 +78,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A selector that is dropped without close ends its tasks and its watchers.",
         source: "decision of shaketable: in Rust what is dropped is gone",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("that a value is dropped")],
         check: check!(a_dropped_selector_leaves_nothing),
     },
 ];

@@ -23,7 +23,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The strategy that a selection brings along is the one that picks.",
         source: "go-micro selector/options.go: WithStrategy",
-        needs: &[Need::InProcess],
+        needs: &[Need::InProcess("the caller's strategy")],
         check: check!(the_strategy_of_the_selection_picks),
     },
     Requirement {

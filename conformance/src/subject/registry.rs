@@ -158,13 +158,16 @@ impl Watcher for SubjectWatcher {
     fn stop(&self) {
         let mut client = client!(RegistryClient, self.adapter);
         let request = Handle { id: self.watch };
-        self.adapter.begin(async move { client.stop_watch(request).await });
+        // Waited for, so that what happens afterwards happens to a watcher that was stopped. Nobody hears of a failure.
+        let _ = self.adapter.call_now("stop", async move { client.stop_watch(request).await });
     }
 }
 
 impl Drop for SubjectWatcher {
     fn drop(&mut self) {
-        self.stop();
+        let mut client = client!(RegistryClient, self.adapter);
+        let request = Handle { id: self.watch };
+        self.adapter.begin(async move { client.stop_watch(request).await });
     }
 }
 

@@ -7,8 +7,8 @@ use shaketable_stack::plugin::SlowConsumer;
 use shaketable_stack::transport::Message;
 
 use super::tools::{
-    End, Ends, KEEPS_ALL, LARGE_WITHIN, LIMITED, Role, body, changed, largest, message, number_of, numbered, open,
-    pair, pass,
+    End, Ends, KEEPS_ALL, LARGE_WITHIN, LIMITED, OPTIONS, Role, body, changed, largest, message, number_of, numbered,
+    open, pair, pass,
 };
 use crate::Level::{Must, Should};
 use crate::requirement::check;
@@ -45,7 +45,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A receiver whose limit is smaller than the sender's refuses what is beyond its own.",
         source: "go-micro issue 467: whoever reads must bound what a peer can make it keep",
-        needs: &[LIMITED],
+        needs: &[LIMITED, OPTIONS],
         check: check!(a_receiver_keeps_its_own_limit),
     },
     Requirement {
@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A time limit of the transport ends a recv for which nothing comes, with Timeout, and not before it \
                    is due.",
         source: "go-micro transport/options.go: Options.Timeout; transport/http_transport_test.go: Recv timeout",
-        needs: &[],
+        needs: &[OPTIONS],
         check: check!(a_time_limit_ends_a_recv),
     },
     Requirement {
@@ -62,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A message that comes after a recv has timed out is received by the next.",
         source: "decision of shaketable: a time limit says that nothing has come yet, not that nothing will",
-        needs: &[KEEPS_ALL],
+        needs: &[KEEPS_ALL, OPTIONS],
         check: check!(a_late_message_is_received),
     },
     Requirement {

@@ -3,7 +3,7 @@
 use shaketable_stack::ErrorKind;
 use shaketable_stack::transport::ListenOptions;
 
-use super::tools::{Ends, SEEN_WITHIN, ending, free, listen, message, open, pass};
+use super::tools::{DROPPING, Ends, SEEN_WITHIN, ending, free, listen, message, open, pass};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
@@ -39,7 +39,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The address of a listener that was dropped without close can be listened at again.",
         source: "decision of shaketable: what nobody holds any more holds nothing, as Rust's own listeners do it",
-        needs: &[],
+        needs: &[DROPPING],
         check: check!(a_dropped_listener_frees_its_address),
     },
     Requirement {

@@ -7,7 +7,7 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::plugin::{Setting, Settings};
 use shaketable_stack::transport::{DialOptions, ListenOptions};
 
-use super::tools::{Ends, Role, changed, free, listen, message, open, pair, pass};
+use super::tools::{Ends, OPTIONS, Role, changed, free, listen, message, open, pair, pass};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
@@ -55,7 +55,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                    itself.",
         source: "go-micro transport/http_transport.go (v6.10.0): Secure without TLSConfig self-signs at the listener \
                  and verifies at the dialler, so that the transport cannot reach itself",
-        needs: &[],
+        needs: &[OPTIONS],
         check: check!(encryption_is_refused_or_works),
     },
     Requirement {
@@ -63,7 +63,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Options that were given to init are the options in force.",
         source: "go-micro transport/transport.go: Init, Options",
-        needs: &[],
+        needs: &[OPTIONS],
         check: check!(init_replaces_the_options),
     },
     Requirement {
@@ -71,13 +71,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A setting that the transport does not know is refused when it is made.",
         source: "decision of shaketable: a misspelt setting that is silently ignored is found in production",
-        needs: &[],
+        needs: &[Need::InProcess("a setting")],
         check: check!(an_unknown_setting_is_refused),
     },
     Requirement {
         id: "TRA-008",
         level: Should,
-        sentence: "The local address of one end is the remote address of the other.",
+        sentence: "The local address of one end is the remote address of the other, and two connections of one host have \
+                   different ones.",
         source: "go-micro transport/transport.go: Socket.Local, Socket.Remote",
         needs: &[],
         check: check!(the_ends_know_each_other),
@@ -193,6 +194,12 @@ async fn the_ends_know_each_other(site: Site) -> Outcome {
     expect(own.0 == peer.1 && own.1 == peer.0, "the ends to know each other's addresses", || {
         format!("local {}, remote {} here; local {}, remote {} there", own.0, own.1, peer.0, peer.1)
     })?;
+    let port = |address: &str| address.rsplit_once(':').map(|(_, port)| port.to_owned());
+    // The listener may be at every address of its host; its port is one.
     let listens = pair.listener.address();
-    expect(own.1 == listens, format!("the dialled end's remote address to be the listener's, {listens}"), || own.1)
+    let expected = format!("the dialled end's remote address to have the listener's port, that of {listens}");
+    expect(port(&own.1) == port(&listens), expected, || own.1.clone())?;
+    let (other, _peer) = open(&site, &site.transport().await?, &pair.listener).await?;
+    let expected = "two connections of one host to be told apart by their local addresses";
+    expect(other.local() != own.0, expected, || format!("{} twice", own.0))
 }

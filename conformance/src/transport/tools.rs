@@ -39,6 +39,12 @@ pub(super) const ORDERED: Need = Need::Promises("messages arrive in order", |pro
 pub(super) const LIMITED: Need =
     Need::Promises("a largest message", |promises: &Promises| promises.message_bytes_max.is_some());
 
+/// The check sets options of the transport.
+pub(super) const OPTIONS: Need = Need::InProcess("options by init");
+
+/// The check drops what it does not close. Behind an adapter the harness's side closes it then, because only Rust drops.
+pub(super) const DROPPING: Need = Need::InProcess("that a value is dropped");
+
 /// One end of a connection.
 pub(super) type End = Arc<dyn Socket>;
 
@@ -80,12 +86,16 @@ impl Ends {
 
     /// A new listener and a connection to it.
     pub(super) async fn connect(&self, site: &Site, role: Role) -> Result<Pair, Finding> {
+        self.connect_with(site, role, free()).await
+    }
+
+    async fn connect_with(&self, site: &Site, role: Role, options: DialOptions) -> Result<Pair, Finding> {
         let (dialling, listening) = match role {
             Role::Dialling => (&self.home, &self.second),
             Role::Accepting => (&self.second, &self.home),
         };
         let listener = listen(site, listening).await?;
-        let (near, far) = open(site, dialling, &listener).await?;
+        let (near, far) = open_with(site, dialling, &listener, options).await?;
         let (own, peer) = match role {
             Role::Dialling => (near, far),
             Role::Accepting => (far, near),
@@ -97,6 +107,11 @@ impl Ends {
 /// A connection between two hosts.
 pub(super) async fn pair(site: &Site, role: Role) -> Result<Pair, Finding> {
     Ends::new(site).await?.connect(site, role).await
+}
+
+/// A connection for requests and their answers, which this host dials: it is not asked to carry a stream.
+pub(super) async fn pair_for_requests(site: &Site) -> Result<Pair, Finding> {
+    Ends::new(site).await?.connect_with(site, Role::Dialling, DialOptions::default()).await
 }
 
 /// Listens at a free port.
@@ -116,10 +131,19 @@ pub(super) async fn open(
     dialling: &Arc<dyn Transport>,
     listener: &Arc<dyn Listener>,
 ) -> Result<(End, End), Finding> {
+    open_with(site, dialling, listener, free()).await
+}
+
+async fn open_with(
+    site: &Site,
+    dialling: &Arc<dyn Transport>,
+    listener: &Arc<dyn Listener>,
+    options: DialOptions,
+) -> Result<(End, End), Finding> {
     let address = listener.address();
     let hello = message(b"hello");
     let near = async {
-        let near = site.ask(&format!("dial {address}"), dialling.dial(&address, free())).await?;
+        let near = site.ask(&format!("dial {address}"), dialling.dial(&address, options)).await?;
         site.ask("send the first message", near.send(&hello)).await?;
         Ok::<_, Finding>(near)
     };
