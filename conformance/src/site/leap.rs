@@ -56,6 +56,7 @@ impl Clock for LeapingClock {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the test compares with tokio's paused clock")]
 mod tests {
     use std::time::Duration;
 

@@ -1,6 +1,10 @@
 //! A registry of the harness, served to an adapter: what a selector behind it selects from. The adapter is a client of the
 //! same protocol that it serves itself; a selector sees what the check does to its registry as one in this process does.
-#![expect(clippy::disallowed_methods, reason = "an adapter is a process of its own, in real time")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "an adapter is a process of its own, in real time"
+)]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
