@@ -15,7 +15,7 @@ use super::Subject;
 use super::job::CheckReport;
 use super::simulated::last_events;
 use super::verify::VerifyRequest;
-use crate::backend::Backend;
+use crate::backend::{Act, Backend, Verb};
 use crate::site::{Reach, Shared, Site};
 use crate::{Check, Finding, Need, Requirement};
 
@@ -87,10 +87,26 @@ pub(super) fn run(
             Err(_) => Err(Finding::violated(format!("an end within {LIMIT:?}"), "it hangs")),
         }
     });
+    if let (Err(_), true, Some(backend)) = (&outcome, runs_alone(requirement), &world.backend) {
+        runtime.block_on(mend(backend.as_ref()));
+    }
     // What the plugin left behind ends with its tasks; a blocking one must not keep the suite.
     runtime.shutdown_background();
     let events = if outcome.is_err() { last_events(recorder.take().events) } else { Vec::new() };
     CheckReport { finding: outcome.err(), events, took: began.elapsed() }
+}
+
+/// Ends the faults that a check did and did not live to end, so that the next one finds the backend working.
+async fn mend(backend: &dyn Backend) {
+    let verbs = backend.verbs();
+    let acts =
+        [(Verb::Cut, Act::Heal), (Verb::Pause, Act::Resume), (Verb::Restart, Act::Stop), (Verb::Restart, Act::Start)];
+    for (verb, act) in acts {
+        if verbs.contains(&verb) {
+            // What was not done cannot be ended; a backend that is gone for good is what the next check tells of.
+            let _ = backend.act(&act).await;
+        }
+    }
 }
 
 /// A prefix that no other check of this or another session uses.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{ListOptions, RegisterOptions, Registry, Service};
 
 use super::tools::{
-    deregister, finds, finds_nodes, finds_nodes_within, found, lasting, look, of_nodes, put, revised, service,
+    deregister, finds, finds_nodes, finds_nodes_within, found, has, lasting, look, of_nodes, put, revised, service,
     settling, told,
 };
 use crate::Level::Must;
@@ -29,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Registering, deregistering, looking up, listing and watching from many tasks all end, and leave \
             what they should.",
         source: "go-micro pull request 2794, issue 2743: concurrent map writes",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-092"])],
         check: check!(everything_at_once_ends),
     },
     Requirement {
@@ -93,16 +94,13 @@ async fn bustle(site: Site, registry: Arc<dyn Registry>, user: Service, pauses: 
         site.sleep(Duration::from_millis(pause)).await;
         match round % 4 {
             0 => drop(found(&site, &registry, &user.name).await?),
+            1 if !has(&site, Ability::List) => {}
             1 => drop(site.ask("list", registry.list_services(ListOptions::default())).await?),
-            2 if watches(&site) => super::ear::open(&site, &registry, Some(&user.name)).await?.stop(),
+            2 if has(&site, Ability::Watch) => super::ear::open(&site, &registry, Some(&user.name)).await?.stop(),
             _ => deregister(&site, &registry, &user).await?,
         }
     }
     if stays { put(&site, &registry, &user).await } else { deregister(&site, &registry, &user).await }
-}
-
-fn watches(site: &Site) -> bool {
-    !site.promises().lacks.contains(&shaketable_stack::plugin::Ability::Watch)
 }
 
 async fn everything_at_once_ends(site: Site) -> Outcome {
@@ -175,6 +173,9 @@ async fn giving_up_blocks_nobody(site: Site) -> Outcome {
     finds_nodes_within::<&str>(&site, &other, &user.name, &[], settling(&site)).await?;
     site.sleep(site.slack()).await;
     finds(&site, &other, &user.name, &[]).await?;
+    if !has(&site, Ability::List) {
+        return Ok(());
+    }
     told(registry.list_services(ListOptions::default()).await)
         .map(drop)
         .map_err(|why| Finding::violated("the list to answer", why))

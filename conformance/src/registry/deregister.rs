@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A node can be deregistered by another client than the one that registered it and is gone.",
         source: "go-micro issue 194: a deregistration sent to another consul agent does nothing; pull request 1911",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-031"])],
         check: check!(another_client_can_deregister),
     },
     Requirement {

@@ -7,7 +7,7 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{RegisterOptions, Registry};
 
 use super::ear::{listen, open};
-use super::tools::{deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl};
+use super::tools::{all_or, deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl};
 use crate::Level::{Must, Should};
 use crate::backend::Verb;
 use crate::requirement::check;
@@ -22,7 +22,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand watches of a service that does not exist, each stopped, leave no task behind.",
         source: "go-micro issue 631, pull request 634: watching a service that does not exist leaks",
-        needs: &[Need::Has(Ability::Watch), Need::Tasks],
+        needs: &[Need::Has(Ability::Watch), Need::Tasks, Need::Upheld(&["REG-068"])],
         check: check!(stopped_watches_leave_nothing),
     },
     Requirement {
@@ -30,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Watchers that are dropped without being stopped leave no task behind.",
         source: "go-plugins issue 383: goroutines of watchers that nobody uses any more",
-        needs: &[Need::Has(Ability::Watch), Need::Tasks],
+        needs: &[Need::Has(Ability::Watch), Need::Tasks, Need::Upheld(&["REG-068"])],
         check: check!(dropped_watchers_leave_nothing),
     },
     Requirement {
@@ -137,7 +137,8 @@ async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
     let baseline = tasks(&site);
     for round in 0..100 {
         let name = site.name(&format!("service-{}", round % 3));
-        let watcher = open(&site, &registry, (round % 2 == 0).then_some(name.as_str())).await?;
+        let service = if round % 2 == 0 { Some(name.as_str()) } else { all_or(&site, &name) };
+        let watcher = open(&site, &registry, service).await?;
         // Some were waited on and given up, some never.
         if round % 4 < 2 {
             let _ = site.env().timeout(Duration::from_millis(1), watcher.next()).await;
@@ -191,7 +192,7 @@ async fn busy(site: &Site, registry: &Arc<dyn Registry>) -> Outcome {
     register(site, registry, &user, ttl).await?;
     finds_nodes(site, registry, &user.name, &["user-1", "user-2"]).await?;
     if !site.promises().lacks.contains(&Ability::Watch) {
-        let _ear = listen(site, registry, None).await?;
+        let _ear = listen(site, registry, all_or(site, &user.name)).await?;
         site.sleep(site.slack()).await;
     }
     Ok(())

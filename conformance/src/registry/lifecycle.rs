@@ -43,7 +43,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Closing, or dropping, one registry leaves another one of the same process working.",
         source: "go-micro selector/default.go: a second client re-points the first one's registry",
-        needs: &[Need::Upheld(&["REG-058"])],
+        needs: &[Need::Upheld(&["REG-058", "REG-068"])],
         check: check!(registries_of_one_process_are_apart),
     },
     Requirement {
@@ -51,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The options that a registry was given by init are those that it says are in force.",
         source: "go-micro registry/registry.go: Init, Options",
-        needs: &[],
+        needs: &[Need::Options],
         check: check!(options_are_replaced),
     },
 ];

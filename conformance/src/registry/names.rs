@@ -6,7 +6,7 @@ use shaketable_stack::registry::{GetOptions, RegisterOptions, Service};
 use super::tools::{REFUSALS, deregister, finds, finds_nodes, look, of_nodes, put, service};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Finding, Outcome, Requirement, Site, expect};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -31,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A lookup does not find services whose names only begin, or end, with the name that is asked for.",
         source: "go-micro pull request 2517: test of a watched key by the wrong part of it",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-015"])],
         check: check!(a_name_is_no_prefix),
     },
     Requirement {
