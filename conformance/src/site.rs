@@ -14,7 +14,7 @@ use std::time::Duration;
 use shaketable_sim::history::{Point, Recorder};
 use shaketable_sim::world::Fault;
 use shaketable_stack::Env;
-use shaketable_stack::plugin::{Plugins, Promises};
+use shaketable_stack::plugin::{Plugins, Promises, Simulatable};
 use tokio::sync::oneshot;
 
 use crate::backend::{Act, Backend};
@@ -189,6 +189,30 @@ impl Site {
             Reach::Live(Some(backend)) => backend.requests().await.map_err(Finding::Broke),
             Reach::Live(None) => Err(Finding::Broke("there is no backend".to_owned())),
         }
+    }
+
+    /// How many tasks this host runs; where the plugin is behind an adapter, those of the adapter's process, its own among
+    /// them.
+    ///
+    /// # Errors
+    /// When an adapter does not tell.
+    pub async fn tasks(&self) -> Result<usize, Finding> {
+        #[cfg(feature = "subject")]
+        if self.is_behind_adapter() {
+            return match crate::subject::tasks(&self.env).await {
+                Ok(tasks) => Ok(tasks),
+                Err(error) if error.kind() == shaketable_stack::ErrorKind::Unsupported => {
+                    Err(Finding::Unknown("the adapter does not tell how many tasks it runs".to_owned()))
+                }
+                Err(error) => Err(Finding::violated("the adapter to say how many tasks it runs", error.to_string())),
+            };
+        }
+        Ok(self.env.live_tasks().total())
+    }
+
+    /// Whether the plugin runs in an adapter's process.
+    pub fn is_behind_adapter(&self) -> bool {
+        self.shared.promises.simulatable == Simulatable::No(crate::judge::BEHIND_AN_ADAPTER)
     }
 
     /// How much later than it should a thing may happen: what messages take, and on real machines what schedulers add.

@@ -51,6 +51,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// How many tasks register and deregister as fast as they can, and for how long, on real machines.
+const STORMS: usize = 16;
+const STORM: Duration = Duration::from_secs(5);
+
 /// Runs `jobs` as tasks, and waits for all.
 async fn all_of<Job>(site: &Site, jobs: Vec<Job>) -> Outcome
 where
@@ -103,6 +107,17 @@ async fn bustle(site: Site, registry: Arc<dyn Registry>, user: Service, pauses: 
     if stays { put(&site, &registry, &user).await } else { deregister(&site, &registry, &user).await }
 }
 
+/// Registers and deregisters a node of its own as fast as it can: what lacks a lock breaks only where two are in it at the same
+/// instant, and does so once in thousands of calls.
+async fn storm(site: Site, registry: Arc<dyn Registry>, user: Service, lasts: Duration) -> Outcome {
+    let end = site.env().now() + lasts;
+    while site.env().now() < end {
+        put(&site, &registry, &user).await?;
+        deregister(&site, &registry, &user).await?;
+    }
+    Ok(())
+}
+
 async fn everything_at_once_ends(site: Site) -> Outcome {
     let clients = [site.registry().await?, site.registry_on(Host::Second).await?];
     let name = site.name("user");
@@ -118,6 +133,14 @@ async fn everything_at_once_ends(site: Site) -> Outcome {
         (0..10).filter(|number| number % 3 != 0).map(|number: usize| format!("user-{number}")).collect();
     for client in &clients {
         finds_nodes(&site, client, &name, &staying).await?;
+    }
+    // Hosts of the simulator have one thread each.
+    if !site.is_simulated() {
+        let storms = (0..STORMS).map(|number| {
+            let user = service(&site.name("storm"), &format!("storm-{number}"));
+            storm(site.clone(), clients[0].clone(), user, STORM)
+        });
+        all_of(&site, storms.collect()).await?;
     }
     Ok(())
 }

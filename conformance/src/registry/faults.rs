@@ -11,7 +11,8 @@ use shaketable_stack::registry::{
 use std::sync::Arc;
 
 use super::tools::{
-    RECOVERY, all_or, deregister, finds, finds_nodes_within, has, lasting, put, register_again, revised, service, summary,
+    RECOVERY, all_or, deregister, finds, finds_nodes_within, has, lasting, put, register_again, revised, service,
+    summary,
 };
 use crate::Level::{Must, Should};
 use crate::backend::{Act, Verb};

@@ -7,7 +7,9 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{RegisterOptions, Registry};
 
 use super::ear::{listen, open};
-use super::tools::{all_or, deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl};
+use super::tools::{
+    all_or, deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl,
+};
 use crate::Level::{Must, Should};
 use crate::backend::Verb;
 use crate::requirement::check;
@@ -22,7 +24,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand watches of a service that does not exist, each stopped, leave no task behind.",
         source: "go-micro issue 631, pull request 634: watching a service that does not exist leaks",
-        needs: &[Need::Has(Ability::Watch), Need::Tasks, Need::Upheld(&["REG-068"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-068"])],
         check: check!(stopped_watches_leave_nothing),
     },
     Requirement {
@@ -30,7 +32,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Watchers that are dropped without being stopped leave no task behind.",
         source: "go-plugins issue 383: goroutines of watchers that nobody uses any more",
-        needs: &[Need::Has(Ability::Watch), Need::Tasks, Need::Upheld(&["REG-068"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-068"])],
         check: check!(dropped_watchers_leave_nothing),
     },
     Requirement {
@@ -38,7 +40,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Hundreds of registrations, each deregistered, leave no task behind.",
         source: "go-micro registry/memory.go (v6): a goroutine that never ends; registry/etcd: one keep-alive each",
-        needs: &[Need::Tasks],
+        needs: &[],
         check: check!(registrations_leave_nothing),
     },
     Requirement {
@@ -46,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand lookups of services that do not exist leave no task behind.",
         source: "go-micro issue 631: each lookup through the cache starts a watcher",
-        needs: &[Need::Tasks],
+        needs: &[],
         check: check!(missed_lookups_leave_nothing),
     },
     Requirement {
@@ -54,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Calls that are given up halfway leave no task behind.",
         source: "go-plugins issue 314: a goroutine is stuck on a channel that nobody reads after a time-out",
-        needs: &[Need::Tasks],
+        needs: &[],
         check: check!(calls_that_were_given_up_leave_nothing),
     },
     Requirement {
@@ -62,7 +64,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registry that was closed leaves no task behind.",
         source: "go-micro registry/memory.go (v6): the prune goroutine of each instance never ends",
-        needs: &[Need::Tasks],
+        needs: &[],
         check: check!(a_closed_registry_leaves_nothing),
     },
     Requirement {
@@ -94,18 +96,19 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 /// Waits until there are about as many tasks as there were.
 async fn back_to(site: &Site, baseline: usize, tolerated: usize, after: &str) -> Outcome {
     let probe = || async {
-        let tasks = site.env().live_tasks();
-        if tasks.total() <= baseline + tolerated {
+        let tasks = site.tasks().await.map_err(|finding| format!("{finding:?}"))?;
+        if tasks <= baseline + tolerated {
             return Ok(());
         }
-        Err(format!("{} tasks: {:?}", tasks.total(), tasks.counts()))
+        let named = if site.is_behind_adapter() { String::new() } else { named(site) };
+        Err(format!("{tasks} tasks{named}"))
     };
     let what = format!("about as many tasks after {after} as before, {baseline}");
     site.eventually(&what, Duration::from_secs(5), probe).await
 }
 
-fn tasks(site: &Site) -> usize {
-    site.env().live_tasks().total()
+fn named(site: &Site) -> String {
+    format!(": {:?}", site.env().live_tasks().counts())
 }
 
 /// How often a thing is done that may leak; a person waits for a real backend.
@@ -123,9 +126,10 @@ async fn warm(site: &Site) -> Result<Arc<dyn Registry>, crate::Finding> {
 
 async fn stopped_watches_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = site.tasks().await?;
     let name = site.name("nobody");
-    for _ in 0..cycles(&site) {
+    // As many live: a race between a stop and what it stops leaves something behind once in a hundred times.
+    for _ in 0..1_000 {
         let watcher = open(&site, &registry, Some(&name)).await?;
         watcher.stop();
     }
@@ -134,7 +138,7 @@ async fn stopped_watches_leave_nothing(site: Site) -> Outcome {
 
 async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = site.tasks().await?;
     for round in 0..100 {
         let name = site.name(&format!("service-{}", round % 3));
         let service = if round % 2 == 0 { Some(name.as_str()) } else { all_or(&site, &name) };
@@ -149,10 +153,12 @@ async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
 
 async fn registrations_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = site.tasks().await?;
     let ttl = (!site.promises().lacks.contains(&Ability::Ttl)).then(|| short_ttl(&site) * 10);
     for number in 0..cycles(&site) / 4 {
         let user = service(&site.name("user"), &format!("user-{}", number % 100));
+        // Twice: what keeps it alive must not be there twice.
+        register(&site, &registry, &user, ttl).await?;
         register(&site, &registry, &user, ttl).await?;
         deregister(&site, &registry, &user).await?;
     }
@@ -163,7 +169,7 @@ async fn registrations_leave_nothing(site: Site) -> Outcome {
 
 async fn missed_lookups_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = site.tasks().await?;
     for number in 0..cycles(&site) {
         let ids = found(&site, &registry, &site.name(&format!("nobody-{}", number % 100))).await?;
         expect(ids.is_empty(), "nothing to be found", || format!("{ids:?}"))?;
@@ -173,7 +179,7 @@ async fn missed_lookups_leave_nothing(site: Site) -> Outcome {
 
 async fn calls_that_were_given_up_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
-    let baseline = tasks(&site);
+    let baseline = site.tasks().await?;
     for number in 0..100 {
         let user = service(&site.name("user"), &format!("user-{}", number % 5));
         let wait = Duration::from_micros(500 * (number % 6));
@@ -198,8 +204,21 @@ async fn busy(site: &Site, registry: &Arc<dyn Registry>) -> Outcome {
     Ok(())
 }
 
+/// An adapter's process and its connection have tasks of their own from the first instance on; a few come and go.
+async fn used_once(site: &Site) -> Result<usize, crate::Finding> {
+    if !site.is_behind_adapter() {
+        return Ok(0);
+    }
+    let first = site.registry().await?;
+    busy(site, &first).await?;
+    site.ask("close", first.close()).await?;
+    site.sleep(site.slack()).await;
+    Ok(2)
+}
+
 async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
-    let baseline = tasks(&site);
+    let tolerated = used_once(&site).await?;
+    let baseline = site.tasks().await?;
     let mut registries = Vec::new();
     for _ in 0..3 {
         let registry = site.registry().await?;
@@ -207,11 +226,11 @@ async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
         site.ask("close", registry.close()).await?;
         registries.push(registry);
     }
-    back_to(&site, baseline, 0, "closing three registries").await
+    back_to(&site, baseline, tolerated, "closing three registries").await
 }
 
 async fn a_dropped_registry_leaves_nothing(site: Site) -> Outcome {
-    let baseline = tasks(&site);
+    let baseline = site.tasks().await?;
     for _ in 0..3 {
         let registry = site.registry().await?;
         busy(&site, &registry).await?;

@@ -94,8 +94,10 @@ async fn names_with_separators_stay_apart(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let bases =
         ["go/micro/user", "go.micro.user", "go-micro-user", "go:micro:user", "go micro user", "go%2Fmicro%2Fuser"];
-    let services: Vec<Service> =
+    let mut services: Vec<Service> =
         bases.iter().enumerate().map(|(number, base)| service(&site.name(base), &format!("node-{number}"))).collect();
+    // With the first one's name and id in a row it reads the same.
+    services.push(service(&site.name("go/micro"), "user/node-0"));
     for user in &services {
         put(&site, &registry, user).await?;
     }

@@ -36,7 +36,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watch tells what changed while its client was cut off from the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable and Reliable",
-        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Cut), Need::Network, Need::World(Capability::Cut), Need::Upheld(&["REG-068"])],
+        needs: &[
+            Need::Has(Ability::Watch),
+            Need::Backend(Verb::Cut),
+            Need::Network,
+            Need::World(Capability::Cut),
+            Need::Upheld(&["REG-068"]),
+        ],
         check: check!(a_watch_leaves_out_nothing_of_a_cut),
     },
     Requirement {

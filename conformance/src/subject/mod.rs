@@ -12,6 +12,8 @@ mod transport;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use shaketable_proto::subject::v1::StatsRequest;
+use shaketable_proto::subject::v1::subject_client::SubjectClient;
 use shaketable_stack::env::Env;
 use shaketable_stack::plugin::{Made, Plugins, Settings};
 use shaketable_stack::{Error, ErrorKind, Result};
@@ -126,6 +128,16 @@ fn adapter(env: &Env, line: &str) -> Result<Arc<Adapter>> {
     let started = Arc::new(started);
     *adapter = Some(started.clone());
     Ok(started)
+}
+
+/// How many tasks the adapter of the check that `env` belongs to runs; none when it has none yet.
+pub(crate) async fn tasks(env: &Env) -> Result<usize> {
+    let slot = env.namespace().shared::<Slot>();
+    let adapter = slot.adapter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(adapter) = adapter else { return Ok(0) };
+    let mut client = adapter::client!(SubjectClient, adapter);
+    let stats = adapter.call("count tasks", async move { client.stats(StatsRequest::default()).await }).await?;
+    Ok(usize::try_from(stats.tasks).unwrap_or(usize::MAX))
 }
 
 /// What the harness asks for when it opens an instance.
