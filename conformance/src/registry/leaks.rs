@@ -56,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Calls that are given up halfway leave no task behind.",
         source: "go-plugins issue 314: a goroutine is stuck on a channel that nobody reads after a time-out",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-117"])],
         check: check!(calls_that_were_given_up_leave_nothing),
     },
     Requirement {
