@@ -1,8 +1,11 @@
 //! Deregistering: what is named goes, at once and for good, and nothing else does.
 
-use shaketable_stack::registry::Service;
+use shaketable_stack::ErrorKind;
+use shaketable_stack::registry::{GetOptions, Service};
 
-use super::tools::{deregister, finds, finds_nodes, found, of_nodes, put, register, revised, service, short_ttl};
+use super::tools::{
+    deregister, finds, finds_nodes, found, of_nodes, put, register, revised, service, settling, short_ttl,
+};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Host, Need, Outcome, Requirement, Site, expect};
@@ -81,6 +84,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro issue 2805: nodes that come back, or stay, after Stop",
         needs: &[Need::Has(Ability::Ttl), Need::VirtualTime],
         check: check!(renewal_ends_with_the_registration),
+    },
+    Requirement {
+        id: "REG-126",
+        level: Must,
+        sentence: "A service of which the last node was deregistered is answered with NotFound, as one that nobody \
+            registered.",
+        source: "go-micro registry/memory.go (v6): leaves a service with zero nodes behind; go-kratos's zookeeper an \
+            empty list",
+        needs: &[Need::Upheld(&["REG-002"])],
+        check: check!(a_service_that_is_gone_is_not_found),
     },
 ];
 
@@ -188,4 +201,20 @@ async fn renewal_ends_with_the_registration(site: Site) -> Outcome {
         expect(ids.is_empty(), "what was deregistered to stay away", || format!("{ids:?} came back"))?;
     }
     Ok(())
+}
+
+async fn a_service_that_is_gone_is_not_found(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let user = service(&site.name("user"), "user-1");
+    put(&site, &registry, &user).await?;
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
+    deregister(&site, &registry, &user).await?;
+    let probe = || async {
+        match registry.get_service(&user.name, GetOptions::default()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(format!("the error `{error}`")),
+            Ok(services) => Err(format!("it succeeded: {services:?}")),
+        }
+    };
+    site.eventually("a lookup of a service that is gone to fail with NotFound", settling(&site), probe).await
 }
