@@ -46,7 +46,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registration that was given up halfway keeps no later call from working.",
         source: "decision of shaketable: callers have deadlines; what a dropped future held must be let go",
-        needs: &[Need::Upheld(&["REG-010"])],
+        needs: &[Need::Upheld(&["REG-010", "REG-092"])],
         check: check!(giving_up_blocks_nobody),
     },
 ];
