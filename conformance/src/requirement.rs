@@ -61,13 +61,14 @@ pub enum Need {
     Network,
     /// The plugin's tasks can be counted: it runs in this process.
     Tasks,
-    /// The plugin is told the options of its interface: it runs in this process.
-    Options,
     /// The plugin upholds these requirements, by id: the check sees what it judges through them, and says nothing where they
     /// are broken.
     Upheld(&'static [&'static str]),
     /// Time is virtual: the check waits longer than a person would.
     VirtualTime,
+    /// The plugin runs in this process, because the protocol of adapters does not carry this. What the harness's side of an
+    /// adapter does in its stead says nothing of the plugin.
+    InProcess(&'static str),
 }
 
 /// What judges a plugin by a requirement.
@@ -164,9 +165,9 @@ impl fmt::Display for Need {
             Self::World(capability) => write!(formatter, "a world that can {capability}"),
             Self::Network => formatter.write_str("a plugin that reaches others over the network"),
             Self::Tasks => formatter.write_str("tasks that can be counted"),
-            Self::Options => formatter.write_str("options that it is told"),
             Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),
+            Self::InProcess(what) => write!(formatter, "a plugin in this process: {what}"),
         }
     }
 }

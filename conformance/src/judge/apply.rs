@@ -108,8 +108,8 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
         (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
         (Need::Tasks, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
             .then(|| "the tasks of an adapter's process cannot be told from its plugin's".to_owned()),
-        (Need::Options, _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
-            .then(|| "the protocol tells an adapter no options".to_owned()),
+        (Need::InProcess(what), _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
+            .then(|| format!("the protocol of adapters does not carry {what}")),
         // Known only when these have been checked.
         (Need::Upheld(_), _) => None,
         (Need::VirtualTime, Offer::Simulated(_)) => None,

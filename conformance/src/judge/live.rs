@@ -2,11 +2,13 @@
 //! disturb the backend run alone.
 #![expect(clippy::disallowed_methods, reason = "the live world lives in real time")]
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use shaketable_sim::history::{Moment, Recorder};
 use shaketable_stack::env::{Namespace, os};
 use shaketable_stack::plugin::Plugins;
@@ -17,7 +19,7 @@ use super::simulated::last_events;
 use super::verify::VerifyRequest;
 use crate::backend::{Act, Backend, Verb};
 use crate::site::{Reach, Shared, Site};
-use crate::{Check, Finding, Need, Requirement};
+use crate::{Check, Finding, Need, Outcome, Requirement};
 
 /// A check that is not over after this much real time hangs, whatever it waits for.
 const LIMIT: Duration = Duration::from_secs(170);
@@ -64,6 +66,7 @@ pub(super) fn run(
     let began = Instant::now();
     let recorder = Recorder::new(Arc::new(move || Moment::after(began.elapsed())));
     let prefix = unique(requirement.id);
+    let backend = world.backend.clone().map(|inner| Arc::new(Shaken { inner, undone: Mutex::default() }));
     let shared = Arc::new(Shared {
         subject: Subject {
             interface: request.interface,
@@ -74,38 +77,76 @@ pub(super) fn run(
         promises,
         plugins: plugins.clone(),
         recorder: recorder.clone(),
-        reach: Reach::Live(world.backend.clone()),
+        reach: Reach::Live(backend.clone().map(|backend| backend as Arc<dyn Backend>)),
         prefix: prefix.clone(),
     });
     let panics = Panics::watch();
     let outcome = runtime.block_on(async {
         let env = os::env(Namespace::new(&prefix));
         let check = tokio::spawn(function(Site { shared, env }));
-        match tokio::time::timeout(LIMIT, check).await {
+        let outcome = match tokio::time::timeout(LIMIT, check).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Finding::violated("no panic", panics.said())),
             Err(_) => Err(Finding::violated(format!("an end within {LIMIT:?}"), "it hangs")),
+        };
+        match backend {
+            Some(backend) => backend.undo().await.and(outcome),
+            None => outcome,
         }
     });
-    if let (Err(_), true, Some(backend)) = (&outcome, runs_alone(requirement), &world.backend) {
-        runtime.block_on(mend(backend.as_ref()));
-    }
     // What the plugin left behind ends with its tasks; a blocking one must not keep the suite.
     runtime.shutdown_background();
     let events = if outcome.is_err() { last_events(recorder.take().events) } else { Vec::new() };
     CheckReport { finding: outcome.err(), events, took: began.elapsed() }
 }
 
-/// Ends the faults that a check did and did not live to end, so that the next one finds the backend working.
-async fn mend(backend: &dyn Backend) {
-    let verbs = backend.verbs();
-    let acts =
-        [(Verb::Cut, Act::Heal), (Verb::Pause, Act::Resume), (Verb::Restart, Act::Stop), (Verb::Restart, Act::Start)];
-    for (verb, act) in acts {
-        if verbs.contains(&verb) {
-            // What was not done cannot be ended; a backend that is gone for good is what the next check tells of.
-            let _ = backend.act(&act).await;
+/// The backend of one check, which remembers what was done to it: a check that ends early leaves the next one a backend that
+/// works.
+#[derive(Debug)]
+struct Shaken {
+    inner: Arc<dyn Backend>,
+    /// What ends what was begun, in the order of the beginnings.
+    undone: Mutex<Vec<Act>>,
+}
+
+impl Shaken {
+    fn undone(&self) -> MutexGuard<'_, Vec<Act>> {
+        self.undone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what the check has begun and not ended.
+    async fn undo(&self) -> Outcome {
+        let undone = std::mem::take(&mut *self.undone());
+        for act in undone.into_iter().rev() {
+            self.inner.act(&act).await.map_err(Finding::Broke)?;
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backend for Shaken {
+    fn addresses(&self) -> Vec<String> {
+        self.inner.addresses()
+    }
+
+    fn verbs(&self) -> BTreeSet<Verb> {
+        self.inner.verbs()
+    }
+
+    async fn act(&self, act: &Act) -> Result<(), String> {
+        self.inner.act(act).await?;
+        match act {
+            Act::Stop => self.undone().push(Act::Start),
+            Act::Pause => self.undone().push(Act::Resume),
+            Act::Cut => self.undone().push(Act::Heal),
+            ended => self.undone().retain(|due| due != ended),
+        }
+        Ok(())
+    }
+
+    async fn requests(&self) -> Result<u64, String> {
+        self.inner.requests().await
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "A lookup that nobody answers ends about when the time-out of the options is over.",
         source: "go-micro registry/options.go: Timeout",
-        needs: &[Need::Backend(Verb::Pause), Need::Options],
+        needs: &[Need::Backend(Verb::Pause), Need::InProcess("options by init")],
         check: check!(the_timeout_holds),
     },
     Requirement {

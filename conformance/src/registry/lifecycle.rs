@@ -51,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The options that a registry was given by init are those that it says are in force.",
         source: "go-micro registry/registry.go: Init, Options",
-        needs: &[Need::Options],
+        needs: &[Need::InProcess("options by init")],
         check: check!(options_are_replaced),
     },
 ];
