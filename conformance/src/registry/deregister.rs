@@ -1,15 +1,14 @@
 //! Deregistering: what is named goes, at once and for good, and nothing else does.
 
-use shaketable_stack::ErrorKind;
-use shaketable_stack::registry::{GetOptions, Service};
+use shaketable_stack::registry::Service;
 
-use super::tools::{
-    deregister, finds, finds_nodes, found, of_nodes, put, register, revised, service, settling, short_ttl,
-};
+use super::tools::{deregister, finds, finds_nodes, found, of_nodes, put, register, revised, service, short_ttl};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Host, Need, Outcome, Requirement, Site, expect};
+use shaketable_stack::ErrorKind;
 use shaketable_stack::plugin::Ability;
+use shaketable_stack::registry::GetOptions;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -216,5 +215,6 @@ async fn a_service_that_is_gone_is_not_found(site: Site) -> Outcome {
             Ok(services) => Err(format!("it succeeded: {services:?}")),
         }
     };
-    site.eventually("a lookup of a service that is gone to fail with NotFound", settling(&site), probe).await
+    let limit = super::tools::settling(&site);
+    site.eventually("a lookup of a service that is gone to fail with NotFound", limit, probe).await
 }
