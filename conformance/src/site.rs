@@ -200,7 +200,7 @@ impl Site {
     /// # Errors
     /// `Unknown` when an adapter does not tell.
     pub async fn tasks(&self) -> Result<TaskCount, Finding> {
-        if self.promises().simulatable != Simulatable::No(BEHIND_AN_ADAPTER) {
+        if !self.is_behind_adapter() {
             let live = self.env.live_tasks();
             return Ok(TaskCount { total: live.total(), detail: format!("{:?}", live.counts()) });
         }
@@ -213,10 +213,14 @@ impl Site {
     }
 
     /// How many more tasks than before are no leak after `cycles` of what may leak one each time: `spare`, and where the tasks
-    /// are those of an adapter's process, which has some of its own for each call, a third of the cycles.
+    /// are those of an adapter's process, which has some of its own for calls, a tenth of the cycles.
     pub fn tolerated(&self, spare: usize, cycles: usize) -> usize {
-        let is_foreign = self.promises().simulatable == Simulatable::No(BEHIND_AN_ADAPTER);
-        if is_foreign { spare.max(cycles / 3) } else { spare }
+        if self.is_behind_adapter() { spare.max(cycles / 10) } else { spare }
+    }
+
+    /// Whether the plugin under judgement runs in an adapter's process.
+    pub fn is_behind_adapter(&self) -> bool {
+        self.promises().simulatable == Simulatable::No(BEHIND_AN_ADAPTER)
     }
 
     /// Waits until no more than `allowed` tasks live where the plugin runs; `what` says since when.

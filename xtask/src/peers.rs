@@ -28,12 +28,22 @@ struct Peer {
     interface: &'static str,
     /// What the adapter is told after the interface.
     words: &'static str,
-    /// It needs a real etcd.
-    etcd: bool,
+    backend: Backend,
+}
+
+/// The server that a plugin needs.
+#[derive(Clone, Copy)]
+enum Backend {
+    /// None.
+    None,
+    /// A real etcd, which the judge starts.
+    Etcd,
+    /// One that somebody else has started; the environment variable of this name says where. It is not shaken.
+    Given(&'static str),
 }
 
 const fn peer(interface: &'static str, words: &'static str) -> Peer {
-    Peer { interface, words, etcd: false }
+    Peer { interface, words, backend: Backend::None }
 }
 
 /// The plugins of an adapter.
@@ -41,7 +51,7 @@ fn peers(adapter: &str) -> Result<Vec<Peer>, String> {
     match adapter {
         "gomicro" => Ok(vec![
             peer("registry", "memory"),
-            Peer { interface: "registry", words: "etcd", etcd: true },
+            Peer { interface: "registry", words: "etcd", backend: Backend::Etcd },
             peer("broker", "memory"),
             peer("broker", "http"),
             peer("transport", "memory"),
@@ -51,8 +61,10 @@ fn peers(adapter: &str) -> Result<Vec<Peer>, String> {
             peer("codec", "proto"),
             peer("codec", "proto-rpc"),
         ]),
-        // Its registry on zookeeper needs a server that nobody starts here.
-        "kratos" => Ok(vec![Peer { interface: "registry", words: "etcd", etcd: true }]),
+        "kratos" => Ok(vec![
+            Peer { interface: "registry", words: "etcd", backend: Backend::Etcd },
+            Peer { interface: "registry", words: "zookeeper", backend: Backend::Given("SHAKETABLE_ZOOKEEPER") },
+        ]),
         other => Err(format!("no adapter is called '{other}'; there are gomicro and kratos")),
     }
 }
@@ -83,9 +95,18 @@ fn judge(arguments: &Arguments) -> Result<(), String> {
     );
     for peer in peers(&arguments.adapter)? {
         let name = format!("{} {}", peer.interface, peer.words);
-        if arguments.only.is_empty() || arguments.only.contains(&name) {
-            let report = report(&program, &peer)?;
-            text.push_str(&section(&name, &report, &confirmed[&name]));
+        if !arguments.only.is_empty() && !arguments.only.contains(&name) {
+            continue;
+        }
+        match address(peer.backend) {
+            Ok(address) => {
+                let report = report(&program, &peer, address.as_deref())?;
+                text.push_str(&section(&name, &report, &confirmed[&name]));
+            }
+            Err(why) => {
+                eprintln!("xtask: {name} is left out: {why}");
+                let _ = write!(text, "\n## {name}\n\nNot judged: {why}.\n");
+            }
         }
     }
     let file = root().join("reports/published").join(format!("{}-conformance.md", arguments.adapter));
@@ -94,14 +115,25 @@ fn judge(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// What `shaketable verify` says of `peer`.
-fn report(program: &Path, peer: &Peer) -> Result<Value, String> {
+/// What `--backend` is told, if anything.
+fn address(backend: Backend) -> Result<Option<String>, String> {
+    match backend {
+        Backend::None => Ok(None),
+        Backend::Etcd => Ok(Some("process".to_owned())),
+        Backend::Given(variable) => {
+            std::env::var(variable).map(Some).map_err(|_| format!("{variable} names no server to judge it with"))
+        }
+    }
+}
+
+/// What `shaketable verify` says of `peer`, whose backend is at `address`.
+fn report(program: &Path, peer: &Peer, address: Option<&str>) -> Result<Value, String> {
     let subject = format!("{} {} {}", program.display(), peer.interface, peer.words);
     let out = root().join("target/adapters/results");
     let mut verify = Command::new(shaketable());
     verify.args(["verify", peer.interface, "--subject", &subject, "--format", "json", "--out"]).arg(&out);
-    if peer.etcd {
-        verify.args(["--backend", "process"]);
+    if let Some(address) = address {
+        verify.args(["--backend", address]);
     }
     eprintln!("xtask: {verify:?}");
     let output = verify.current_dir(root()).output().map_err(|error| format!("cannot start shaketable: {error}"))?;

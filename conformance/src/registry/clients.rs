@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "What a registry answers without asking its backend comes to agree with what a lookup finds.",
         source: "go-micro issue 2805: stopped nodes are returned from the cache",
-        needs: &[Need::Upheld(&["REG-010"])],
+        needs: &[Need::Upheld(&["REG-010", "REG-031"])],
         check: check!(what_is_cached_agrees),
     },
     Requirement {

@@ -6,7 +6,9 @@ use super::tools::{deregister, finds, finds_nodes, found, of_nodes, put, registe
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Host, Need, Outcome, Requirement, Site, expect};
+use shaketable_stack::ErrorKind;
 use shaketable_stack::plugin::Ability;
+use shaketable_stack::registry::GetOptions;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -54,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A node can be deregistered by another client than the one that registered it and is gone.",
         source: "go-micro issue 194: a deregistration sent to another consul agent does nothing; pull request 1911",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-031"])],
         check: check!(another_client_can_deregister),
     },
     Requirement {
@@ -81,6 +83,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro registry/etcd/etcd.go: Deregister stops the keep-alive of the lease, too",
         needs: &[Need::Has(Ability::Ttl)],
         check: check!(renewal_ends_with_the_registration),
+    },
+    Requirement {
+        id: "REG-126",
+        level: Must,
+        sentence: "A service of which the last node was deregistered is answered with NotFound, as one that nobody \
+            registered.",
+        source: "go-micro registry/memory.go (v6): leaves a service with zero nodes behind; go-kratos's zookeeper an \
+            empty list",
+        needs: &[Need::Upheld(&["REG-002"])],
+        check: check!(a_service_that_is_gone_is_not_found),
     },
 ];
 
@@ -188,4 +200,21 @@ async fn renewal_ends_with_the_registration(site: Site) -> Outcome {
         expect(ids.is_empty(), "what was deregistered to stay away", || format!("{ids:?} came back"))?;
     }
     Ok(())
+}
+
+async fn a_service_that_is_gone_is_not_found(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let user = service(&site.name("user"), "user-1");
+    put(&site, &registry, &user).await?;
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
+    deregister(&site, &registry, &user).await?;
+    let probe = || async {
+        match registry.get_service(&user.name, GetOptions::default()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(format!("the error `{error}`")),
+            Ok(services) => Err(format!("it succeeded: {services:?}")),
+        }
+    };
+    let limit = super::tools::settling(&site);
+    site.eventually("a lookup of a service that is gone to fail with NotFound", limit, probe).await
 }

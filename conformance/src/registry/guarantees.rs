@@ -11,7 +11,9 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{Action, Event, RegisterOptions, Registry, Service};
 
 use super::ear::{Ear, is, listen, open, shown};
-use super::tools::{deregister, finds, lasting, look, of_nodes, put, revised, revision, service, settling, summary};
+use super::tools::{
+    all_or, deregister, finds, lasting, look, of_nodes, put, revised, revision, service, settling, summary,
+};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
@@ -22,7 +24,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Changes of a node are told in the order in which they happened.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Ordered",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059", "REG-068"])],
         check: check!(changes_are_told_in_order),
     },
     Requirement {
@@ -30,7 +32,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Each change is told once.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Unique",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059", "REG-068"])],
         check: check!(each_change_is_told_once),
     },
     Requirement {
@@ -46,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "An event carries one state of the service, never a part of one and a part of another.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Atomic",
-        needs: &[Need::Has(Ability::Watch)],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-068"])],
         check: check!(an_event_is_one_state),
     },
     Requirement {
@@ -54,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "An event carries what was registered then, not what is registered when the event is read.",
         source: "go-micro issue 793: registry, cache and watchers share values",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-010"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-010", "REG-068"])],
         check: check!(an_event_is_of_its_time),
     },
     Requirement {
@@ -63,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "What a lookup found after the watch began and what the watch tells add up to what later lookups \
             find.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Bookmarkable",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058", "REG-068", "REG-031"])],
         check: check!(lookups_and_events_add_up),
     },
     Requirement {
@@ -71,7 +73,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Each of several watchers is told of every change.",
         source: "go-micro registry/memory.go: Watch makes a watcher for each caller",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059", "REG-068"])],
         check: check!(every_watcher_is_told),
     },
     Requirement {
@@ -79,7 +81,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "Giving up to wait for the next event loses none.",
         source: "decision of shaketable: callers wait with deadlines, as go-micro's cache does with its own",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059", "REG-068"])],
         check: check!(giving_up_loses_no_event),
     },
 ];
@@ -138,6 +140,8 @@ async fn each_change_is_told_once(site: Site) -> Outcome {
 async fn no_change_is_left_out(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let name = site.name("user");
+    // That a service can be watched before it exists is another requirement.
+    put(&site, &registry, &service(&name, "user-first")).await?;
     let ear = listen(&site, &registry, Some(&name)).await?;
     let ids: Vec<String> = (0..60).map(|number| format!("user-{number:03}")).collect();
     for id in &ids {
@@ -255,14 +259,18 @@ async fn every_watcher_is_told(site: Site) -> Outcome {
     let ears = [
         listen(&site, &registry, Some(&user.name)).await?,
         listen(&site, &registry, Some(&user.name)).await?,
-        listen(&site, &registry, None).await?,
+        listen(&site, &registry, all_or(&site, &user.name)).await?,
         listen(&site, &other, Some(&user.name)).await?,
     ];
-    change(&site, &registry, &user, 1, 5).await?;
+    // One by one: of changes that overtake each other a watcher may tell what came of them.
+    for number in 1..=5 {
+        change(&site, &registry, &user, number, number).await?;
+        for ear in &ears {
+            hears_revision(ear, number).await?;
+        }
+    }
     deregister(&site, &registry, &user).await?;
     for ear in &ears {
-        hears_revision(ear, 1).await?;
-        hears_revision(ear, 5).await?;
         ear.hears_of(Action::Delete, "user-1").await?;
     }
     Ok(())

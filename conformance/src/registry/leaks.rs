@@ -7,7 +7,9 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{RegisterOptions, Registry};
 
 use super::ear::{listen, open};
-use super::tools::{deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl};
+use super::tools::{
+    all_or, deregister, finds, finds_nodes, found, lasting, look, of_nodes, put, register, service, short_ttl,
+};
 use crate::Level::{Must, Should};
 use crate::backend::Verb;
 use crate::requirement::check;
@@ -22,7 +24,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand watches of a service that does not exist, each stopped, leave no task behind.",
         source: "go-micro issue 631, pull request 634: watching a service that does not exist leaks",
-        needs: &[Need::Has(Ability::Watch), Need::Tasks],
+        needs: &[Need::Has(Ability::Watch), Need::Tasks, Need::Upheld(&["REG-068"])],
         check: check!(stopped_watches_leave_nothing),
     },
     Requirement {
@@ -31,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Watchers that are dropped without being stopped leave no task behind.",
         source: "go-plugins issue 383: goroutines of stopped watchers stay; decision of shaketable: in Rust what is \
                  dropped is gone",
-        needs: &[Need::Has(Ability::Watch), Need::Tasks],
+        needs: &[Need::Has(Ability::Watch), Need::Tasks, Need::Upheld(&["REG-068"])],
         check: check!(dropped_watchers_leave_nothing),
     },
     Requirement {
@@ -55,7 +57,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Calls that are given up halfway leave no task behind.",
         source: "go-plugins issue 314: the goroutine of a call that timed out is stuck on a channel that nobody reads",
-        needs: &[Need::Tasks],
+        needs: &[Need::Tasks, Need::Upheld(&["REG-117"])],
         check: check!(calls_that_were_given_up_leave_nothing),
     },
     Requirement {
@@ -63,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A registry that was closed leaves no task behind.",
         source: "go-micro registry/memory.go (v6): the prune goroutine of each instance never ends",
-        needs: &[Need::Tasks, Need::InProcess("which tasks are the plugin's")],
+        needs: &[Need::Tasks],
         check: check!(a_closed_registry_leaves_nothing),
     },
     Requirement {
@@ -121,7 +123,8 @@ async fn stopped_watches_leave_nothing(site: Site) -> Outcome {
     let registry = warm(&site).await?;
     let baseline = tasks(&site).await?;
     let name = site.name("nobody");
-    for _ in 0..cycles(&site) {
+    // As many live: a race between a stop and what it stops leaves something behind once in a hundred times.
+    for _ in 0..1_000 {
         let watcher = open(&site, &registry, Some(&name)).await?;
         watcher.stop();
     }
@@ -133,7 +136,8 @@ async fn dropped_watchers_leave_nothing(site: Site) -> Outcome {
     let baseline = tasks(&site).await?;
     for round in 0..100 {
         let name = site.name(&format!("service-{}", round % 3));
-        let watcher = open(&site, &registry, (round % 2 == 0).then_some(name.as_str())).await?;
+        let service = if round % 2 == 0 { Some(name.as_str()) } else { all_or(&site, &name) };
+        let watcher = open(&site, &registry, service).await?;
         // Some were waited on and given up, some never.
         if round % 4 < 2 {
             let _ = site.env().timeout(Duration::from_millis(1), watcher.next()).await;
@@ -148,6 +152,8 @@ async fn registrations_leave_nothing(site: Site) -> Outcome {
     let ttl = (!site.promises().lacks.contains(&Ability::Ttl)).then(|| short_ttl(&site) * 10);
     for number in 0..cycles(&site) / 4 {
         let user = service(&site.name("user"), &format!("user-{}", number % 100));
+        // Twice: what keeps it alive must not be there twice.
+        register(&site, &registry, &user, ttl).await?;
         register(&site, &registry, &user, ttl).await?;
         deregister(&site, &registry, &user).await?;
     }
@@ -188,13 +194,26 @@ async fn busy(site: &Site, registry: &Arc<dyn Registry>) -> Outcome {
     register(site, registry, &user, ttl).await?;
     finds_nodes(site, registry, &user.name, &["user-1", "user-2"]).await?;
     if !site.promises().lacks.contains(&Ability::Watch) {
-        let _ear = listen(site, registry, None).await?;
+        let _ear = listen(site, registry, all_or(site, &user.name)).await?;
         site.sleep(site.slack()).await;
     }
     Ok(())
 }
 
+/// An adapter's process and its connection have tasks of their own from the first instance on; a few come and go.
+async fn used_once(site: &Site) -> Result<usize, Finding> {
+    if !site.is_behind_adapter() {
+        return Ok(0);
+    }
+    let first = site.registry().await?;
+    busy(site, &first).await?;
+    site.ask("close", first.close()).await?;
+    site.sleep(site.slack()).await;
+    Ok(2)
+}
+
 async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
+    let tolerated = used_once(&site).await?;
     let baseline = tasks(&site).await?;
     let mut registries = Vec::new();
     for _ in 0..3 {
@@ -203,7 +222,7 @@ async fn a_closed_registry_leaves_nothing(site: Site) -> Outcome {
         site.ask("close", registry.close()).await?;
         registries.push(registry);
     }
-    back_to(&site, baseline, 0, "closing three registries").await
+    back_to(&site, baseline, tolerated, "closing three registries").await
 }
 
 async fn a_dropped_registry_leaves_nothing(site: Site) -> Outcome {

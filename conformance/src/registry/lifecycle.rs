@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Closing, or dropping, one registry leaves another one of the same process working.",
         source: "decision of shaketable: registries of one process share nothing that an end of one could take from \
                  another",
-        needs: &[Need::Upheld(&["REG-058"])],
+        needs: &[Need::Upheld(&["REG-058", "REG-068"])],
         check: check!(registries_of_one_process_are_apart),
     },
     Requirement {

@@ -1,11 +1,13 @@
 //! The list of all services.
 
+use shaketable_stack::ErrorKind;
+use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{ListOptions, Service};
 
 use super::tools::{deregister, finds, in_order, lists, of_nodes, put, service, settling, summary, told};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site};
+use crate::{Need, Outcome, Requirement, Site};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -13,7 +15,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The list holds every service that is registered, however many there are.",
         source: "go-micro registry/registry.go: ListServices",
-        needs: &[],
+        needs: &[Need::Has(Ability::List)],
         check: check!(every_service_is_listed),
     },
     Requirement {
@@ -22,7 +24,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "The list holds one value per name and version, with its nodes.",
         source: "go-micro registry/etcd/etcd.go: ListServices keys by name and version; consul and mdns list names \
             only",
-        needs: &[],
+        needs: &[Need::Has(Ability::List)],
         check: check!(the_list_holds_versions_and_nodes),
     },
     Requirement {
@@ -30,8 +32,17 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A service of which the last node was deregistered is listed no more.",
         source: "go-micro registry/memory.go: Deregister drops a service with its last node",
-        needs: &[],
+        needs: &[Need::Has(Ability::List)],
         check: check!(a_service_without_nodes_is_not_listed),
+    },
+    Requirement {
+        id: "REG-124",
+        level: Must,
+        sentence: "A registry that cannot list its services refuses to with Unsupported.",
+        source: "decision of shaketable: an empty list passes for a world without services; go-kratos's \
+            registry.Discovery has none",
+        needs: &[Need::Lacks(Ability::List)],
+        check: check!(a_list_that_does_not_exist_is_refused),
     },
 ];
 
@@ -76,4 +87,11 @@ async fn a_service_without_nodes_is_not_listed(site: Site) -> Outcome {
     deregister(&site, &registry, &goes).await?;
     lists(&site, &registry, std::slice::from_ref(&stays.name)).await?;
     finds(&site, &registry, &stays.name, std::slice::from_ref(&stays)).await
+}
+
+async fn a_list_that_does_not_exist_is_refused(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    put(&site, &registry, &service(&site.name("user"), "user-1")).await?;
+    let list = registry.list_services(ListOptions::default());
+    site.refused("list", &[ErrorKind::Unsupported], list).await.map(drop)
 }

@@ -8,7 +8,7 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{Action, Event};
 
 use super::ear::{Ear, is, listen, shown};
-use super::tools::{RECOVERY, deregister, lasting, put, register_again, revised, service};
+use super::tools::{RECOVERY, all_or, deregister, lasting, put, register_again, revised, service};
 use crate::Level::Must;
 use crate::backend::{Act, Verb};
 use crate::requirement::check;
@@ -20,7 +20,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watch tells what changes after a restart of the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable",
-        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Restart)],
+        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Restart), Need::Upheld(&["REG-068"])],
         check: check!(a_watch_outlives_a_restart),
     },
     Requirement {
@@ -28,7 +28,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watch tells what changes after a pause of the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable",
-        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Pause)],
+        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Pause), Need::Upheld(&["REG-068"])],
         check: check!(a_watch_outlives_a_pause),
     },
     Requirement {
@@ -36,7 +36,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watch tells what changed while its client was cut off from the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable and Reliable",
-        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Cut), Need::Network, Need::World(Capability::Cut)],
+        needs: &[
+            Need::Has(Ability::Watch),
+            Need::Backend(Verb::Cut),
+            Need::Network,
+            Need::World(Capability::Cut),
+            Need::Upheld(&["REG-068"]),
+        ],
         check: check!(a_watch_leaves_out_nothing_of_a_cut),
     },
     Requirement {
@@ -44,7 +50,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watch tells what changed while its own host paused, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable and Reliable",
-        needs: &[Need::Has(Ability::Watch), Need::World(Capability::Pause)],
+        needs: &[Need::Has(Ability::Watch), Need::World(Capability::Pause), Need::Upheld(&["REG-068"])],
         check: check!(a_watch_leaves_out_nothing_of_a_pause),
     },
 ];
@@ -67,7 +73,8 @@ async fn hears_or_ends(site: &Site, ear: &Ear, what: &str, holds: impl Fn(&[Even
 async fn outlives(site: &Site, fault: [Act; 2], lasts: Duration) -> Outcome {
     let (registry, other) = (site.registry().await?, site.registry_on(Host::Second).await?);
     let user = service(&site.name("user"), "user-1");
-    let ears = [listen(site, &registry, Some(&user.name)).await?, listen(site, &registry, None).await?];
+    let all = listen(site, &registry, all_or(site, &user.name)).await?;
+    let ears = [listen(site, &registry, Some(&user.name)).await?, all];
     put(site, &other, &user).await?;
     for ear in &ears {
         ear.hears_of(Action::Create, "user-1").await?;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{
     DeregisterOptions, GetOptions, ListOptions, Node, RegisterOptions, Registry, Service,
 };
@@ -20,6 +21,16 @@ pub(super) const TIMELY: Need = Need::Promises("how exactly a TTL is kept", |pro
 /// How else than with `InvalidInput` a registry, or the backend behind it, may refuse what makes no sense.
 pub(super) const REFUSALS: &[ErrorKind] =
     &[ErrorKind::InvalidInput, ErrorKind::Unsupported, ErrorKind::TooLarge, ErrorKind::Backend, ErrorKind::Remote];
+
+/// Whether the plugin has `ability`.
+pub(super) fn has(site: &Site, ability: Ability) -> bool {
+    !site.promises().lacks.contains(&ability)
+}
+
+/// What to watch where all services would do as well: all, or `name` alone where the plugin cannot watch all.
+pub(super) fn all_or<'name>(site: &Site, name: &'name str) -> Option<&'name str> {
+    (!has(site, Ability::WatchAll)).then_some(name)
+}
 
 /// A service of one node.
 pub(super) fn service(name: &str, node: &str) -> Service {
@@ -54,7 +65,7 @@ pub(super) fn revision(service: &Service) -> Option<usize> {
 /// The TTL of registrations that last as long as a check: none in the simulator; a real backend is to be clean
 /// afterwards.
 pub(super) fn lasting(site: &Site) -> Option<Duration> {
-    let without = site.is_simulated() || site.promises().lacks.contains(&shaketable_stack::plugin::Ability::Ttl);
+    let without = site.is_simulated() || !has(site, Ability::Ttl);
     (!without).then_some(Duration::from_secs(60))
 }
 

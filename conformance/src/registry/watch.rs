@@ -45,7 +45,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A node that ran out is told as a delete.",
         source: "go-micro registry/memory.go (v6): expiry removes the node without an event",
-        needs: &[Need::Has(Ability::Watch), Need::Has(Ability::Ttl), TIMELY],
+        needs: &[Need::Has(Ability::Watch), Need::Has(Ability::Ttl), TIMELY, Need::Upheld(&["REG-068"])],
         check: check!(expiry_is_a_delete),
     },
     Requirement {
@@ -53,7 +53,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Of several nodes that are deregistered at once each is told.",
         source: "go-micro registry/watcher.go: Result names the nodes that it happened to",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058", "REG-068"])],
         check: check!(every_node_of_a_call_is_told),
     },
     Requirement {
@@ -62,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node that comes back after it was deregistered is told as a create again.",
         source: "https://etcd.io/docs/v3.6/learning/data_model/: each creation of a key begins a generation; go-micro \
                  registry/etcd/watcher.go: IsCreate",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058", "REG-068"])],
         check: check!(a_node_that_comes_back_is_a_create),
     },
     Requirement {
@@ -87,7 +87,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watcher of one service is told of that service alone, also where names begin alike.",
         source: "https://etcd.io/docs/v3.6/learning/api/: a watch has a range of keys; go-micro \
                  registry/etcd/watcher.go: newEtcdWatcher ends it with a slash",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058", "REG-068", "REG-015"])],
         check: check!(only_the_watched_service_is_told),
     },
     Requirement {
@@ -95,7 +95,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A watcher of all services is told of every service.",
         source: "go-micro registry/options.go: WatchOptions.Service, empty for all",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Has(Ability::WatchAll), Need::Upheld(&["REG-058"])],
         check: check!(all_services_are_told),
     },
     Requirement {
@@ -103,7 +103,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A service can be watched before anybody registers it.",
         source: "go-micro issue 631: watching a service that does not exist",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch)],
         check: check!(an_unknown_service_can_be_watched),
     },
     Requirement {
@@ -111,7 +111,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A change that another client makes is told.",
         source: "go-micro registry/registry.go: Watch; a registry that tells only of its own writes is no registry",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058", "REG-068"])],
         check: check!(changes_of_other_clients_are_told),
     },
     Requirement {
@@ -129,6 +129,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: a watcher that never tells anything passes for a quiet world",
         needs: &[Need::Lacks(Ability::Watch)],
         check: check!(a_watch_that_does_not_exist_is_refused),
+    },
+    Requirement {
+        id: "REG-125",
+        level: Must,
+        sentence: "A registry that cannot watch all services at once refuses to with Unsupported.",
+        source: "decision of shaketable: a watcher that tells nothing passes for a quiet world; go-kratos's \
+            registry.Discovery watches one service",
+        needs: &[Need::Lacks(Ability::WatchAll)],
+        check: check!(a_watch_of_all_that_does_not_exist_is_refused),
     },
 ];
 
@@ -150,6 +159,8 @@ async fn a_new_node_is_a_create(site: Site) -> Outcome {
 async fn a_changed_node_is_an_update(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let user = revised(&service(&site.name("user"), "user-1"), 1);
+    // That a service can be watched before it exists is another requirement.
+    put(&site, &registry, &service(&user.name, "user-0")).await?;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     put(&site, &registry, &user).await?;
     ear.hears("something of user-1", |events| events.iter().any(|event| names(event, "user-1"))).await?;
@@ -165,6 +176,7 @@ async fn a_changed_node_is_an_update(site: Site) -> Outcome {
 async fn a_deregistered_node_is_a_delete(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let user = revised(&service(&site.name("user"), "user-1"), 1);
+    put(&site, &registry, &service(&user.name, "user-0")).await?;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     put(&site, &registry, &user).await?;
     ear.hears("something of user-1", |events| events.iter().any(|event| names(event, "user-1"))).await?;
@@ -293,7 +305,8 @@ async fn an_unknown_service_can_be_watched(site: Site) -> Outcome {
     site.sleep(site.slack()).await;
     expect(ear.end().is_none(), "the watch of an unknown service to go on", || format!("{:?}", ear.end()))?;
     put(&site, &registry, &service(&name, "later-1")).await?;
-    ear.hears_of(Action::Create, "later-1").await
+    // As what it is told is another requirement.
+    ear.hears("something of later-1", |events| events.iter().any(|event| names(event, "later-1"))).await
 }
 
 async fn changes_of_other_clients_are_told(site: Site) -> Outcome {
@@ -331,4 +344,11 @@ async fn a_watch_that_does_not_exist_is_refused(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let watch = registry.watch(WatchOptions::default());
     site.refused("watch", &[ErrorKind::Unsupported], watch).await.map(drop)
+}
+
+async fn a_watch_of_all_that_does_not_exist_is_refused(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    put(&site, &registry, &service(&site.name("user"), "user-1")).await?;
+    let watch = registry.watch(WatchOptions::default());
+    site.refused("watch all services", &[ErrorKind::Unsupported], watch).await.map(drop)
 }

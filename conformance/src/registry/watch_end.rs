@@ -7,7 +7,7 @@ use shaketable_stack::plugin::{Ability, SlowConsumer};
 use shaketable_stack::registry::Action;
 
 use super::ear::{listen, open};
-use super::tools::{finds, put, revised, service, settling};
+use super::tools::{all_or, finds, put, revised, service, settling};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Finding, Need, Outcome, Requirement, Site, expect};
@@ -42,7 +42,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Stopping a watcher a second time does nothing.",
         source: "go-micro registry/memory_watcher.go: Stop looks whether the channel was closed before",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-080"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-080", "REG-068"])],
         check: check!(stopping_twice_does_nothing),
     },
     Requirement {
@@ -50,7 +50,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Stopping or dropping one watcher leaves the others watching.",
         source: "go-micro registry/memory.go: watchers are kept by id",
-        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058"])],
+        needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-058", "REG-068"])],
         check: check!(the_other_watchers_go_on),
     },
     Requirement {
@@ -81,8 +81,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 
 async fn stopping_releases_who_waits(site: Site) -> Outcome {
     let registry = site.registry().await?;
-    for service in [Some(site.name("user")), None] {
-        let ear = listen(&site, &registry, service.as_deref()).await?;
+    let name = site.name("user");
+    // That a service can be watched before it exists is another requirement.
+    put(&site, &registry, &service(&name, "user-1")).await?;
+    for service in [Some(name.as_str()), all_or(&site, &name)] {
+        let ear = listen(&site, &registry, service).await?;
         site.sleep(site.slack()).await;
         ear.watcher.stop();
         let probe = || async {
@@ -100,6 +103,7 @@ async fn stopping_releases_who_waits(site: Site) -> Outcome {
 async fn a_stopped_watcher_stays_stopped(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let name = site.name("user");
+    put(&site, &registry, &service(&name, "user-0")).await?;
     let watcher = open(&site, &registry, Some(&name)).await?;
     watcher.stop();
     for number in 0..3 {
@@ -127,7 +131,7 @@ async fn the_other_watchers_go_on(site: Site) -> Outcome {
     let name = site.name("user");
     let before = open(&site, &registry, Some(&name)).await?;
     let stays = listen(&site, &registry, Some(&name)).await?;
-    let all = listen(&site, &registry, None).await?;
+    let all = listen(&site, &registry, all_or(&site, &name)).await?;
     let after = open(&site, &registry, Some(&name)).await?;
     put(&site, &registry, &service(&name, "user-1")).await?;
     stays.hears_of(Action::Create, "user-1").await?;
@@ -141,7 +145,9 @@ async fn the_other_watchers_go_on(site: Site) -> Outcome {
 
 async fn closing_releases_who_waits(site: Site) -> Outcome {
     let registry = site.registry().await?;
-    let ear = listen(&site, &registry, Some(&site.name("user"))).await?;
+    let name = site.name("user");
+    put(&site, &registry, &service(&name, "user-1")).await?;
+    let ear = listen(&site, &registry, Some(&name)).await?;
     site.sleep(site.slack()).await;
     site.ask("close", registry.close()).await?;
     let probe = || async { if ear.end().is_some() { Ok(()) } else { Err("it goes on waiting".to_owned()) } };
@@ -151,6 +157,7 @@ async fn closing_releases_who_waits(site: Site) -> Outcome {
 async fn who_does_not_listen_delays_nobody(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let user = service(&site.name("user"), "user-1");
+    put(&site, &registry, &user).await?;
     let deaf = open(&site, &registry, Some(&user.name)).await?;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     let limit = Duration::from_secs(5);

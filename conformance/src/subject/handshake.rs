@@ -63,7 +63,7 @@ pub struct SubjectPromises {
     pub backend: Option<String>,
     /// Content types of a codec.
     pub content_types: Vec<String>,
-    /// What it is without: `ttl`, `watch`, `queue_groups`, `streams`, `events`.
+    /// What it is without: `ttl`, `watch`, `watch_all`, `list`, `queue_groups`, `streams`, `events`.
     pub lacks: Vec<String>,
 }
 
@@ -171,7 +171,15 @@ fn word<T: Copy>(name: &str, said: Option<&str>, known: &[(&str, T)]) -> Result<
 
 /// What a plugin lacks lives as long as the program, as that of a plugin in Rust does.
 fn lacks(said: &[String]) -> Result<&'static [Ability], String> {
-    let all = [Ability::Ttl, Ability::Watch, Ability::QueueGroups, Ability::Streams, Ability::Events];
+    let all = [
+        Ability::Ttl,
+        Ability::Watch,
+        Ability::WatchAll,
+        Ability::List,
+        Ability::QueueGroups,
+        Ability::Streams,
+        Ability::Events,
+    ];
     let known: Vec<(&str, Ability)> = all.into_iter().map(|ability| (ability.as_str(), ability)).collect();
     let mut lacks = Vec::new();
     for said in said {
@@ -185,14 +193,14 @@ mod tests {
     use super::Handshake;
 
     const LINE: &str = r#"{"shaketable_subject":1,"address":"127.0.0.1:4000","message_bytes_max":67108864,
-        "interfaces":["registry"],"promises":{"ttl_granularity_ms":1000,"lacks":["watch"],"order":"total"}}"#;
+        "interfaces":["registry"],"promises":{"ttl_granularity_ms":1000,"lacks":["watch","watch_all"],"order":"total"}}"#;
 
     #[test]
     fn a_handshake_is_read_with_its_promises() {
         let handshake = Handshake::read(LINE).unwrap();
         let promises = handshake.promises().unwrap();
         assert_eq!(promises.ttl_granularity.unwrap().as_secs(), 1);
-        assert_eq!(promises.lacks.len(), 1);
+        assert_eq!(promises.lacks.len(), 2);
         assert_eq!(handshake.interfaces, ["registry"]);
     }
 

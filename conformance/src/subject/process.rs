@@ -20,6 +20,9 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 /// Of what an adapter says on its standard error stream so much is kept, for messages.
 const LAST_WORDS_BYTES: usize = 4096;
 
+/// How the lines begin with which a runtime says why it ends the process. Long dumps of stacks follow them.
+const CAUSES: [&str; 4] = ["fatal error:", "panic:", "thread '", "Traceback "];
+
 /// A running adapter.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -27,7 +30,39 @@ pub(super) struct Process {
     /// An adapter ends when this closes.
     stdin: Option<ChildStdin>,
     handshake: Handshake,
-    last_words: Arc<Mutex<Vec<u8>>>,
+    last_words: Arc<Mutex<LastWords>>,
+}
+
+/// What an adapter has said on its standard error stream.
+#[derive(Debug, Default)]
+struct LastWords {
+    /// The end of it.
+    end: Vec<u8>,
+    /// The last line that tells why a process ends.
+    cause: Option<String>,
+    /// The line that is being said.
+    line: Vec<u8>,
+}
+
+impl LastWords {
+    fn hear(&mut self, said: &[u8]) {
+        self.end.extend_from_slice(said);
+        let excess = self.end.len().saturating_sub(LAST_WORDS_BYTES);
+        self.end.drain(..excess);
+        for byte in said {
+            if *byte != b'\n' {
+                if self.line.len() < LAST_WORDS_BYTES {
+                    self.line.push(*byte);
+                }
+                continue;
+            }
+            let line = String::from_utf8_lossy(&self.line).trim().to_owned();
+            self.line.clear();
+            if CAUSES.iter().any(|cause| line.starts_with(cause)) {
+                self.cause = Some(line);
+            }
+        }
+    }
 }
 
 impl Process {
@@ -47,7 +82,7 @@ impl Process {
             .spawn()
             .map_err(|error| failed(&error.to_string()))?;
         let stdin = child.stdin.take();
-        let last_words = Arc::<Mutex<Vec<u8>>>::default();
+        let last_words = Arc::<Mutex<LastWords>>::default();
         if let Some(stderr) = child.stderr.take() {
             listen(stderr, last_words.clone());
         }
@@ -115,22 +150,20 @@ fn end(child: &mut Child) {
 }
 
 /// Keeps the end of what is said.
-fn listen(mut from: impl Read + Send + 'static, words: Arc<Mutex<Vec<u8>>>) {
+fn listen(mut from: impl Read + Send + 'static, words: Arc<Mutex<LastWords>>) {
     std::thread::spawn(move || {
         let mut buffer = [0; 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-            words.extend_from_slice(&buffer[..length]);
-            let excess = words.len().saturating_sub(LAST_WORDS_BYTES);
-            words.drain(..excess);
+            words.lock().unwrap_or_else(PoisonError::into_inner).hear(&buffer[..length]);
         }
     });
 }
 
-fn in_words(words: &Mutex<Vec<u8>>) -> String {
+fn in_words(words: &Mutex<LastWords>) -> String {
     let words = words.lock().unwrap_or_else(PoisonError::into_inner);
-    let text = String::from_utf8_lossy(&words);
-    if text.trim().is_empty() { String::new() } else { format!("; its last words:\n{}", text.trim()) }
+    let cause = words.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&words.end);
+    if text.trim().is_empty() { cause } else { format!("{cause}; its last words:\n{}", text.trim()) }
 }
 
 #[cfg(test)]
@@ -149,6 +182,14 @@ mod tests {
             let text = Process::start(line).map(drop).unwrap_err();
             assert!(text.contains(told), "{text}");
         }
+    }
+
+    #[test]
+    fn why_a_runtime_gave_up_is_told_though_a_long_dump_follows() {
+        let line = "sh -c 'echo fatal error: concurrent map writes >&2; \
+                    for n in $(seq 900); do echo goroutine $n >&2; done; sleep 0.2; exit 2'";
+        let text = Process::start(line).map(drop).unwrap_err();
+        assert!(text.contains("concurrent map writes") && text.contains("goroutine 900"), "{text}");
     }
 
     #[test]

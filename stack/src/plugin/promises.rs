@@ -35,6 +35,10 @@ pub enum Ability {
     Ttl,
     /// A registry tells of changes.
     Watch,
+    /// A registry tells of changes of all services to one watcher.
+    WatchAll,
+    /// A registry lists its services.
+    List,
     /// A broker's subscribers may share messages in queue groups.
     QueueGroups,
     /// Clients and servers have streams.
@@ -49,6 +53,8 @@ impl Ability {
         match self {
             Self::Ttl => "ttl",
             Self::Watch => "watch",
+            Self::WatchAll => "watch_all",
+            Self::List => "list",
             Self::QueueGroups => "queue_groups",
             Self::Streams => "streams",
             Self::Events => "events",
