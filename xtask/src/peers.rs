@@ -52,6 +52,7 @@ fn peers(adapter: &str) -> Result<Vec<Peer>, String> {
         "gomicro" => Ok(vec![
             peer("registry", "memory"),
             Peer { interface: "registry", words: "etcd", backend: Backend::Etcd },
+            peer("selector", ""),
             peer("broker", "memory"),
             peer("broker", "http"),
             peer("transport", "memory"),
@@ -85,7 +86,7 @@ fn judge(arguments: &Arguments) -> Result<(), String> {
     let program = root().join("target/adapters").join(&arguments.adapter);
     succeed(Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(&folder))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    succeed(Command::new(&cargo).args(["build", "--quiet", "-p", "shaketable-command"]).current_dir(root()))?;
+    succeed(Command::new(&cargo).args(["build", "--quiet", "--workspace", "--bin", "shaketable"]).current_dir(root()))?;
     let confirmed = read_json(&folder.join("confirmed.json"))?;
     let mut text = format!(
         "# What the conformance suite says of {}\n\nWritten by `cargo xtask peers --adapter {}`; do not edit. They are judged \
@@ -94,7 +95,7 @@ fn judge(arguments: &Arguments) -> Result<(), String> {
         arguments.adapter, arguments.adapter, arguments.adapter
     );
     for peer in peers(&arguments.adapter)? {
-        let name = format!("{} {}", peer.interface, peer.words);
+        let name = format!("{} {}", peer.interface, peer.words).trim_end().to_owned();
         if !arguments.only.is_empty() && !arguments.only.contains(&name) {
             continue;
         }
