@@ -49,7 +49,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Connecting and disconnecting a thousand times, with a subscription each, leaves no task behind.",
         source: "go-micro broker/http.go: Connect starts goroutines that Disconnect has to end; issue 91: what is left \
                  after a stop",
-        needs: &[Need::Tasks],
+        needs: &[Need::Tasks, Need::InProcess("which tasks are the plugin's")],
         check: check!(connecting_and_disconnecting_leaves_no_task),
     },
     Requirement {

@@ -95,19 +95,25 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 async fn what_is_registered_again_stays(site: Site) -> Outcome {
     let (owner, observer) = (site.registry_on(Host::Second).await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), "user-1"), renewed_ttl(&site));
-    register(&site, &owner, &user, Some(ttl)).await?;
-    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+    let order = service(&site.name("order"), "order-1");
+    for first in [&user, &order] {
+        register(&site, &owner, first, Some(ttl)).await?;
+        finds(&site, &observer, &first.name, std::slice::from_ref(first)).await?;
+    }
     // Longer than the sixteen answers that etcd's client keeps for who does not read them; a person waits for less.
     let rounds = if site.is_simulated() { 40 } else { 12 };
     for round in 0..rounds {
         site.sleep(ttl / 3).await;
-        let ids = found(&site, &observer, &user.name).await?;
-        let expected = "a node that is renewed three times within each TTL to be found";
-        let is_there = ids.iter().any(|id| id == "user-1");
-        expect(is_there, expected, || format!("it was gone after {round} renewals"))?;
-        // Its labels change once, and nodes come up beside it: neither is a reason to let it run out.
-        let mut again = revised(&user, usize::from(round > 1));
-        again.nodes.extend(service(&user.name, &format!("newcomer-{round}")).nodes);
+        for (name, id) in [(&user.name, "user-1"), (&order.name, "order-1")] {
+            let ids = found(&site, &observer, name).await?;
+            let expected = format!("{id}, which is renewed three times within each TTL, to be found");
+            let is_there = ids.iter().any(|found| found == id);
+            expect(is_there, expected, || format!("it was gone after {round} renewals"))?;
+        }
+        register(&site, &owner, &user, Some(ttl)).await?;
+        // The labels of the other one change once, and nodes come up beside it: neither is a reason to let it run out.
+        let mut again = revised(&order, usize::from(round > 1));
+        again.nodes.extend(service(&order.name, &format!("newcomer-{round}")).nodes);
         register(&site, &owner, &again, Some(ttl)).await?;
     }
     Ok(())

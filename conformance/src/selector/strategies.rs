@@ -55,7 +55,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "The turns of one service are not moved on by selections of another.",
         source: "decision of shaketable: two services that are called in turns would each reach half of their nodes",
-        needs: &[],
+        needs: &[Need::Upheld(&["SEL-015"])],
         check: check!(each_service_has_turns_of_its_own),
     },
     Requirement {
