@@ -181,8 +181,8 @@ pub fn verify(
             let requirement = suite.rows[row].0;
             done += 1;
             failed += usize::from(check.report.finding.is_some());
-            stopped |= request.fail_fast
-                && pool::is_bad(requirement, &check, request.known.get(requirement.id), &rules);
+            stopped |=
+                request.fail_fast && pool::is_bad(requirement, &check, request.known.get(requirement.id), &rules);
             made.entry(row).or_default().push(check);
             progress(&Progress { done, total, failed, id: requirement.id });
             stopped

@@ -55,12 +55,14 @@ pub(super) fn judge(program: &Path, number: usize, mutant: &Mutant, reached: &[R
             .filter(|reached| if places == Places::First { &reached.first } else { &reached.all }.contains(&number))
             .collect();
         for reached in &concerned {
-            if !plugins.contains(&(&reached.interface, &reached.plugin)) {
-                plugins.push((&reached.interface, &reached.plugin));
+            let plugin = (reached.interface.as_str(), reached.plugin.as_str());
+            if !plugins.contains(&plugin) {
+                plugins.push(plugin);
             }
         }
         for (interface, plugin) in plugins {
-            let of_plugin = concerned.iter().filter(|reached| reached.interface == interface && reached.plugin == plugin);
+            let of_plugin =
+                concerned.iter().filter(|reached| reached.interface == interface && reached.plugin == plugin);
             let asked = Verify {
                 only: of_plugin.map(|reached| reached.requirement.clone()).collect(),
                 places,

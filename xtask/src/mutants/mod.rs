@@ -14,7 +14,7 @@ mod verify;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -128,7 +128,7 @@ fn reached(program: &Path, jobs: usize) -> Result<Vec<Reached>, String> {
     Ok(reached)
 }
 
-fn read_verdicts(file: &PathBuf) -> Result<BTreeMap<String, Verdict>, String> {
+fn read_verdicts(file: &Path) -> Result<BTreeMap<String, Verdict>, String> {
     let text = if file.exists() { std::fs::read_to_string(file) } else { Ok(String::new()) };
     let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
     // The last line may be half written, when the run was ended.

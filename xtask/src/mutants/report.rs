@@ -39,7 +39,8 @@ impl Count {
     fn cells(&self) -> String {
         let caught = self.caught + self.broke + self.timed_out;
         let judged = caught + self.survived;
-        let percent = if judged == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * caught as f64 / judged as f64) };
+        let percent =
+            if judged == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * caught as f64 / judged as f64) };
         format!(
             "{} | {} | {} | {} | {} | {} | {} | {} | {percent}",
             self.listed, self.unviable, self.constant, judged, self.caught, self.broke, self.timed_out, self.survived
@@ -51,11 +52,7 @@ impl Count {
 ///
 /// # Errors
 /// When the reasons cannot be read, or the file cannot be written.
-pub(super) fn write(
-    mutants: &[Mutant],
-    built: &Built,
-    verdicts: &BTreeMap<String, Verdict>,
-) -> Result<(), String> {
+pub(super) fn write(mutants: &[Mutant], built: &Built, verdicts: &BTreeMap<String, Verdict>) -> Result<(), String> {
     let reasons = survivors::reasons()?;
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
     let mut survived: Vec<(&Mutant, Outcome)> = Vec::new();

@@ -87,7 +87,8 @@ fn edit(source: &str, lines: &Lines<'_>, range: Range<usize>, genre: Genre, muta
             String::new()
         }
         Genre::MatchArm => {
-            before.extend(mutants.iter().map(|(number, _)| (Some(*number), format!(" if !crate::mutant::on({number})"))));
+            before
+                .extend(mutants.iter().map(|(number, _)| (Some(*number), format!(" if !crate::mutant::on({number})"))));
             String::new()
         }
         Genre::MatchArmGuard => {

@@ -53,7 +53,8 @@ impl<'a> Lines<'a> {
     /// The byte at `place`.
     pub(super) fn offset(&self, place: Place) -> usize {
         let start = self.starts.get(place.line - 1).copied().unwrap_or(self.source.len());
-        let within = self.source[start..].char_indices().nth(place.column - 1).map_or(self.source.len() - start, |it| it.0);
+        let within =
+            self.source[start..].char_indices().nth(place.column - 1).map_or(self.source.len() - start, |it| it.0);
         start + within
     }
 }

@@ -101,7 +101,7 @@ fn copy(tree: &Path, rewritten: &BTreeSet<&str>) -> Result<(), String> {
     for name in names.split('\0').filter(|name| !name.is_empty()) {
         let Ok(bytes) = std::fs::read(root().join(name)) else { continue };
         let bytes = match name {
-            "stack/src/lib.rs" => [&bytes, b"\nmod mutant;\n".as_slice()].concat(),
+            "stack/src/lib.rs" => [bytes.as_slice(), b"\nmod mutant;\n"].concat(),
             "src/command/Cargo.toml" => {
                 let named = String::from_utf8_lossy(&bytes).replace("\"shaketable\"", &format!("\"{PROGRAM}\""));
                 named.into_bytes()
@@ -110,7 +110,8 @@ fn copy(tree: &Path, rewritten: &BTreeSet<&str>) -> Result<(), String> {
         };
         if !rewritten.contains(name) {
             write_bytes(&tree.join(name), &bytes)?;
-            let permissions = std::fs::metadata(root().join(name)).and_then(|it| std::fs::set_permissions(tree.join(name), it.permissions()));
+            let permissions = std::fs::metadata(root().join(name))
+                .and_then(|it| std::fs::set_permissions(tree.join(name), it.permissions()));
             permissions.map_err(|error| format!("{name}: {error}"))?;
         }
     }
