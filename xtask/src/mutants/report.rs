@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::judge::{Outcome, Verdict};
 use super::list::{MODULES, Mutant};
-use super::sites::LET_CONDITION;
+use super::sites::UNVIABLE;
 use super::survivors;
 use super::tree::Built;
 use crate::step::root;
@@ -16,7 +16,7 @@ use crate::step::root;
 struct Count {
     listed: usize,
     unviable: usize,
-    constant: usize,
+    not_switched: usize,
     not_judged: usize,
     caught: usize,
     broke: usize,
@@ -28,7 +28,7 @@ impl Count {
     fn add(&mut self, other: &Self) {
         self.listed += other.listed;
         self.unviable += other.unviable;
-        self.constant += other.constant;
+        self.not_switched += other.not_switched;
         self.not_judged += other.not_judged;
         self.caught += other.caught;
         self.broke += other.broke;
@@ -43,7 +43,14 @@ impl Count {
             if judged == 0 { "–".to_owned() } else { format!("{:.1} %", 100.0 * caught as f64 / judged as f64) };
         format!(
             "{} | {} | {} | {} | {} | {} | {} | {} | {percent}",
-            self.listed, self.unviable, self.constant, judged, self.caught, self.broke, self.timed_out, self.survived
+            self.listed,
+            self.unviable,
+            self.not_switched,
+            judged,
+            self.caught,
+            self.broke,
+            self.timed_out,
+            self.survived
         )
     }
 }
@@ -59,12 +66,13 @@ pub(super) fn write(mutants: &[Mutant], built: &Built, verdicts: &BTreeMap<Strin
     for (number, mutant) in mutants.iter().enumerate() {
         let count = counts.entry(mutant.module()).or_default();
         count.listed += 1;
-        if built.unviable.contains_key(&number) || built.left_out.get(&number) == Some(&LET_CONDITION) {
+        if built.unviable.contains_key(&number) || built.left_out.get(&number).is_some_and(|why| UNVIABLE.contains(why))
+        {
             count.unviable += 1;
             continue;
         }
         if built.left_out.contains_key(&number) {
-            count.constant += 1;
+            count.not_switched += 1;
             continue;
         }
         match verdicts.get(&mutant.name).map(|verdict| verdict.outcome) {
@@ -99,12 +107,12 @@ fn render(
          mutants are those of cargo-mutants; one counts as caught when `shaketable verify` does not accept the plugins any \
          more: a requirement is not upheld, the check breaks down (a panic, no plugin), or it hangs. First seed 0 in calm \
          weather, of the module's own interface and of those that rest on it, then three seeds in every weather. What \
-         stands in a constant no switch at run time reaches; those are not judged. The reasons are those of \
+         stands in a constant, or answers an impl Trait with another type, no switch at run time reaches; those are not judged. The reasons are those of \
          [{0}](../../{0}).\n\n",
         survivors::FILE
     );
     text.push_str(
-        "| module | mutants | do not compile | in constants | judged | a requirement fails | breaks down | hangs | survive \
+        "| module | mutants | do not compile | no switch reaches | judged | a requirement fails | breaks down | hangs | survive \
          | caught |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
     let mut all = Count::default();

@@ -23,9 +23,15 @@ pub(super) struct Site {
 pub(super) type Sites = BTreeMap<(Genre, Place), Site>;
 
 /// It is computed while compiling, where nothing can be asked.
-pub(super) const CONSTANT: &str = "in a constant: computed by the compiler, so no switch at run time reaches it";
+const CONSTANT: &str = "in a constant: computed by the compiler, so no switch at run time reaches it";
+/// The two answers are of different types.
+const OPAQUE: &str = "of a function that returns impl Trait: one build has one type there";
 /// Not a mutant that compiles.
-pub(super) const LET_CONDITION: &str = "joins a let condition, which takes && only";
+const LET_CONDITION: &str = "joins a let condition, which takes && only";
+/// Neither is this.
+const NOT_EXHAUSTIVE: &str = "the match would not be exhaustive";
+/// The obstacles of what would not compile as a mutant alone, either.
+pub(super) const UNVIABLE: [&str; 2] = [LET_CONDITION, NOT_EXHAUSTIVE];
 
 /// Finds all sites of `source`.
 ///
@@ -86,7 +92,9 @@ impl Finder<'_> {
         self.constants += constant;
         if let Some(first) = block.stmts.first() {
             let start = self.range(first).start;
-            self.add(Genre::FnValue, first, start..start, None);
+            let opaque =
+                matches!(&signature.output, syn::ReturnType::Type(_, of) if matches!(**of, syn::Type::ImplTrait(_)));
+            self.add(Genre::FnValue, first, start..start, opaque.then_some(OPAQUE));
         }
         within(self);
         self.constants -= constant;
@@ -163,9 +171,17 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         visit::visit_expr_unary(self, unary);
     }
 
+    fn visit_expr_match(&mut self, expression: &'ast syn::ExprMatch) {
+        // An arm with a guard, which a switch is, too, does not count as covering anything.
+        let covered = expression.arms.iter().any(|arm| matches!(arm.pat, syn::Pat::Wild(_)) && arm.guard.is_none());
+        for arm in &expression.arms {
+            let end = self.range(&arm.pat).end;
+            self.add(Genre::MatchArm, arm, end..end, (!covered).then_some(NOT_EXHAUSTIVE));
+        }
+        visit::visit_expr_match(self, expression);
+    }
+
     fn visit_arm(&mut self, arm: &'ast syn::Arm) {
-        let end = self.range(&arm.pat).end;
-        self.add(Genre::MatchArm, arm, end..end, None);
         if let Some((_, guard)) = &arm.guard {
             let range = self.range(&**guard);
             self.add(Genre::MatchArmGuard, &**guard, range, has_let(guard).then_some(LET_CONDITION));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::list::Mutant;
@@ -68,13 +69,18 @@ pub(super) fn build(mutants: &[Mutant]) -> Result<Built, String> {
         by_file.entry(&mutant.file).or_default().push((number, mutant));
     }
     copy(&tree, &by_file.keys().copied().collect())?;
-    let mut dropped = BTreeSet::new();
-    let mut unviable = BTreeMap::new();
+    // What an earlier run has found of a file that is still the same.
+    let remembered = folder().join("unviable.json");
+    let mut sources: BTreeMap<&str, String> = BTreeMap::new();
+    for file in by_file.keys() {
+        sources.insert(file, read(&root().join(file))?);
+    }
+    let mut unviable = recall(&remembered, mutants, &sources);
     for round in 1..=ROUNDS_MAX {
         let mut schemata: BTreeMap<&str, Schema> = BTreeMap::new();
+        let dropped: BTreeSet<usize> = unviable.keys().copied().collect();
         for (file, mutants) in &by_file {
-            let source = read(&root().join(file))?;
-            let schema = rewrite(&source, mutants, &dropped).map_err(|error| format!("{file}: {error}"))?;
+            let schema = rewrite(&sources[file], mutants, &dropped).map_err(|error| format!("{file}: {error}"))?;
             write(&tree.join(file), &schema.text)?;
             schemata.insert(file, schema);
         }
@@ -86,10 +92,45 @@ pub(super) fn build(mutants: &[Mutant]) -> Result<Built, String> {
             }
             Compiled::Errors(errors) => blame(&errors, &schemata)?,
         };
-        dropped.extend(found.keys().copied());
         unviable.extend(found);
+        remember(&remembered, mutants, &sources, &unviable)?;
     }
     Err(format!("after {ROUNDS_MAX} rounds there are still mutants that do not compile"))
+}
+
+/// What does not compile, by the mutant's name, of a file with this text.
+#[derive(Default, Serialize, Deserialize)]
+struct Remembered {
+    source: String,
+    unviable: BTreeMap<String, String>,
+}
+
+fn recall(file: &Path, mutants: &[Mutant], sources: &BTreeMap<&str, String>) -> BTreeMap<usize, String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let remembered: BTreeMap<String, Remembered> = serde_json::from_str(&text).unwrap_or_default();
+    let known = |mutant: &Mutant| {
+        let remembered = remembered.get(&mutant.file)?;
+        let same = sources.get(mutant.file.as_str()) == Some(&remembered.source);
+        remembered.unviable.get(&mutant.name).filter(|_| same).cloned()
+    };
+    mutants.iter().enumerate().filter_map(|(number, mutant)| Some((number, known(mutant)?))).collect()
+}
+
+fn remember(
+    file: &Path,
+    mutants: &[Mutant],
+    sources: &BTreeMap<&str, String>,
+    unviable: &BTreeMap<usize, String>,
+) -> Result<(), String> {
+    let mut remembered: BTreeMap<&str, Remembered> = BTreeMap::new();
+    for (number, words) in unviable {
+        let mutant = &mutants[*number];
+        let of_file = remembered.entry(&mutant.file).or_default();
+        of_file.source.clone_from(&sources[mutant.file.as_str()]);
+        of_file.unviable.insert(mutant.name.clone(), words.clone());
+    }
+    let text = serde_json::to_string(&remembered).map_err(|error| error.to_string())?;
+    write(file, &text)
 }
 
 /// Makes `tree` a copy of what git tracks but for the files that are `rewritten`; one that is the same is left alone, so that
