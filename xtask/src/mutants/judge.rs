@@ -41,13 +41,14 @@ impl Outcome {
     }
 }
 
-/// Judges `mutant`, which has this `number`.
-pub(super) fn judge(program: &Path, number: usize, mutant: &Mutant, reached: &[Reached]) -> Verdict {
+/// Judges `mutant`, which has this `number`; when it is to be `brief` in calm weather alone.
+pub(super) fn judge(program: &Path, number: usize, mutant: &Mutant, reached: &[Reached], brief: bool) -> Verdict {
     let verdict = |outcome, by: String| Verdict { name: mutant.name.clone(), outcome, by };
     if !reached.iter().any(|reached| reached.all.contains(&number)) {
         return verdict(Outcome::Unreached, String::new());
     }
-    for (own, places) in [(true, Places::First), (false, Places::First), (true, Places::All)] {
+    let stages = [(true, Places::First), (false, Places::First), (true, Places::All)];
+    for (own, places) in stages.into_iter().take(if brief { 2 } else { 3 }) {
         let mut plugins: Vec<(&str, &str)> = Vec::new();
         let concerned: Vec<&Reached> = reached
             .iter()

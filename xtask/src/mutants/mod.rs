@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::Args;
 
 use self::judge::Verdict;
-use self::list::Mutant;
 use self::reach::Reached;
 use self::tree::Built;
 
@@ -44,6 +43,9 @@ pub(crate) struct Arguments {
     /// Do not judge again what an earlier run has caught
     #[arg(long)]
     iterate: bool,
+    /// Judge with seed 0 in calm weather alone, which takes a tenth of the time and catches nearly all that is caught
+    #[arg(long)]
+    brief: bool,
     /// Judge so many at once
     #[arg(long, value_name = "N", default_value = "2")]
     jobs: usize,
@@ -89,7 +91,8 @@ fn judge_all(arguments: &Arguments) -> Result<bool, String> {
     if !arguments.iterate && file.exists() {
         std::fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    judge_side_by_side(&open, &mutants, &built, &reached, arguments.jobs, &file, &mut verdicts)?;
+    let judge = |number: usize| judge::judge(&built.program, number, &mutants[number], &reached, arguments.brief);
+    judge_side_by_side(&open, &judge, arguments.jobs, &file, &mut verdicts)?;
     let caught =
         chosen.iter().filter(|number| verdicts.get(&mutants[**number].name).is_some_and(|it| it.outcome.is_caught()));
     let caught = caught.count();
@@ -138,9 +141,7 @@ fn read_verdicts(file: &Path) -> Result<BTreeMap<String, Verdict>, String> {
 
 fn judge_side_by_side(
     open: &[usize],
-    mutants: &[Mutant],
-    built: &Built,
-    reached: &[Reached],
+    judge: &(dyn Fn(usize) -> Verdict + Sync),
     jobs: usize,
     file: &Path,
     verdicts: &mut BTreeMap<String, Verdict>,
@@ -154,7 +155,7 @@ fn judge_side_by_side(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(&number) = open.get(index) else { return };
-                    let verdict = judge::judge(&built.program, number, &mutants[number], reached);
+                    let verdict = judge(number);
                     let told = serde_json::to_string(&verdict).unwrap_or_default();
                     let Ok(mut shared) = shared.lock() else { return };
                     let by: String = verdict.by.chars().take(120).collect::<String>().replace('\n', " ");
