@@ -61,6 +61,7 @@ impl<'a> Session<'a> {
             only: Vec::new(),
             known,
             strict: arguments.strict,
+            fail_fast: false,
             jobs: arguments.jobs.map_or_else(processors, NonZeroUsize::get),
             check_timeout: CHECK_TIMEOUT,
             today: today(),

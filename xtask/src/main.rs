@@ -1,6 +1,6 @@
 //! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario,
 //! `cargo xtask spec` and `cargo xtask kills` write down the conformance suite, `cargo xtask peers` judges plugins of other
-//! origin, `cargo xtask figures` publishes what a bench has measured. They start cargo and our own binary, and know
+//! origin, `cargo xtask mutants` judges the suite itself, `cargo xtask figures` publishes what a bench has measured. They start cargo and our own binary, and know
 //! nothing of what these do.
 
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@
 mod ci;
 mod figures;
 mod kills;
+mod mutants;
 mod peers;
 mod soak;
 mod spec;
@@ -37,6 +38,8 @@ enum Chore {
     Kills,
     /// Judge plugins of other origin, and write what they fail to reports/published
     Peers(peers::Arguments),
+    /// Judge the conformance suite by mutants of the reference stack, and write which survive to reports/published
+    Mutants(mutants::Arguments),
     /// Write what the last `cargo bench` has measured to reports/published
     Figures,
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Chore::Spec => spec::run(),
         Chore::Kills => kills::run(),
         Chore::Peers(arguments) => peers::run(&arguments),
+        Chore::Mutants(arguments) => mutants::run(&arguments),
         Chore::Figures => figures::run(),
     }
 }

@@ -1,8 +1,9 @@
 //! Messages: what comes before a body, messages without one, and one after the other on one carrier.
 
+use bytes::Bytes;
 use rand::Rng;
 use shaketable_proto::probe::v1::ProbeEvent;
-use shaketable_stack::codec::{Message, MessageType};
+use shaketable_stack::codec::{Frame, Message, MessageType};
 use shaketable_stack::metadata::Metadata;
 
 use super::tools::{Pipe, alike, any_event, event, message, read, stale, works, write};
@@ -185,6 +186,15 @@ async fn only_the_unwanted_body_is_taken(site: Site) -> Outcome {
             let what = format!("message {} of 20, of which some were dropped", index + 1);
             alike(&what, &works(&format!("read {what}"), read(&mut *reader, stale()))?, event)?;
         }
+    }
+    // A value that is no object ends, too.
+    for text in ["17 ", "true\n", "\"a } b\" ", "[1,{}]"] {
+        write(&mut *writer, "a frame", &Frame(Bytes::from_static(text.as_bytes())))?;
+        write(&mut *writer, "an event", &event())?;
+        works("read a header", reader.read_header(&mut Message::default(), MessageType::Event))?;
+        works("drop a body", reader.read_body(None))?;
+        let what = format!("the message after {text}, which was dropped");
+        alike(&what, &works(&format!("read {what}"), read(&mut *reader, stale()))?, &event())?;
     }
     Ok(())
 }

@@ -27,6 +27,15 @@ pub(super) struct Rules<'a> {
     pub(super) today: &'a str,
 }
 
+/// Whether this check alone makes the verdict bad.
+pub(super) fn is_bad(requirement: &Requirement, made: &Made, known: Option<&Known>, rules: &Rules<'_>) -> bool {
+    match &made.report.finding {
+        None | Some(Finding::Unknown(_)) => false,
+        Some(Finding::Broke(_)) => true,
+        Some(Finding::Violated { .. }) => judge(requirement, true, None, known, rules).0 == Status::Fail,
+    }
+}
+
 /// The row of `requirement`.
 pub(super) fn row(
     requirement: &Requirement,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub struct VerifyRequest {
     pub known: KnownFailures,
     /// A SHOULD counts as a MUST.
     pub strict: bool,
+    /// Stop at the first check that finds what makes the verdict bad; what was not checked is unknown then.
+    pub fail_fast: bool,
     /// How many checks at a time, in the simulator.
     pub jobs: usize,
     /// A check that takes longer in real time is ended and breaks.
@@ -109,9 +111,14 @@ impl VerifyRequest {
     }
 }
 
+/// Why a requirement is unknown that was not, or not wholly, checked.
+const STOPPED: &str = "not checked to the end: another check had found something, and --fail-fast stops there";
+
 /// One check to make.
 struct Task {
     row: usize,
+    /// How many checks of the same requirement come before it.
+    turn: usize,
     seed: Option<u64>,
     weather: Option<Weather>,
     alone: bool,
@@ -141,17 +148,30 @@ pub fn verify(
                 } else {
                     weathers
                 };
-                for weather in weathers {
-                    let of_seed = |seed: &u64| Task { row, seed: Some(*seed), weather: Some(*weather), alone: false };
-                    tasks.extend(seeds.iter().map(of_seed));
-                }
+                let places = weathers.iter().flat_map(|weather| seeds.iter().map(move |seed| (*weather, *seed)));
+                tasks.extend(places.enumerate().map(|(turn, (weather, seed))| Task {
+                    row,
+                    turn,
+                    seed: Some(seed),
+                    weather: Some(weather),
+                    alone: false,
+                }));
             }
             Place::Live(_) => {
-                tasks.push(Task { row, seed: None, weather: None, alone: live::runs_alone(requirement) });
+                let alone = live::runs_alone(requirement);
+                tasks.push(Task { row, turn: 0, seed: None, weather: None, alone });
             }
         }
     }
+    if request.fail_fast {
+        // Each requirement once, before any of them in another weather or with another seed.
+        tasks.sort_by_key(|task| task.turn);
+    }
     let total = tasks.len();
+    let planned = tasks.iter().fold(BTreeMap::<usize, usize>::new(), |mut planned, task| {
+        *planned.entry(task.row).or_default() += 1;
+        planned
+    });
     let (alone, beside): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(|task| task.alone);
     let mut made: BTreeMap<usize, Vec<Made>> = BTreeMap::new();
     let (mut done, mut failed) = (0, 0);
@@ -159,19 +179,41 @@ pub fn verify(
         Place::Simulated { .. } => request.jobs,
         Place::Live(world) => world.at_once,
     };
+    let rules = Rules { strict: request.strict, today: &request.today };
+    let mut left = Vec::new();
+    let mut stopped = false;
     for (tasks, at_once) in [(beside, at_once), (alone, 1)] {
-        make_all(&tasks, at_once, &suite, request, &plugins, &mut |row, check| {
+        let taken = make_all(&tasks, at_once, &suite, request, &plugins, stopped, &mut |row, check| {
+            let requirement = suite.rows[row].0;
             done += 1;
             failed += usize::from(check.report.finding.is_some());
+            stopped |=
+                request.fail_fast && pool::is_bad(requirement, &check, request.known.get(requirement.id), &rules);
             made.entry(row).or_default().push(check);
-            progress(&Progress { done, total, failed, id: suite.rows[row].0.id });
+            progress(&Progress { done, total, failed, id: requirement.id });
+            stopped
+        });
+        left.extend(tasks.into_iter().skip(taken));
+    }
+    // An accusation stands only where what it presumes is upheld, so that is still looked at.
+    while let Some(row) = presumed(&suite, &made, &left) {
+        let tasks: Vec<Task> = left.extract_if(.., |task| task.row == row).collect();
+        let at_once = if tasks.iter().any(|task| task.alone) { 1 } else { at_once };
+        make_all(&tasks, at_once, &suite, request, &plugins, false, &mut |row, check| {
+            made.entry(row).or_default().push(check);
+            false
         });
     }
-    let rules = Rules { strict: request.strict, today: &request.today };
     let row = |(index, (requirement, applicability)): (usize, &(&'static Requirement, Applicability))| {
         let mut made = made.remove(&index).unwrap_or_default();
         made.sort_by(|a, b| (a.seed, &a.weather).cmp(&(b.seed, &b.weather)));
-        pool::row(requirement, applicability, made, request.known.get(requirement.id), &rules)
+        let missing = planned.get(&index).map_or(0, |planned| planned.saturating_sub(made.len()));
+        let mut row = pool::row(requirement, applicability, made, request.known.get(requirement.id), &rules);
+        if missing > 0 && matches!(row.status, Status::Pass | Status::UnexpectedPass) {
+            row.status = Status::Unknown;
+            row.reason = Some(STOPPED.to_owned());
+        }
+        row
     };
     let mut rows: Vec<Row> = suite.rows.iter().enumerate().map(row).collect();
     withdraw(&mut rows);
@@ -209,21 +251,42 @@ fn withdraw(rows: &mut [Row]) {
     }
 }
 
+/// A requirement with checks `left` on which a finding rests.
+fn presumed(suite: &Suite, made: &BTreeMap<usize, Vec<Made>>, left: &[Task]) -> Option<usize> {
+    let broken = made.iter().filter(|(_, made)| made.iter().any(|made| made.report.finding.is_some()));
+    let presumed: BTreeSet<&str> = broken.flat_map(|(row, _)| suite.rows[*row].0.presumed()).collect();
+    left.iter().map(|task| task.row).find(|row| presumed.contains(suite.rows[*row].0.id))
+}
+
+/// Makes `tasks` in their order until `ended` says to stop; how many were made. None when it is `stopped` already.
 fn make_all(
     tasks: &[Task],
     at_once: usize,
     suite: &Suite,
     request: &VerifyRequest,
     plugins: &Arc<Plugins>,
-    ended: &mut dyn FnMut(usize, Made),
-) {
-    let next = AtomicUsize::new(0);
+    stopped: bool,
+    ended: &mut dyn FnMut(usize, Made) -> bool,
+) -> usize {
+    if stopped {
+        return 0;
+    }
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let take = || {
+        // Nothing is taken after the stop, so that those that were made are the first ones.
+        let index = next
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |next| {
+                (next < tasks.len() && !stop.load(Ordering::SeqCst)).then_some(next + 1)
+            })
+            .ok()?;
+        tasks.get(index)
+    };
     std::thread::scope(|scope| {
         let (sender, made) = mpsc::channel();
         for _ in 0..at_once.clamp(1, tasks.len().max(1)) {
-            let (sender, next) = (sender.clone(), &next);
+            let (sender, take) = (sender.clone(), &take);
             scope.spawn(move || {
-                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(task) = take() {
                     let began = Instant::now();
                     let report = make(task, suite.rows[task.row].0, request, plugins);
                     let weather = task.weather.map(|weather| weather.name.to_owned());
@@ -236,9 +299,12 @@ fn make_all(
         }
         drop(sender);
         for (row, check) in made {
-            ended(row, check);
+            if ended(row, check) {
+                stop.store(true, Ordering::SeqCst);
+            }
         }
     });
+    next.into_inner()
 }
 
 fn make(task: &Task, requirement: &Requirement, request: &VerifyRequest, plugins: &Arc<Plugins>) -> CheckReport {

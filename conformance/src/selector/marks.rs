@@ -137,6 +137,8 @@ async fn a_reset_forgets_what_was_marked(site: Site) -> Outcome {
         for id in ids {
             bench.mark(id, Marked::Failed);
         }
+        // What a selection works out while they are out must not outlive the reset.
+        let _ = bench.try_pick(&bench.user, &bench.random()).await?;
         bench.selector.reset(&bench.user);
         bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     }
@@ -153,7 +155,11 @@ async fn a_node_that_fails_is_left_out(site: Site) -> Outcome {
     let picked = bench.try_pick(&bench.user, &bench.random()).await?;
     super::tools::refused("to select where all nodes have failed", picked, &[ErrorKind::NoneAvailable])?;
     bench.mark("b", Marked::Answered);
-    bench.reaches(&["b"], &bench.random()).await
+    bench.reaches(&["b"], &bench.random()).await?;
+    // One comes back and another is left out, without a selection between them.
+    bench.mark("a", Marked::Answered);
+    bench.mark("b", Marked::Failed);
+    bench.reaches(&["a"], &bench.random()).await
 }
 
 async fn three_failures_count_for_half_a_minute(site: Site) -> Outcome {
@@ -175,7 +181,21 @@ async fn three_failures_count_for_half_a_minute(site: Site) -> Outcome {
     bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     // What was marked before counts no more.
     bench.mark_times("b", Marked::Failed, 2);
-    bench.reaches(&["a", "b", "c"], &bench.random()).await
+    bench.reaches(&["a", "b", "c"], &bench.random()).await?;
+    // A node that comes meanwhile changes nothing of it.
+    bench.directory.put(&service(&bench.user, "1.0.0", &["a", "b", "c", "d"]));
+    site.sleep(site.slack()).await;
+    bench.reaches(&["a", "b", "c", "d"], &bench.random()).await?;
+    bench.mark_times("b", Marked::Failed, 1);
+    bench.reaches(&["a", "c", "d"], &bench.random()).await?;
+    // Each has half a minute of its own.
+    site.sleep(20 * second).await;
+    bench.mark_times("c", Marked::Failed, 3);
+    site.sleep(11 * second).await;
+    bench.reaches(&["a", "b", "d"], &bench.random()).await?;
+    site.sleep(20 * second).await;
+    bench.mark_times("a", Marked::Failed, 3);
+    bench.reaches(&["b", "c", "d"], &bench.random()).await
 }
 
 async fn a_node_that_moved_is_innocent(site: Site) -> Outcome {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::Rng;
-use shaketable_stack::selector::{NodeSet, SelectOptions, Selection, Strategy, StrategyState};
+use shaketable_stack::selector::filter::{ByEndpoint, ByLabel, ByVersion};
+use shaketable_stack::selector::{Filter, NodeSet, SelectOptions, Selection, Strategy, StrategyState};
 
 use super::tools::{Bench, ids, in_turns, service, strs};
 use crate::Level::{Must, Should};
@@ -73,6 +74,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro selector/selector.go: Next",
         needs: &[],
         check: check!(a_selection_hands_out_further_nodes),
+    },
+    Requirement {
+        id: "SEL-058",
+        level: Should,
+        sentence: "Selections through different filters take turns of their own, also where each brings filters made anew.",
+        source: "decision of shaketable: callers make filters for each call, and two that ask for one zone each would \
+                 reach half of its nodes",
+        needs: &[],
+        check: check!(each_filter_has_turns_of_its_own),
     },
 ];
 
@@ -193,6 +203,35 @@ async fn turns_go_on_while_nodes_come_and_go(site: Site) -> Outcome {
     }
     let (c, d) = (counts.get("c").copied().unwrap_or(0), counts.get("d").copied().unwrap_or(0));
     expect(c.abs_diff(d) <= 2, "nodes that stay to get the same, but for two", || format!("{counts:?}"))
+}
+
+async fn each_filter_has_turns_of_its_own(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b", "c", "d"]).await?;
+    bench.directory.put(&service(&bench.user, "2.0.0", &["e", "f", "g", "h"]));
+    type Kind = fn(bool) -> Arc<dyn Filter>;
+    let kinds: [(Kind, [&str; 4]); 3] = [
+        (|one| Arc::new(ByVersion::new(if one { "1.0.0" } else { "2.0.0" })), ["a", "b", "c", "d"]),
+        (|one| Arc::new(ByEndpoint::new(if one { "User.V1.0.0" } else { "User.V2.0.0" })), ["a", "b", "c", "d"]),
+        (|one| Arc::new(ByLabel::new("zone", if one { "eu" } else { "us" })), ["a", "c", "e", "g"]),
+    ];
+    let all = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for (filter, first) in kinds {
+        let mut counts = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
+        for _ in 0..16 {
+            for (turn, filters) in
+                [vec![filter(true)], Vec::new(), vec![filter(false)], Vec::new()].into_iter().enumerate()
+            {
+                let options = SelectOptions { filters, ..in_turns() };
+                let of = [0, 1, 2, 1][turn];
+                *counts[of].entry(bench.pick(&options).await?.id.clone()).or_default() += 1;
+            }
+        }
+        let (first, others): (Vec<&str>, Vec<&str>) = all.iter().copied().partition(|id| first.contains(id));
+        for (counts, nodes) in counts.iter().zip([&first[..], &all, &others]) {
+            is_fair(counts, &nodes.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
 }
 
 async fn a_selection_hands_out_further_nodes(site: Site) -> Outcome {

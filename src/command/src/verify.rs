@@ -81,6 +81,9 @@ pub(crate) struct Arguments {
     /// A SHOULD that is not upheld counts as a MUST
     #[arg(long)]
     strict: bool,
+    /// Stop at the first check that makes the verdict bad; a requirement that is not checked any more is unknown
+    #[arg(long)]
+    fail_fast: bool,
     /// Make so many checks at once [default: one per processor]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -216,6 +219,7 @@ impl Arguments {
             only: self.only.clone(),
             known,
             strict: self.strict,
+            fail_fast: self.fail_fast,
             jobs: self.jobs.map_or_else(processors, NonZeroUsize::get),
             check_timeout: self.check_timeout,
             today: today(),
