@@ -1,7 +1,7 @@
 //! The project's chores: `cargo xtask ci` runs what CI runs, `cargo xtask soak` looks for seeds that break a scenario,
 //! `cargo xtask spec` and `cargo xtask kills` write down the conformance suite, `cargo xtask peers` judges plugins of other
-//! origin, `cargo xtask mutants` judges the suite itself, `cargo xtask figures` publishes what a bench has measured. They start cargo and our own binary, and know
-//! nothing of what these do.
+//! origin, `cargo xtask mutants` judges the suite itself, `cargo xtask figures` publishes what a bench has measured. They
+//! start cargo and our own binary, and know nothing of what these do.
 
 #![forbid(unsafe_code)]
 

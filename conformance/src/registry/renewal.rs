@@ -97,7 +97,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node that the backend lost, by its lease or its entry, is back within two TTLs before anybody \
                    registers it again.",
         source: "decision of shaketable: an owner that renews by itself knows of the loss before its caller does",
-        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases), Need::Backend(Verb::DeleteEntries)],
+        needs: &[
+            Need::Network,
+            Need::Has(Ability::Ttl),
+            Need::Backend(Verb::LoseLeases),
+            Need::Backend(Verb::DeleteEntries),
+        ],
         check: check!(what_was_lost_comes_back_by_itself),
     },
     Requirement {
@@ -106,6 +111,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A registry tells which registrations were lost, and whether they are back.",
         source: "decision of shaketable: a node that vanished for a while is a riddle to whoever looks for it later",
         needs: &[
+            Need::Network,
             Need::Has(Ability::Ttl),
             Need::Backend(Verb::LoseLeases),
             Need::Backend(Verb::DeleteEntries),

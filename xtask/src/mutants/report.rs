@@ -108,8 +108,8 @@ fn render(
          more: a requirement is not upheld (a MAY, too: the reference upholds all of \
          them), the check breaks down (a panic, no plugin), or it hangs. First seed 0 in calm \
          weather, of the module's own interface and of those that rest on it, then three seeds in every weather. What \
-         stands in a constant, or answers an impl Trait with another type, no switch at run time reaches; those are not judged. The reasons are those of \
-         [{0}](../../{0}).\n\n",
+         stands in a constant, or answers an impl Trait with another type, no switch at run time reaches; those are \
+         not judged. The reasons are those of [{0}](../../{0}).\n\n",
         survivors::FILE
     );
     text.push_str(
