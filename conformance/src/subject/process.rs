@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -20,6 +20,9 @@ const END_WITHIN: Duration = Duration::from_secs(1);
 /// Of what an adapter says on its standard error stream so much is kept, for messages.
 const LAST_WORDS_BYTES: usize = 4096;
 
+/// How long these may take to arrive once it has ended. What it has started may hold the stream open for longer.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
+
 /// How the lines begin with which a runtime says why it ends the process. Long dumps of stacks follow them.
 const CAUSES: [&str; 4] = ["fatal error:", "panic:", "thread '", "Traceback "];
 
@@ -30,7 +33,15 @@ pub(super) struct Process {
     /// An adapter ends when this closes.
     stdin: Option<ChildStdin>,
     handshake: Handshake,
-    last_words: Arc<Mutex<LastWords>>,
+    last_words: Arc<Ear>,
+}
+
+/// Hears what an adapter says on its standard error stream.
+#[derive(Debug, Default)]
+struct Ear {
+    words: Mutex<LastWords>,
+    /// Told when the stream has ended.
+    ended: Condvar,
 }
 
 /// What an adapter has said on its standard error stream.
@@ -42,6 +53,8 @@ struct LastWords {
     cause: Option<String>,
     /// The line that is being said.
     line: Vec<u8>,
+    /// Nothing more will be said.
+    ended: bool,
 }
 
 impl LastWords {
@@ -82,7 +95,7 @@ impl Process {
             .spawn()
             .map_err(|error| failed(&error.to_string()))?;
         let stdin = child.stdin.take();
-        let last_words = Arc::<Mutex<LastWords>>::default();
+        let last_words = Arc::<Ear>::default();
         if let Some(stderr) = child.stderr.take() {
             listen(stderr, last_words.clone());
         }
@@ -150,17 +163,22 @@ fn end(child: &mut Child) {
 }
 
 /// Keeps the end of what is said.
-fn listen(mut from: impl Read + Send + 'static, words: Arc<Mutex<LastWords>>) {
+fn listen(mut from: impl Read + Send + 'static, ear: Arc<Ear>) {
     std::thread::spawn(move || {
         let mut buffer = [0; 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            words.lock().unwrap_or_else(PoisonError::into_inner).hear(&buffer[..length]);
+            ear.words.lock().unwrap_or_else(PoisonError::into_inner).hear(&buffer[..length]);
         }
+        ear.words.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        ear.ended.notify_all();
     });
 }
 
-fn in_words(words: &Mutex<LastWords>) -> String {
-    let words = words.lock().unwrap_or_else(PoisonError::into_inner);
+/// What an adapter that has ended said last. The pipe may still hold some of it.
+fn in_words(ear: &Ear) -> String {
+    let words = ear.words.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = ear.ended.wait_timeout_while(words, LAST_WORDS_WITHIN, |words| !words.ended);
+    let (words, _) = waited.unwrap_or_else(PoisonError::into_inner);
     let cause = words.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
     let text = String::from_utf8_lossy(&words.end);
     if text.trim().is_empty() { cause } else { format!("{cause}; its last words:\n{}", text.trim()) }
