@@ -1,11 +1,10 @@
 //! Renewal: who registers again in time is never gone, and what the backend lost is back with the next registration.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use shaketable_sim::world::{Capability, Fault};
 use shaketable_stack::plugin::Ability;
-use shaketable_stack::registry::{Action, Registry, Service};
+use shaketable_stack::registry::{Action, Service};
 
 use super::ear::{listen, shown};
 use super::tools::{
@@ -15,7 +14,7 @@ use super::tools::{
 use crate::Level::{May, Must};
 use crate::backend::{Act, Verb};
 use crate::requirement::check;
-use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -97,7 +96,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node that the backend lost, by its lease or its entry, is back within two TTLs before anybody \
                    registers it again.",
         source: "decision of shaketable: an owner that renews by itself knows of the loss before its caller does",
-        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases), Need::Backend(Verb::DeleteEntries)],
+        needs: &[
+            Need::Has(Ability::Ttl),
+            Need::Backend(Verb::LoseLeases),
+            Need::Backend(Verb::DeleteEntries),
+            Need::Network,
+        ],
         check: check!(what_was_lost_comes_back_by_itself),
     },
     Requirement {
@@ -244,41 +248,45 @@ async fn a_mass_loss_is_made_good(site: Site) -> Outcome {
     finds_nodes_within(&site, &observer, &name, &ids, RECOVERY).await
 }
 
-/// Two nodes of one owner that lose their leases, their entries, and one its lease again, and are back each time.
-async fn taken_from(site: &Site, owner: &Arc<dyn Registry>, observer: &Arc<dyn Registry>) -> Result<Service, Finding> {
-    let ttl = short_ttl(site);
+async fn what_was_lost_comes_back_by_itself(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let ttl = short_ttl(&site);
     let user = of_nodes(&site.name("user"), "1.0.0", &[site.name("user-1"), site.name("user-2")]);
-    register(site, owner, &user, Some(ttl)).await?;
+    register(&site, &owner, &user, Some(ttl)).await?;
     let ids: Vec<String> = user.nodes.iter().map(|node| node.id.clone()).collect();
     for act in [Act::LoseLeases(ids.clone()), Act::DeleteEntries(ids.clone()), Act::LoseLeases(ids[..1].to_vec())] {
-        finds_nodes_within(site, observer, &user.name, &ids, ttl * 2).await?;
+        finds_nodes_within(&site, &observer, &user.name, &ids, ttl * 2).await?;
         site.backend(act).await?;
         site.sleep(site.slack()).await;
     }
-    finds_nodes_within(site, observer, &user.name, &ids, ttl * 2).await?;
-    Ok(user)
-}
-
-async fn what_was_lost_comes_back_by_itself(site: Site) -> Outcome {
-    let (owner, observer) = (site.registry().await?, site.registry().await?);
-    let user = taken_from(&site, &owner, &observer).await?;
+    finds_nodes_within(&site, &observer, &user.name, &ids, ttl * 2).await?;
     // What is deregistered is not lost.
     deregister(&site, &owner, &user).await?;
-    site.sleep(short_ttl(&site) * 2).await;
+    site.sleep(ttl * 2).await;
     finds(&site, &observer, &user.name, &[]).await
 }
 
 async fn losses_are_told(site: Site) -> Outcome {
     let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let ttl = Some(short_ttl(&site));
+    let user = of_nodes(&site.name("user"), "1.0.0", &[site.name("user-1"), site.name("user-2")]);
+    register(&site, &owner, &user, ttl).await?;
+    register(&site, &owner, &user, ttl).await?;
     expect(owner.losses().is_empty(), "no loss before anything was lost", || format!("{:?}", owner.losses()))?;
-    let user = taken_from(&site, &owner, &observer).await?;
-    let losses = owner.losses();
-    for node in &user.nodes {
-        let told = losses.iter().any(|loss| loss.node_id == node.id && !loss.reason.is_empty());
-        expect(told, format!("the loss of {} to be told with its reason", node.id), || format!("{losses:?}"))?;
+    for (index, node) in user.nodes.iter().enumerate() {
+        let ids = vec![node.id.clone()];
+        site.backend(if index == 0 { Act::LoseLeases(ids) } else { Act::DeleteEntries(ids) }).await?;
+        site.sleep(site.slack()).await;
+        register_again(&site, &owner, &user, ttl).await?;
+        finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+        let losses = owner.losses();
+        let told: Vec<&str> = losses.iter().map(|loss| loss.node_id.as_str()).collect();
+        let lost: Vec<&str> = user.nodes[..=index].iter().map(|node| node.id.as_str()).collect();
+        expect_equal("the nodes whose loss is told", &told, &lost)?;
+        let vague = losses.iter().find(|loss| !loss.restored || loss.reason.is_empty());
+        expect(vague.is_none(), "each with its reason, and made good", || format!("{vague:?}"))?;
     }
-    let open = losses.iter().find(|loss| !loss.restored);
-    expect(open.is_none(), "all of them to be told as made good", || format!("{open:?}"))
+    Ok(())
 }
 
 async fn what_was_lost_can_be_deregistered(site: Site) -> Outcome {
