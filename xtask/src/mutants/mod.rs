@@ -68,7 +68,7 @@ fn judge_all(arguments: &Arguments) -> Result<bool, String> {
     let built = tree::build(&mutants)?;
     let viable: Vec<usize> = (0..mutants.len()).filter(|number| is_viable(*number, &built)).collect();
     eprintln!("xtask: {} mutants, {} of them compile and can be switched", mutants.len(), viable.len());
-    let reached = reached(&built.program, arguments.jobs)?;
+    let reached = reached(&built.program, arguments)?;
     let file = tree::folder().join("verdicts.jsonl");
     let mut verdicts = if arguments.iterate { read_verdicts(&file)? } else { BTreeMap::new() };
     let asked: Vec<usize> = viable
@@ -116,8 +116,8 @@ fn evenly(all: &[usize], count: usize, seed: usize) -> Vec<usize> {
 }
 
 /// Which checks pass which mutants, as an earlier run with the same program has found it or anew.
-fn reached(program: &Path, jobs: usize) -> Result<Vec<Reached>, String> {
-    let file = tree::folder().join("reached.json");
+fn reached(program: &Path, arguments: &Arguments) -> Result<Vec<Reached>, String> {
+    let file = tree::folder().join(if arguments.brief { "reached-brief.json" } else { "reached.json" });
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let written = |file: &Path| std::fs::metadata(file).and_then(|data| data.modified()).ok();
     if written(&file).is_some() && written(&file) > written(program) {
@@ -125,7 +125,7 @@ fn reached(program: &Path, jobs: usize) -> Result<Vec<Reached>, String> {
         return serde_json::from_str(&text).map_err(|error| failed(&error));
     }
     eprintln!("xtask: looking which checks pass which mutants");
-    let reached = reach::reach(program, jobs)?;
+    let reached = reach::reach(program, arguments.jobs, arguments.brief)?;
     let text = serde_json::to_string(&reached).map_err(|error| failed(&error))?;
     std::fs::write(&file, text).map_err(|error| failed(&error))?;
     Ok(reached)

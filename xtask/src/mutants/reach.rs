@@ -45,11 +45,11 @@ pub(super) struct Reached {
     pub(super) all: BTreeSet<usize>,
 }
 
-/// Makes every check in all places.
+/// Makes every check in all places, or, when it is to be `brief`, in the first one.
 ///
 /// # Errors
 /// When the program does not run, or a plugin is not upheld although no mutant is switched on.
-pub(super) fn reach(program: &Path, jobs: usize) -> Result<Vec<Reached>, String> {
+pub(super) fn reach(program: &Path, jobs: usize, brief: bool) -> Result<Vec<Reached>, String> {
     let mut applying = Vec::new();
     for (interface, plugin) in PLUGINS.into_iter().chain([SERVICE]) {
         let report = verify(program, &Verify::whole(interface, plugin))?;
@@ -67,7 +67,7 @@ pub(super) fn reach(program: &Path, jobs: usize) -> Result<Vec<Reached>, String>
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((interface, plugin, id)) = applying.get(index) else { return };
-                    let reached = of_requirement(program, interface, plugin, id);
+                    let reached = of_requirement(program, interface, plugin, id, brief);
                     if let Ok(mut found) = found.lock() {
                         found.insert(index, reached);
                     }
@@ -78,7 +78,7 @@ pub(super) fn reach(program: &Path, jobs: usize) -> Result<Vec<Reached>, String>
     found.into_inner().unwrap_or_default().into_values().collect()
 }
 
-fn of_requirement(program: &Path, interface: &str, plugin: &str, id: &str) -> Result<Reached, String> {
+fn of_requirement(program: &Path, interface: &str, plugin: &str, id: &str, brief: bool) -> Result<Reached, String> {
     let passed = |places: Places| -> Result<BTreeSet<usize>, String> {
         let folder = root().join("target/mutants/reached").join(format!("{interface}-{plugin}-{id}"));
         let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -96,11 +96,8 @@ fn of_requirement(program: &Path, interface: &str, plugin: &str, id: &str) -> Re
         std::fs::remove_dir_all(&folder).map_err(failed)?;
         Ok(numbers)
     };
-    Ok(Reached {
-        interface: interface.to_owned(),
-        plugin: plugin.to_owned(),
-        requirement: id.to_owned(),
-        first: passed(Places::First)?,
-        all: passed(Places::All)?,
-    })
+    let first = passed(Places::First)?;
+    let all = if brief { first.clone() } else { passed(Places::All)? };
+    let (interface, plugin, requirement) = (interface.to_owned(), plugin.to_owned(), id.to_owned());
+    Ok(Reached { interface, plugin, requirement, first, all })
 }
