@@ -125,7 +125,9 @@ impl Adapter {
 
     /// The error that `status` tells of, or that the adapter is gone.
     pub(super) fn error(&self, operation: &'static str, status: &Status, cancelled: ErrorKind) -> Error {
-        let obituary = self.process.lock().unwrap_or_else(PoisonError::into_inner).obituary();
+        // A status that came over the wire has no source.
+        let is_connection_lost = std::error::Error::source(status).is_some();
+        let obituary = self.process.lock().unwrap_or_else(PoisonError::into_inner).obituary(is_connection_lost);
         match obituary {
             Some(text) => Error::new(ErrorKind::Internal, operation).detail(text),
             None => status::error(operation, status, cancelled),

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ pub const START_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long it may take to end by itself when its standard input closes.
 const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long its end may take to be seen once the connection to it is lost.
+const END_IS_SEEN_WITHIN: Duration = Duration::from_millis(500);
 
 /// Of what an adapter says on its standard error stream so much is kept, for messages.
 const LAST_WORDS_BYTES: usize = 4096;
@@ -132,9 +135,11 @@ impl Process {
         &self.handshake
     }
 
-    /// Why it is gone, if it is.
-    pub(super) fn obituary(&mut self) -> Option<String> {
-        let status = self.child.try_wait().ok().flatten()?;
+    /// Why it is gone, if it is. Whoever has lost the connection to it knows sooner than its parent that it ends: give it
+    /// a moment.
+    pub(super) fn obituary(&mut self, is_connection_lost: bool) -> Option<String> {
+        let within = if is_connection_lost { END_IS_SEEN_WITHIN } else { Duration::ZERO };
+        let status = ended(&mut self.child, within)?;
         Some(format!("the adapter has ended ({status}){}", in_words(&self.last_words)))
     }
 }
@@ -146,15 +151,23 @@ impl Drop for Process {
     }
 }
 
-/// Waits for a moment, and then kills the whole group.
-fn end(child: &mut Child) {
-    let deadline = Instant::now() + END_WITHIN;
-    while Instant::now() < deadline {
-        if matches!(child.try_wait(), Ok(Some(_))) {
-            break;
+/// How `child` has ended, or ends `within`.
+fn ended(child: &mut Child, within: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        if Instant::now() >= deadline {
+            return None;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits for a moment, and then kills the whole group.
+fn end(child: &mut Child) {
+    ended(child, END_WITHIN);
     // What it has started may live on without it.
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(group, Signal::KILL);
