@@ -147,6 +147,7 @@ fn copy(tree: &Path, rewritten: &BTreeSet<&str>) -> Result<(), String> {
                 let named = String::from_utf8_lossy(&bytes).replace("\"shaketable\"", &format!("\"{PROGRAM}\""));
                 named.into_bytes()
             }
+            "Cargo.toml" => another_version(&String::from_utf8_lossy(&bytes))?.into_bytes(),
             _ => bytes,
         };
         if !rewritten.contains(name) {
@@ -157,6 +158,15 @@ fn copy(tree: &Path, rewritten: &BTreeSet<&str>) -> Result<(), String> {
         }
     }
     write(&tree.join("stack/src/mutant.rs"), SWITCH)
+}
+
+/// The workspace under a version of its own. Cargo tells crates of two workspaces apart by name and version, not by folder: in
+/// one target folder it would take ours for those with mutants.
+fn another_version(manifest: &str) -> Result<String, String> {
+    let begin = "[workspace.package]\nversion = \"";
+    let parts = manifest.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once('"')?)));
+    let (before, (version, after)) = parts.ok_or("Cargo.toml does not begin [workspace.package] with its version")?;
+    Ok(format!("{before}{begin}{version}-mutants\"{after}"))
 }
 
 enum Compiled {
