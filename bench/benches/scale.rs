@@ -15,7 +15,7 @@ use shaketable_bench::folder;
 use shaketable_sim::engine::{EngineInfo, engine};
 use shaketable_sim::plan::Plan;
 use shaketable_sim::run::{
-    Case, Job, Seeds, SweepRequest, Verdict, cases_of, run_child_if_asked, run_in_process_with, sweep,
+    Case, Children, Job, Purpose, Seeds, SweepRequest, Verdict, cases_of, run_child_if_asked, sweep,
 };
 use shaketable_sim::scenario::Overrides;
 use shaketable_stack::plugin::Plugins;
@@ -114,8 +114,9 @@ fn run(text: &str, plugins: &Plugins, event: &EngineInfo, repeats: usize) -> Res
     let environment = [(USAGE.to_owned(), usage.display().to_string())];
     let mut digests = Vec::new();
     let (mut cpu_s, mut resident_mib_max, mut told) = (f64::INFINITY, 0.0_f64, Value::Null);
+    let children = Children::with_environment(Purpose::Run, &environment);
     for _ in 0..repeats {
-        let report = run_in_process_with(&job, RUN_TIMEOUT, &environment).map_err(|failure| format!("{failure:?}"))?;
+        let report = children.run(&job, RUN_TIMEOUT).map_err(|failure| format!("{failure:?}"))?;
         let finding = report.judgements.iter().flat_map(|judgement| &judgement.findings).next();
         if let Some(finding) = finding {
             return Err(format!("the run should have found nothing: {}", finding.sentence).into());

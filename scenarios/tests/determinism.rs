@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use shaketable_scenarios::{cases, label};
 use shaketable_sim::engine::engines;
 use shaketable_sim::run::{
-    Case, Job, RunFailure, RunReport, Seeds, SweepRequest, run_child_if_asked, run_in_process, sweep,
+    Case, Children, Job, Purpose, RunFailure, RunReport, Seeds, SweepRequest, run_child_if_asked, sweep,
 };
 use shaketable_stack::plugin::Plugins;
 
@@ -43,7 +43,7 @@ fn compare(case: &Case, engine: &str) -> Result<(), Failed> {
         engine: engine.to_owned(),
         keep: false,
     };
-    let alone = digest(run_in_process(&job, RUN_TIMEOUT))?;
+    let alone = digest(Children::new(Purpose::Run).run(&job, RUN_TIMEOUT))?;
     let request = SweepRequest {
         cases: vec![case.clone()],
         seeds: Seeds::Count(3),
@@ -60,7 +60,7 @@ fn compare(case: &Case, engine: &str) -> Result<(), Failed> {
 
     // A date that crosses a second is what leaks through HTTP headers when clocks are real.
     std::thread::sleep(Duration::from_millis(1100));
-    let later = digest(run_in_process_with(&job))?;
+    let later = digest(run_later(&job))?;
     if alone == swept && alone == later {
         return Ok(());
     }
@@ -68,12 +68,9 @@ fn compare(case: &Case, engine: &str) -> Result<(), Failed> {
 }
 
 /// Runs with a larger environment, which moves the stack.
-fn run_in_process_with(job: &Job) -> Result<RunReport, RunFailure> {
-    shaketable_sim::run::run_in_process_with(
-        job,
-        RUN_TIMEOUT,
-        &[("SHAKETABLE_NOISE".to_owned(), "x".repeat(4000)), ("TZ".to_owned(), "Pacific/Apia".to_owned())],
-    )
+fn run_later(job: &Job) -> Result<RunReport, RunFailure> {
+    let environment = [("SHAKETABLE_NOISE".to_owned(), "x".repeat(4000)), ("TZ".to_owned(), "Pacific/Apia".to_owned())];
+    Children::with_environment(Purpose::Run, &environment).run(job, RUN_TIMEOUT)
 }
 
 fn digest(outcome: Result<RunReport, RunFailure>) -> Result<String, Failed> {

@@ -12,7 +12,7 @@ use shaketable_reports::terminal::{render, render_failures};
 use shaketable_scenarios::{cases, label, seeds};
 use shaketable_sim::engine::default_engine;
 use shaketable_sim::run::{
-    Case, Job, Run, SweepReport, Token, VERSION, Verdict, judge_case, replay, run_child_if_asked, run_in_process,
+    Case, Children, Job, Purpose, Run, SweepReport, Token, VERSION, Verdict, judge_case, replay, run_child_if_asked,
 };
 use shaketable_stack::plugin::Plugins;
 
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
         return replay_line(token, file, &plugins);
     }
     let arguments = Arguments::from_args();
-    let trials = cases(&plugins, &default_engine()).into_iter().flat_map(|case| trials(Arc::new(case)));
+    let children = Arc::new(Children::new(Purpose::Run));
+    let trials = cases(&plugins, &default_engine()).into_iter().flat_map(|case| trials(Arc::new(case), &children));
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
@@ -52,6 +53,7 @@ fn replay_line(token: &str, file: &str, plugins: &Plugins) -> ExitCode {
 
 /// The runs of one case; whoever needs one first runs it.
 struct Runs {
+    children: Arc<Children>,
     case: Arc<Case>,
     engine: &'static str,
     runs: Vec<OnceLock<Run>>,
@@ -70,15 +72,16 @@ impl Runs {
                 keep: false,
             };
             let began = Instant::now();
-            let outcome = run_in_process(&job, RUN_TIMEOUT);
+            let outcome = self.children.run(&job, RUN_TIMEOUT);
             Run { seed, outcome, wall: began.elapsed(), token: Token::of(&job).to_string() }
         })
     }
 }
 
-fn trials(case: Arc<Case>) -> Vec<Trial> {
+fn trials(case: Arc<Case>, children: &Arc<Children>) -> Vec<Trial> {
     let seeds = seeds();
     let runs = Arc::new(Runs {
+        children: children.clone(),
         case: case.clone(),
         engine: default_engine().name,
         runs: (0..seeds).map(|_| OnceLock::new()).collect(),

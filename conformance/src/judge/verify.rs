@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use shaketable_sim::engine::EngineInfo;
-use shaketable_sim::run::{Purpose, RunFailure, ask_child};
+use shaketable_sim::run::{Children, Purpose, RunFailure};
 use shaketable_sim::verification::{Row, Status, VERSION, VerifyReport};
 use shaketable_stack::plugin::Plugins;
 
@@ -281,14 +281,15 @@ fn make_all(
             .ok()?;
         tasks.get(index)
     };
+    let children = Children::new(Purpose::Check);
     std::thread::scope(|scope| {
         let (sender, made) = mpsc::channel();
         for _ in 0..at_once.clamp(1, tasks.len().max(1)) {
-            let (sender, take) = (sender.clone(), &take);
+            let (sender, take, children) = (sender.clone(), &take, &children);
             scope.spawn(move || {
                 while let Some(task) = take() {
                     let began = Instant::now();
-                    let report = make(task, suite.rows[task.row].0, request, plugins);
+                    let report = make(task, suite.rows[task.row].0, request, plugins, children);
                     let weather = task.weather.map(|weather| weather.name.to_owned());
                     let check = Made { seed: task.seed, weather, report, took: began.elapsed() };
                     if sender.send((task.row, check)).is_err() {
@@ -307,7 +308,13 @@ fn make_all(
     next.into_inner()
 }
 
-fn make(task: &Task, requirement: &Requirement, request: &VerifyRequest, plugins: &Arc<Plugins>) -> CheckReport {
+fn make(
+    task: &Task,
+    requirement: &Requirement,
+    request: &VerifyRequest,
+    plugins: &Arc<Plugins>,
+    children: &Children,
+) -> CheckReport {
     let engine = match &request.place {
         Place::Live(world) => return live::run(requirement, request, world, plugins),
         Place::Simulated { engine, .. } => engine.name.to_owned(),
@@ -320,7 +327,7 @@ fn make(task: &Task, requirement: &Requirement, request: &VerifyRequest, plugins
         engine,
         weather: task.weather.map(|weather| weather.name.to_owned()).unwrap_or_default(),
     };
-    match ask_child::<CheckReport>(Purpose::Check, Some(job.seed), &job, request.check_timeout, &[]) {
+    match children.ask::<CheckReport>(job.seed, &job, request.check_timeout) {
         Ok((report, errors)) => match report.finding {
             Some(Finding::Broke(why)) if !errors.is_empty() => {
                 CheckReport { finding: Some(Finding::Broke(format!("{why}\n{errors}"))), ..report }

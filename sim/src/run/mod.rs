@@ -2,6 +2,9 @@
 
 mod cases;
 mod child;
+mod children;
+mod copy;
+mod nursery;
 mod replay;
 mod result;
 mod sweep;
@@ -10,7 +13,8 @@ mod token;
 mod world;
 
 pub use cases::{Case, LoadError, LoadedCases, cases_of, load_cases};
-pub use child::{Purpose, ask_child, run_child_if_asked, run_in_process, run_in_process_with, serve_child};
+pub use child::{Purpose, run_child_if_asked, serve_child};
+pub use children::Children;
 pub use replay::replay;
 pub use result::{
     CaseReport, Job, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,

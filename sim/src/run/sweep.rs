@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::cases::Case;
-use super::child::run_in_process;
+use super::child::Purpose;
+use super::children::Children;
 use super::result::{CaseReport, Job, OracleVerdict, Run, RunFailure, SweepReport, VERSION, Verdict, Violation};
 use super::token::Token;
 use crate::oracle::{self, Sweep};
@@ -64,6 +65,7 @@ pub struct Progress {
 pub fn sweep(request: &SweepRequest, progress: &mut dyn FnMut(&Progress)) -> SweepReport {
     let started = Instant::now();
     let jobs: Vec<(usize, Job)> = jobs(request);
+    let children = Children::new(Purpose::Run);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut outcomes: BTreeMap<usize, Run> = BTreeMap::new();
     let mut failed = 0;
@@ -71,13 +73,13 @@ pub fn sweep(request: &SweepRequest, progress: &mut dyn FnMut(&Progress)) -> Swe
     std::thread::scope(|scope| {
         let (sender, ended) = mpsc::channel();
         for _ in 0..request.jobs.clamp(1, jobs.len().max(1)) {
-            let (sender, jobs, next, stop) = (sender.clone(), &jobs, &next, &stop);
+            let (sender, jobs, children, next, stop) = (sender.clone(), &jobs, &children, &next, &stop);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((_, job)) = jobs.get(index) else { return };
                     let began = Instant::now();
-                    let outcome = run_in_process(job, request.run_timeout);
+                    let outcome = children.run(job, request.run_timeout);
                     let token = Token::of(job).to_string();
                     let run = Run { seed: job.seed, outcome, wall: began.elapsed(), token };
                     if sender.send((index, run)).is_err() {
