@@ -21,7 +21,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-129",
         level: Should,
-        sentence: "What other programs write into the backend, beside a service's nodes or elsewhere, is neither found nor told.",
+        sentence: "What other programs write into the backend, beside a service's nodes or elsewhere, is neither found nor \
+                   told.",
         source: "decision of shaketable: a backend is shared, and what another program writes must not hide or invent \
                  services; go-micro registry/etcd/etcd.go leaves out what it cannot read",
         needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Litter), Need::Backend(Verb::DeleteEntries)],
