@@ -21,6 +21,12 @@ pub enum Verb {
     DeleteEntries,
     /// Count the requests that it got.
     CountRequests,
+    /// Count what it holds.
+    CountHeld,
+    /// Write what no plugin would into it.
+    Litter,
+    /// Let it forget its history.
+    Compact,
 }
 
 impl fmt::Display for Verb {
@@ -32,6 +38,9 @@ impl fmt::Display for Verb {
             Self::LoseLeases => "take leases",
             Self::DeleteEntries => "delete entries",
             Self::CountRequests => "count requests",
+            Self::CountHeld => "count what it holds",
+            Self::Litter => "write what no plugin would",
+            Self::Compact => "let it forget its history",
         })
     }
 }
@@ -55,6 +64,16 @@ pub enum Act {
     LoseLeases(Vec<String>),
     /// Somebody deletes the entries of these nodes, by id. Needs [`Verb::DeleteEntries`].
     DeleteEntries(Vec<String>),
+    /// Another program writes: `values` beside the entry of `node`, under names that begin as the entry's does, and a copy of
+    /// the entry where only that program looks. All of it names the node, as its entry does. Needs [`Verb::Litter`].
+    Litter {
+        /// The node, by id.
+        node: String,
+        /// What is written beside its entry.
+        values: Vec<String>,
+    },
+    /// It forgets what its entries were before they became what they are. Needs [`Verb::Compact`].
+    Compact,
 }
 
 /// A backend of the live world. Implement it for yours, on loopback or in a container of your own; nothing else is shaken.
@@ -77,6 +96,14 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// # Errors
     /// One sentence, when it cannot tell.
     async fn requests(&self) -> Result<u64, String>;
+
+    /// How many things it holds: entries, and what bounds the life of entries, such as leases. Needs [`Verb::CountHeld`].
+    ///
+    /// # Errors
+    /// One sentence, when it cannot tell.
+    async fn held(&self) -> Result<u64, String> {
+        Err("nobody counts what this backend holds".to_owned())
+    }
 }
 
 /// A backend of which nothing is known but where it is: faults are not applicable.

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Backend { act: Act, done: oneshot::Sender<Result<(), String>> },
     /// Count the backend's requests.
     Requests { done: oneshot::Sender<Result<u64, String>> },
+    /// Count what the backend holds.
+    Held { done: oneshot::Sender<Result<u64, String>> },
 }
 
 /// What a check has asked and the driver has not done.

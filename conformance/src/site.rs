@@ -195,6 +195,22 @@ impl Site {
         }
     }
 
+    /// How many things the backend holds: entries, and leases of entries.
+    ///
+    /// # Errors
+    /// When nobody counts.
+    pub async fn held(&self) -> Result<u64, Finding> {
+        match &self.shared.reach {
+            Reach::Simulated(commands) => {
+                let (done, counted) = oneshot::channel();
+                commands.push(Command::Held { done });
+                answer_of(counted).await
+            }
+            Reach::Live(Some(backend)) => backend.held().await.map_err(Finding::Broke),
+            Reach::Live(None) => Err(Finding::Broke("there is no backend".to_owned())),
+        }
+    }
+
     /// What lives where the plugin under judgement runs: the tasks of this host, or those of the adapter's process.
     ///
     /// # Errors

@@ -156,6 +156,10 @@ impl Backend for Shaken {
     async fn requests(&self) -> Result<u64, String> {
         self.inner.requests().await
     }
+
+    async fn held(&self) -> Result<u64, String> {
+        self.inner.held().await
+    }
 }
 
 /// A prefix that no other check of this or another session uses.

@@ -155,6 +155,11 @@ impl Driver {
                 let counted = (!counts.is_empty()).then(|| counts.iter().sum());
                 let _ = done.send(counted.ok_or_else(|| "nobody counts the requests of this backend".to_owned()));
             }
+            Command::Held { done } => {
+                let counts: Vec<u64> = self.backends.iter().filter_map(|backend| backend.held()).collect();
+                let counted = (!counts.is_empty()).then(|| counts.iter().sum());
+                let _ = done.send(counted.ok_or_else(|| "nobody counts what this backend holds".to_owned()));
+            }
         }
     }
 
@@ -196,6 +201,14 @@ impl Driver {
                 }
                 Act::DeleteEntries(_) => {
                     backend.delete(now, nodes);
+                    continue;
+                }
+                Act::Litter { node, values } => {
+                    backend.litter(now, node, values);
+                    continue;
+                }
+                Act::Compact => {
+                    backend.compact(now);
                     continue;
                 }
             };

@@ -108,6 +108,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::Network],
         check: check!(nothing_is_done_in_the_clear),
     },
+    Requirement {
+        id: "REG-134",
+        level: Should,
+        sentence: "A registry that is given other addresses no longer asks the backend at the old ones.",
+        source: "go-micro registry/etcd/etcd.go: Init makes another client; decision of shaketable: an option that is \
+                 taken and has no effect is worse than one that is refused",
+        needs: &[Need::Network, Need::InProcess("options by init")],
+        check: check!(other_addresses_hold),
+    },
 ];
 
 async fn unreachable_is_not_unknown(site: Site) -> Outcome {
@@ -289,4 +298,23 @@ async fn nothing_is_done_in_the_clear(site: Site) -> Outcome {
     let answer = site.ends("get encrypted", registry.get_service(&site.name("stock"), GetOptions::default())).await?;
     let read = answer.as_ref().map_or_else(|error| error.kind() == ErrorKind::NotFound, |_| true);
     expect(!read, expected, || "the backend was asked".to_owned())
+}
+
+async fn other_addresses_hold(site: Site) -> Outcome {
+    let registry = site.registry().await?;
+    let user = service(&site.name("user"), "user-1");
+    put(&site, &registry, &user).await?;
+    finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
+    let options = registry.options();
+    let addresses = vec![format!("{}:9", Host::Home.name())];
+    let elsewhere = RegistryOptions { addresses, ..options.clone() };
+    if site.ends("give it an address where nobody listens", async { registry.init(elsewhere) }).await?.is_err() {
+        return Ok(());
+    }
+    let get = registry.get_service(&user.name, GetOptions::default());
+    let answer = site.ends("get user from where nobody listens", get).await?;
+    let answered = answer.as_ref().map_or_else(|error| error.kind() == ErrorKind::NotFound, |_| true);
+    expect(!answered, "an error, because nobody listens at the new address", || format!("{answer:?}"))?;
+    site.ask("give it the old address", async { registry.init(options) }).await?;
+    finds_nodes_within(&site, &registry, &user.name, &["user-1"], RECOVERY).await
 }

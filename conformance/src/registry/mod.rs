@@ -1,5 +1,6 @@
 //! What a registry requires. It knows the interface and what a plugin promises.
 
+mod behind;
 mod changes;
 mod clients;
 mod concurrency;
@@ -39,6 +40,7 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     concurrency::REQUIREMENTS,
     faults::REQUIREMENTS,
     resume::REQUIREMENTS,
+    behind::REQUIREMENTS,
     lifecycle::REQUIREMENTS,
     leaks::REQUIREMENTS,
 ];

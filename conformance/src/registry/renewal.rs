@@ -15,7 +15,7 @@ use super::tools::{
 use crate::Level::{May, Must};
 use crate::backend::{Act, Verb};
 use crate::requirement::check;
-use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -111,7 +111,6 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A registry tells which registrations were lost, and whether they are back.",
         source: "decision of shaketable: a node that vanished for a while is a riddle to whoever looks for it later",
         needs: &[
-            Need::Network,
             Need::Has(Ability::Ttl),
             Need::Backend(Verb::LoseLeases),
             Need::Backend(Verb::DeleteEntries),
@@ -302,15 +301,39 @@ async fn what_was_lost_comes_back_by_itself(site: Site) -> Outcome {
 
 async fn losses_are_told(site: Site) -> Outcome {
     let (owner, observer) = (site.registry().await?, site.registry().await?);
-    expect(owner.losses().is_empty(), "no loss before anything was lost", || format!("{:?}", owner.losses()))?;
-    let user = taken_from(&site, &owner, &observer).await?;
-    let losses = owner.losses();
-    for node in &user.nodes {
-        let told = losses.iter().any(|loss| loss.node_id == node.id && !loss.reason.is_empty());
-        expect(told, format!("the loss of {} to be told with its reason", node.id), || format!("{losses:?}"))?;
+    let ttl = short_ttl(&site);
+    let ids = [site.name("user-1"), site.name("user-2")];
+    let mut user = of_nodes(&site.name("user"), "1.0.0", &ids);
+    for _ in 0..2 {
+        register(&site, &owner, &user, Some(ttl)).await?;
     }
-    let open = losses.iter().find(|loss| !loss.restored);
-    expect(open.is_none(), "all of them to be told as made good", || format!("{open:?}"))
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+    expect(owner.losses().is_empty(), "no loss before anything was lost", || format!("{:?}", owner.losses()))?;
+    let [one, other] = &ids;
+    // Who keeps leases alive by itself learns of the first two before it is asked to register again, and of the last, a change
+    // of what was lost just now, with that.
+    let taken = [
+        (Act::LoseLeases(vec![one.clone()]), ttl / 2, one),
+        (Act::DeleteEntries(vec![other.clone()]), ttl / 2, other),
+        (Act::LoseLeases(vec![one.clone()]), Duration::ZERO, one),
+    ];
+    let mut lost: Vec<&str> = Vec::new();
+    for (number, (act, pause, id)) in taken.into_iter().enumerate() {
+        site.backend(act).await?;
+        site.sleep(pause).await;
+        if pause.is_zero() {
+            user = revised(&user, number);
+        }
+        register(&site, &owner, &user, Some(ttl)).await?;
+        finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+        lost.push(id);
+        let losses = owner.losses();
+        let told: Vec<&str> = losses.iter().map(|loss| loss.node_id.as_str()).collect();
+        expect_equal("the nodes whose loss is told", &told, &lost)?;
+        let vague = losses.iter().find(|loss| !loss.restored || loss.reason.is_empty());
+        expect(vague.is_none(), "each with its reason, and made good", || format!("{vague:?}"))?;
+    }
+    Ok(())
 }
 
 async fn what_was_lost_can_be_deregistered(site: Site) -> Outcome {

@@ -56,7 +56,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
 ];
 
 /// Waits for `holds` of the events, or for an error that says that the watch cannot go on.
-async fn hears_or_ends(site: &Site, ear: &Ear, what: &str, holds: impl Fn(&[Event]) -> bool) -> Outcome {
+///
+/// # Errors
+/// A violation when neither comes within [`RECOVERY`].
+pub(super) async fn hears_or_ends(site: &Site, ear: &Ear, what: &str, holds: impl Fn(&[Event]) -> bool) -> Outcome {
     let probe = || {
         let (events, end) = (ear.events(), ear.end());
         let answer = match end {
@@ -133,18 +136,25 @@ async fn tells_what_happened(site: &Site, ear: &Ear, [begin, end]: [Vec<Fault>; 
     Ok(())
 }
 
-async fn a_watch_leaves_out_nothing_of_a_cut(site: Site) -> Outcome {
+/// What cuts this host alone off from the backend, and what ends that.
+///
+/// # Errors
+/// Where the plugin names no backend.
+pub(super) fn cut_of_home(site: &Site) -> Result<[Vec<Fault>; 2], Finding> {
     let Some(backend) = site.promises().backend else {
         return Err(Finding::Broke("the plugin has no backend to be cut off from".to_owned()));
     };
+    let (home, backend) = (vec![Host::Home.name().to_owned()], vec![backend.to_owned()]);
+    let ways = [(home.clone(), backend.clone()), (backend, home)];
+    let begin = ways.clone().map(|(from, to)| Fault::Cut { from, to });
+    let end = ways.map(|(from, to)| Fault::Heal { from, to });
+    Ok([begin.to_vec(), end.to_vec()])
+}
+
+async fn a_watch_leaves_out_nothing_of_a_cut(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let ear = listen(&site, &registry, Some(&site.name("user"))).await?;
-    let (home, backend) = (vec![Host::Home.name().to_owned()], vec![backend.to_owned()]);
-    let begin =
-        [(&home, &backend), (&backend, &home)].map(|(from, to)| Fault::Cut { from: from.clone(), to: to.clone() });
-    let end =
-        [(&home, &backend), (&backend, &home)].map(|(from, to)| Fault::Heal { from: from.clone(), to: to.clone() });
-    tells_what_happened(&site, &ear, [begin.to_vec(), end.to_vec()]).await
+    tells_what_happened(&site, &ear, cut_of_home(&site)?).await
 }
 
 async fn a_watch_leaves_out_nothing_of_a_pause(site: Site) -> Outcome {

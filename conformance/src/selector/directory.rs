@@ -34,12 +34,16 @@ pub(super) enum Mood {
     Hangs,
     /// With an empty list for what it does not know, as some registries of go-micro do.
     AnswersNothing,
+    /// With an error, but its watchers are told what changes.
+    OnlyTells,
 }
 
 struct Shared {
     env: Env,
     state: Mutex<State>,
     lookups: AtomicUsize,
+    /// Watches that were opened, or should have been.
+    watches: AtomicUsize,
     in_flight: AtomicUsize,
     in_flight_max: AtomicUsize,
 }
@@ -66,6 +70,7 @@ impl Directory {
             env,
             state: Mutex::new(state),
             lookups: AtomicUsize::new(0),
+            watches: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             in_flight_max: AtomicUsize::new(0),
         };
@@ -134,6 +139,11 @@ impl Directory {
         self.shared.lookups.load(Ordering::SeqCst)
     }
 
+    /// How often it was asked for anything: lookups and watches.
+    pub(super) fn requests(&self) -> usize {
+        self.lookups() + self.shared.watches.load(Ordering::SeqCst)
+    }
+
     /// How many lookups there were at the same time, at most.
     pub(super) fn in_flight_max(&self) -> usize {
         self.shared.in_flight_max.load(Ordering::SeqCst)
@@ -155,6 +165,15 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Answers a lookup.
+    async fn look(&self) -> Result<()> {
+        self.answer().await?;
+        match self.state().mood {
+            Mood::OnlyTells => Err(failed("ask the directory")),
+            _ => Ok(()),
+        }
+    }
+
     async fn answer(&self) -> Result<()> {
         let (mood, takes) = {
             let state = self.state();
@@ -165,8 +184,8 @@ impl Shared {
         }
         match mood {
             Mood::Hangs => pending().await,
-            Mood::Fails => Err(Error::new(ErrorKind::Backend, "ask the directory").detail("it was told to fail")),
-            Mood::Works | Mood::AnswersNothing => Ok(()),
+            Mood::Fails => Err(failed("ask the directory")),
+            Mood::Works | Mood::AnswersNothing | Mood::OnlyTells => Ok(()),
         }
     }
 }
@@ -192,6 +211,10 @@ impl State {
             !concerns || events.send(Event { action, service: service.clone() }).is_ok()
         });
     }
+}
+
+fn failed(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Backend, operation).detail("it was told to fail")
 }
 
 /// Counts a lookup while it lasts.
@@ -236,7 +259,7 @@ impl Registry for Directory {
 
     async fn get_service(&self, name: &str, _options: GetOptions) -> Result<Services> {
         let _in_flight = InFlight::begin(&self.shared);
-        self.shared.answer().await?;
+        self.shared.look().await?;
         let state = self.shared.state();
         let services: Vec<Service> =
             state.services.iter().filter(|((of, _), _)| of == name).map(|(_, service)| service.clone()).collect();
@@ -248,11 +271,12 @@ impl Registry for Directory {
 
     async fn list_services(&self, _options: ListOptions) -> Result<Services> {
         let _in_flight = InFlight::begin(&self.shared);
-        self.shared.answer().await?;
+        self.shared.look().await?;
         Ok(self.shared.state().services.values().cloned().collect())
     }
 
     async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
+        self.shared.watches.fetch_add(1, Ordering::SeqCst);
         self.shared.answer().await?;
         let (events, receiver) = mpsc::unbounded_channel();
         let mut state = self.shared.state();

@@ -10,7 +10,7 @@ use shaketable_stack::selector::{SelectOptions, Selection};
 
 use super::directory::Mood;
 use super::tools::{Bench, service};
-use crate::Level::{Must, Should};
+use crate::Level::{May, Must, Should};
 use crate::requirement::{Need, check};
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
 
@@ -103,6 +103,47 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro registry/cache/cache.go: singleflight; issue 2821: callers that stampede the registry",
         needs: &[],
         check: check!(callers_share_a_lookup),
+    },
+    Requirement {
+        id: "SEL-065",
+        level: May,
+        sentence: "A change that the registry tells is known within two seconds although it answers no lookup.",
+        source: "go-micro registry/cache/cache.go: update merges what the watcher tells",
+        needs: &[Need::VirtualTime],
+        check: check!(what_is_told_needs_no_lookup),
+    },
+    Requirement {
+        id: "SEL-066",
+        level: May,
+        sentence: "A service that is in use stays known for at most one lookup in ten seconds.",
+        source: "decision of shaketable: a call that waits for a lookup each time an answer grows old is slow once a minute",
+        needs: &[Need::VirtualTime],
+        check: check!(what_is_in_use_stays_known),
+    },
+    Requirement {
+        id: "SEL-067",
+        level: May,
+        sentence: "A service that nobody selects any more is neither watched nor looked up after five minutes.",
+        source: "decision of shaketable: who once called every service need not hear of all of them for ever",
+        needs: &[Need::VirtualTime],
+        check: check!(what_nobody_uses_is_not_followed),
+    },
+    Requirement {
+        id: "SEL-068",
+        level: Should,
+        sentence: "While the registry fails it is asked at most once a second.",
+        source: "go-micro registry/cache/cache.go: backoff between attempts to watch; issue 2821: callers that stampede \
+                 the registry",
+        needs: &[Need::VirtualTime],
+        check: check!(a_registry_that_fails_is_asked_rarely),
+    },
+    Requirement {
+        id: "SEL-069",
+        level: May,
+        sentence: "What has changed during an outage of half a minute is known within fifteen seconds after it.",
+        source: "go-micro registry/cache/cache.go: ten seconds at most before a watcher that broke is opened again",
+        needs: &[Need::VirtualTime],
+        check: check!(an_outage_is_made_good_soon),
     },
 ];
 
@@ -221,7 +262,8 @@ async fn known_nodes_are_selected_while_the_registry_fails(site: Site) -> Outcom
         for _ in 0..3 {
             bench.pick(&SelectOptions::default()).await?;
         }
-        site.sleep(Duration::from_secs(10)).await;
+        // Longer than anybody waits who asks the registry again.
+        site.sleep(Duration::from_secs(25)).await;
     }
     Ok(())
 }
@@ -275,4 +317,84 @@ async fn callers_share_a_lookup(site: Site) -> Outcome {
     })?;
     let at_once = bench.directory.in_flight_max();
     expect(at_once <= 2, "one lookup for 50 callers, and perhaps one besides", || format!("{at_once} at the same time"))
+}
+
+async fn what_is_told_needs_no_lookup(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    site.sleep(site.slack()).await;
+    bench.directory.turn(Mood::OnlyTells);
+    bench.directory.put(&service(&bench.user, "1.0.0", &["c"]));
+    known(&bench, "a third node to be selected", TOLD_WITHIN, |nodes| nodes == ["a", "b", "c"]).await?;
+    bench.directory.remove(&bench.user, "b");
+    known(&bench, "the second to be selected no more", TOLD_WITHIN, |nodes| nodes == ["a", "c"]).await
+}
+
+/// Shows that `user` is selected without a load, every five seconds for so long.
+async fn stays_known(bench: &Bench, duration: Duration) -> Outcome {
+    let end = bench.site.env().now() + duration;
+    while bench.site.env().now() < end {
+        bench.site.sleep(Duration::from_secs(5)).await;
+        let selected = bench.selector.select(&bench.user, &SelectOptions::default());
+        expect(matches!(selected, Ok(Selection::Ready(_))), "a service that is in use to stay known", || {
+            format!("{selected:?}")
+        })?;
+    }
+    Ok(())
+}
+
+async fn what_is_in_use_stays_known(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    bench.load(&bench.user).await?;
+    let before = bench.directory.lookups();
+    stays_known(&bench, OUTAGE).await?;
+    let lookups = bench.directory.lookups() - before;
+    expect(lookups <= 30, "at most 30 lookups in five minutes", || format!("{lookups}"))
+}
+
+async fn what_nobody_uses_is_not_followed(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    bench.pick(&SelectOptions::default()).await?;
+    site.sleep(OUTAGE).await;
+    let watchers = bench.directory.watchers();
+    expect(watchers == 0, "no watcher of a service that nobody has selected for five minutes", || {
+        format!("{watchers}")
+    })?;
+    let before = bench.directory.requests();
+    site.sleep(OUTAGE).await;
+    let asked = bench.directory.requests() - before;
+    expect(asked == 0, "no question about it", || format!("{asked}"))?;
+    bench.pick(&SelectOptions::default()).await.map(drop)
+}
+
+async fn a_registry_that_fails_is_asked_rarely(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    bench.directory.turn(Mood::Fails);
+    let before = bench.directory.requests();
+    let seconds = OUTAGE.as_secs();
+    for _ in 0..seconds / 5 {
+        // Whether it serves what it knew is another check's affair.
+        let _ = bench.try_pick(&bench.user, &SelectOptions::default()).await?;
+        site.sleep(Duration::from_secs(5)).await;
+    }
+    let asked = bench.directory.requests() - before;
+    let bound = usize::try_from(seconds).unwrap_or(usize::MAX);
+    expect(asked <= bound, format!("at most {bound} questions in {seconds} s"), || format!("{asked}"))
+}
+
+async fn an_outage_is_made_good_soon(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    known(&bench, "two nodes", KNOWN_WITHIN, |nodes| nodes == ["a", "b"]).await?;
+    site.sleep(site.slack()).await;
+    bench.directory.turn(Mood::Fails);
+    bench.directory.remove(&bench.user, "b");
+    bench.directory.put(&service(&bench.user, "1.0.0", &["c"]));
+    for _ in 0..6 {
+        let _ = bench.try_pick(&bench.user, &SelectOptions::default()).await?;
+        site.sleep(Duration::from_secs(5)).await;
+    }
+    bench.directory.turn(Mood::Works);
+    let within = Duration::from_secs(15);
+    known(&bench, "what has changed during an outage to be known", within, |nodes| nodes == ["a", "c"]).await
 }

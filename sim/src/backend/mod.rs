@@ -42,8 +42,24 @@ pub trait SimulatedBackend: Send + Sync + fmt::Debug {
         self.lose(now, nodes)
     }
 
-    /// How many requests clients have made; none where nothing counts them.
+    /// Another program writes `values` beside each entry whose key names `node`, and a copy of the entry elsewhere. What keeps
+    /// no entries of others cannot.
+    fn litter(&self, now: Moment, node: &str, values: &[String]) {
+        let _ = (now, node, values);
+    }
+
+    /// Forgets what its entries were; what keeps no history has none to forget.
+    fn compact(&self, now: Moment) {
+        let _ = now;
+    }
+
+    /// How many requests clients have made, each message of a stream being one; none where nothing counts them.
     fn requests(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many entries and leases there are; none where nothing counts them.
+    fn held(&self) -> Option<u64> {
         None
     }
 }

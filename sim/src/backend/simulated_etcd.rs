@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use shaketable_proto::etcd::v3::rpc::PutRequest;
 use shaketable_stack::Env;
 
 use super::SimulatedBackend;
@@ -80,8 +81,32 @@ impl SimulatedBackend for SimulatedEtcd {
         })
     }
 
+    fn litter(&self, now: Moment, node: &str, values: &[String]) {
+        self.handle.with(|etcd| {
+            for key in keys_of(etcd, &[node.to_owned()]) {
+                let copy = etcd.peek(&key).map(|kv| (format!("/elsewhere{}", text(&key)), kv.value.clone()));
+                let beside = values.iter().enumerate();
+                let beside =
+                    beside.map(|(index, value)| (format!("{}-{index}", text(&key)), Bytes::from(value.clone())));
+                for (key, value) in copy.into_iter().chain(beside) {
+                    // etcd refuses nothing of that size under no lease.
+                    let _ = etcd.put(now.since_start(), PutRequest { key: key.into(), value, ..PutRequest::default() });
+                }
+            }
+        });
+    }
+
+    fn compact(&self, now: Moment) {
+        self.handle.with(|etcd| etcd.compact_now(now.since_start()));
+    }
+
     fn requests(&self) -> Option<u64> {
         Some(self.handle.requests())
+    }
+
+    fn held(&self) -> Option<u64> {
+        let held = self.handle.with(|etcd| etcd.keys().count() + etcd.leases());
+        u64::try_from(held).ok()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::Loss;
 use crate::env::Instant;
@@ -43,17 +42,9 @@ impl LossLog {
     }
 }
 
-/// A duration as a person says it: `17.2 s`.
-pub(super) fn in_seconds(duration: Duration) -> String {
-    let tenths = (duration.as_millis() + 50) / 100;
-    if tenths.is_multiple_of(10) { format!("{} s", tenths / 10) } else { format!("{}.{} s", tenths / 10, tenths % 10) }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{KEPT, LossLog, in_seconds};
+    use super::{KEPT, LossLog};
     use crate::env::Instant;
 
     #[test]
@@ -66,11 +57,5 @@ mod tests {
         let losses = log.to_vec();
         assert_eq!((losses.len(), losses[0].node_id.as_str()), (KEPT, "node-1"));
         assert!(losses[1].restored && !losses[0].restored);
-    }
-
-    #[test]
-    fn seconds_are_shown_to_the_tenth() {
-        assert_eq!(in_seconds(Duration::from_millis(17_240)), "17.2 s");
-        assert_eq!(in_seconds(Duration::from_secs(15)), "15 s");
     }
 }

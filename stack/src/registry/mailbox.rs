@@ -74,10 +74,8 @@ impl Mailbox {
     fn poll(&self) -> Option<Result<Event>> {
         let mut inbox = self.lock();
         if let Some(event) = inbox.events.pop_front() {
-            if !inbox.events.is_empty() {
-                // One stored wake-up stands for any number of events: whoever takes one passes it on.
-                self.changed.notify_one();
-            }
+            // One stored wake-up stands for any number of events: whoever takes one passes it on, and the last looks in vain.
+            self.changed.notify_one();
             return Some(Ok(event));
         }
         match &inbox.end {

@@ -55,12 +55,12 @@ impl EtcdHandle {
         self.with_state(|state| act(&mut state.etcd))
     }
 
-    /// How many calls clients have begun; a stream is one.
+    /// How many calls clients have begun, and messages they have sent on streams.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// A client has begun a call.
+    /// A client has begun a call, or sent a message on a stream.
     pub(super) fn count_request(&self) {
         self.shared.requests.fetch_add(1, Ordering::Relaxed);
     }

@@ -112,6 +112,11 @@ impl Etcd {
         self.leases.owner(key)
     }
 
+    /// How many leases there are, without any request being made.
+    pub fn leases(&self) -> usize {
+        self.leases.by_expiry().count()
+    }
+
     /// When expired leases are looked for next with something to find.
     pub(super) fn lease_check_due(&self) -> Option<Duration> {
         let expiry = self.leases.earliest_expiry()?;

@@ -52,6 +52,7 @@ impl Watching {
         while let Some(requests) = &mut self.requests {
             match Pin::new(requests).poll_next(context) {
                 Poll::Ready(Some(Ok(request))) => {
+                    self.handle.count_request();
                     let now = (self.clock)();
                     self.handle.with(|etcd| etcd.watch(now, self.id, request))?;
                 }
@@ -134,6 +135,7 @@ impl Stream for KeepingAlive {
             }
             match Pin::new(&mut this.requests).poll_next(context) {
                 Poll::Ready(Some(Ok(request))) => {
+                    this.handle.count_request();
                     let now = (this.clock)();
                     match this.handle.with(|etcd| etcd.keep_alive(now, request)) {
                         KeepAlive::Now(response) => return Poll::Ready(Some(Ok(response))),

@@ -30,13 +30,10 @@ use crate::{Error, ErrorKind, Result};
 /// The plugin's name.
 pub const NAME: &str = "cache";
 
-/// An answer that nobody asks for is kept this many TTLs, for the day that the registry fails.
-const RESTING_TTLS: u32 = 10;
-
 /// How a cache behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
-    /// An answer of this age is looked up again; 1 min. A service that was not asked for meanwhile is no longer followed.
+    /// An answer of this age is looked up again; 1 min. A service that was not asked for meanwhile is forgotten.
     pub ttl: Duration,
     /// Up to this much is added at random to each pause before a broken watch is opened again; 100 ms.
     pub jitter_max: Duration,
@@ -78,8 +75,8 @@ struct Shared {
 struct Slot {
     entry: Entry,
     used: AtomicBool,
-    /// Keeps the entry true. Without it the entry is only served when the registry fails.
-    follower: Option<Task>,
+    /// Keeps the entry true.
+    follower: Task,
 }
 
 /// A lookup that all callers share who miss meanwhile. When the one who runs it gives up, the next takes over.
@@ -120,7 +117,6 @@ impl Shared {
     fn hit(&self, name: &str) -> Option<Services> {
         let slots = self.slots();
         let slot = slots.get(name)?;
-        slot.follower.as_ref()?;
         slot.used.store(true, Ordering::Relaxed);
         Some(slot.entry.answer().clone())
     }
@@ -158,50 +154,36 @@ impl Shared {
         self.settle(name, answer, asked_at)
     }
 
-    /// Keeps the answer of a lookup; on an error of the registry the last known one takes its place.
+    /// Keeps the answer of a lookup.
     fn settle(
         self: &Arc<Self>,
         name: &str,
         answer: Result<Services, (ErrorKind, String)>,
         asked_at: Instant,
     ) -> Result<Services, (ErrorKind, String)> {
-        let now = self.env.now();
         let mut slots = self.slots_mut();
-        let kept_for = self.config.ttl * RESTING_TTLS;
-        slots.retain(|_, slot| slot.follower.is_some() || now - slot.entry.confirmed_at() < kept_for);
         if self.closed.load(Ordering::Relaxed) {
             return answer;
         }
-        let entry = match (answer, slots.remove(name)) {
-            (Ok(services), _) => Entry::new(services, asked_at),
-            (Err((ErrorKind::NotFound, why)), _) => return Err((ErrorKind::NotFound, why)),
-            (Err(_), Some(slot)) => slot.entry,
-            (Err(error), None) => return Err(error),
-        };
-        let services = entry.answer().clone();
+        let services = answer?;
+        let entry = Entry::new(services.clone(), asked_at);
         let follower = self.env.spawn("registry-cache", Follower::new(self.clone(), name.to_owned()).run());
-        slots.insert(name.to_owned(), Slot { entry, used: AtomicBool::new(true), follower: Some(follower) });
+        slots.insert(name.to_owned(), Slot { entry, used: AtomicBool::new(true), follower });
         Ok(services)
     }
 
-    /// When the answer for `name` is too old; `None` when it is not followed.
+    /// When the answer for `name` is too old; `None` when there is none.
     fn stale_at(&self, name: &str) -> Option<Instant> {
-        let slots = self.slots();
-        let slot = slots.get(name).filter(|slot| slot.follower.is_some())?;
-        Some(slot.entry.confirmed_at() + self.config.ttl)
+        Some(self.slots().get(name)?.entry.confirmed_at() + self.config.ttl)
     }
 
-    /// Ends the following of a service that was not asked for since the last call.
-    fn rest_if_unused(&self, name: &str) -> ControlFlow<()> {
-        let mut slots = self.slots_mut();
-        match slots.get_mut(name) {
-            Some(slot) if slot.used.swap(false, Ordering::Relaxed) => ControlFlow::Continue(()),
-            Some(slot) => {
-                slot.follower = None;
-                ControlFlow::Break(())
-            }
-            None => ControlFlow::Break(()),
+    /// Forgets a service that was not asked for since the last call.
+    fn forget_if_unused(&self, name: &str) -> ControlFlow<()> {
+        if self.slots().get(name).is_some_and(|slot| slot.used.swap(false, Ordering::Relaxed)) {
+            return ControlFlow::Continue(());
         }
+        self.forget(name);
+        ControlFlow::Break(())
     }
 
     fn replace(&self, name: &str, services: Services, asked_at: Instant) {
@@ -291,9 +273,9 @@ impl Registry for Cache {
     async fn close(&self) -> Result<()> {
         self.shared.closed.store(true, Ordering::Relaxed);
         let slots = std::mem::take(&mut *self.shared.slots_mut());
-        for follower in slots.into_values().filter_map(|slot| slot.follower) {
-            follower.abort();
-            follower.join().await;
+        for slot in slots.into_values() {
+            slot.follower.abort();
+            slot.follower.join().await;
         }
         if self.shared.config.closes_inner { self.shared.inner.close().await } else { Ok(()) }
     }

@@ -85,7 +85,7 @@ impl Follower {
 
     async fn refresh(&mut self) -> ControlFlow<()> {
         if !self.gap && self.refresh_failures == 0 {
-            self.shared.rest_if_unused(&self.name)?;
+            self.shared.forget_if_unused(&self.name)?;
         }
         let asked_at = self.shared.env.now();
         let lookup = self.shared.inner.get_service(&self.name, GetOptions::default());

@@ -1,18 +1,16 @@
 //! Connections to etcd over the network of the `Env`. Whoever gets no answer in time reports the link, and the next request
 //! dials anew: a connection that lost bytes to a partition may never speak again. It knows nothing of what is stored.
 
-use std::error::Error as StdError;
+use std::error::Error as _;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower_service::Service;
 
@@ -120,8 +118,8 @@ impl Links {
         Ok(state.link.get_or_insert(link).clone())
     }
 
-    /// One request: what `ask` does on the current link, within the time-out. A connection that broke is replaced and the
-    /// request repeated once; every request of a registry may be.
+    /// One request: what `ask` does on the current link, within the time-out. A link on which nobody answers is given up. One
+    /// whose connection broke dials again by itself, and the request is repeated once; every request of a registry may be.
     pub(super) async fn call<T, Asking>(
         &self,
         operation: &'static str,
@@ -131,26 +129,28 @@ impl Links {
         Asking: Future<Output = Result<T, etcd_client::Error>>,
     {
         let deadline = self.deadline();
-        let mut repeated = false;
-        loop {
-            let link = self.current(operation).await?;
-            match self.env.timeout_at(deadline, ask(link.client)).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Err(Elapsed) => {
-                    self.give_up(link.number);
-                    return Err(self.no_answer(operation));
-                }
-                Ok(Err(error)) => {
-                    let error = refused(operation, error);
-                    if error.kind() == ErrorKind::Backend {
-                        return Err(error);
-                    }
-                    self.give_up(link.number);
-                    if repeated || error.kind() != ErrorKind::Disconnected {
-                        return Err(error);
-                    }
-                    repeated = true;
-                }
+        let answer = self.call_once(operation, deadline, &mut ask).await;
+        if let Some(ErrorKind::Disconnected) = answer.as_ref().err().map(Error::kind) {
+            return self.call_once(operation, deadline, &mut ask).await;
+        }
+        answer
+    }
+
+    async fn call_once<T, Asking>(
+        &self,
+        operation: &'static str,
+        deadline: Instant,
+        ask: &mut impl FnMut(Client) -> Asking,
+    ) -> Result<T>
+    where
+        Asking: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let link = self.current(operation).await?;
+        match self.env.timeout_at(deadline, ask(link.client)).await {
+            Ok(answer) => answer.map_err(|error| refused(operation, error)),
+            Err(Elapsed) => {
+                self.give_up(link.number);
+                Err(self.no_answer(operation))
             }
         }
     }
@@ -173,7 +173,6 @@ impl Links {
             env: self.env.clone(),
             addresses: config::addresses(&state.options).into(),
             first: Arc::new(AtomicUsize::new(state.first)),
-            timeout: state.options.timeout,
         };
         // The name only fills HTTP/2's `:authority`: the connector knows the addresses.
         Endpoint::from(Uri::from_static("http://etcd"))
@@ -201,15 +200,14 @@ struct Connector {
     env: Env,
     addresses: Arc<[String]>,
     first: Arc<AtomicUsize>,
-    timeout: Duration,
 }
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<Stream>;
-    type Error = DialError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, DialError>> + Send>>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response>> + Send>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }
 
@@ -220,35 +218,20 @@ impl Service<Uri> for Connector {
 }
 
 impl Connector {
-    async fn dial(&self) -> Result<TokioIo<Stream>, DialError> {
-        // Each address gets its share, so that the last one is tried before the caller's time is over.
-        let addresses = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
-        let limit = self.timeout / (addresses + 1);
+    async fn dial(&self) -> Result<TokioIo<Stream>> {
         let mut failures = Vec::new();
         for _ in 0..self.addresses.len() {
             let address = &self.addresses[self.first.load(Ordering::Relaxed) % self.addresses.len()];
-            match self.env.timeout(limit, self.env.network().connect(address)).await {
+            match self.env.timeout(config::DIAL_WITHIN, self.env.network().connect(address)).await {
                 Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
                 Ok(Err(error)) => failures.push(format!("{address}: {error}")),
                 Err(Elapsed) => failures.push(format!("{address}: timed out")),
             }
             self.first.fetch_add(1, Ordering::Relaxed);
         }
-        Err(DialError(failures.join("; ")))
+        Err(Error::new(ErrorKind::Unreachable, "dial").detail(failures.join("; ")))
     }
 }
-
-/// No address could be dialled.
-#[derive(Debug)]
-struct DialError(String);
-
-impl fmt::Display for DialError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "no connection to etcd ({})", self.0)
-    }
-}
-
-impl StdError for DialError {}
 
 /// What an error of the etcd client means to a caller.
 pub(super) fn refused(operation: &'static str, error: etcd_client::Error) -> Error {
@@ -262,20 +245,19 @@ pub(super) fn refused(operation: &'static str, error: etcd_client::Error) -> Err
 pub(super) fn refused_status(operation: &'static str, status: &tonic::Status) -> Error {
     let mut source = status.source();
     while let Some(cause) = source {
-        if let Some(dial) = cause.downcast_ref::<DialError>() {
-            return Error::new(ErrorKind::Unreachable, operation).detail(dial.to_string());
+        if let Some(dial) = cause.downcast_ref::<Error>() {
+            return Error::new(dial.kind(), operation).detail(dial.to_string());
         }
         source = cause.source();
     }
     // A status that came over the wire has no source; with one, the connection failed.
-    let broken = status.source().is_some() || matches!(status.code(), Code::Unavailable | Code::Cancelled);
-    let kind = if broken { ErrorKind::Disconnected } else { ErrorKind::Backend };
+    let kind = if status.source().is_some() { ErrorKind::Disconnected } else { ErrorKind::Backend };
     Error::new(kind, operation).detail(status.message())
 }
 
 /// Whether etcd said that it does not know a lease (`rpctypes.ErrLeaseNotFound`).
 pub(super) fn is_lease_not_found(error: &Error) -> bool {
-    error.kind() == ErrorKind::Backend && error.to_string().contains("requested lease not found")
+    error.to_string().contains("requested lease not found")
 }
 
 #[cfg(test)]
@@ -296,14 +278,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_connection_names_every_address_and_the_next_link_is_a_new_one() {
+    async fn a_refused_connection_names_every_address() {
         let links = Links::new(env(), options(&["host-2:2379", "host-3:2379"]));
-        let first = links.current("get").await.unwrap().number;
         let error = links.call("get", |mut client| async move { client.get("x", None).await }).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable);
         assert!(error.to_string().contains("host-2:2379: connection refused; host-3:2379"), "{error}");
-        links.given_up(first).await;
-        assert_ne!(links.current("get").await.unwrap().number, first);
     }
 
     #[tokio::test(start_paused = true)]
@@ -322,6 +301,6 @@ mod tests {
     fn an_unknown_lease_is_told_from_other_errors() {
         let error = refused_status("put", &tonic::Status::not_found("etcdserver: requested lease not found"));
         assert!(is_lease_not_found(&error));
-        assert_eq!(refused_status("put", &tonic::Status::unavailable("gone")).kind(), ErrorKind::Disconnected);
+        assert!(!is_lease_not_found(&refused_status("put", &tonic::Status::unavailable("gone"))));
     }
 }

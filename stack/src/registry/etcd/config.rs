@@ -23,21 +23,23 @@ pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How often a registration without lease is looked after.
 pub(super) const LEASELESS_CHECK: Duration = Duration::from_secs(30);
 
-/// The pauses after failures double from here ...
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// The shortest pause before what failed is tried again.
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(100);
 
-/// ... up to here.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The longest: processes that failed together do not return together.
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(300);
+
+/// How long one address may take to answer before the next one is tried.
+pub(super) const DIAL_WITHIN: Duration = Duration::from_secs(2);
 
 /// The addresses in force.
 pub(super) fn addresses(options: &RegistryOptions) -> Vec<String> {
     if options.addresses.is_empty() { vec![DEFAULT_ADDRESS.to_owned()] } else { options.addresses.clone() }
 }
 
-/// A TTL in etcd's whole seconds, rounded up, never none.
+/// A TTL in etcd's whole seconds, rounded up.
 pub(super) fn whole_seconds(ttl: Duration) -> i64 {
-    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-    i64::try_from(seconds.max(1)).unwrap_or(i64::MAX)
+    i64::try_from(ttl.as_nanos().div_ceil(1_000_000_000)).unwrap_or(i64::MAX)
 }
 
 /// When a lease is renewed after the last renewal.
@@ -50,29 +52,18 @@ pub(super) fn renewal_limit(ttl: Duration, timeout: Duration) -> Duration {
     (ttl / 6).min(timeout)
 }
 
-/// The pause after so many failures in a row.
-pub(super) fn backoff(failures: u32) -> Duration {
-    BACKOFF_MIN.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(BACKOFF_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{addresses, backoff, whole_seconds};
+    use super::{addresses, whole_seconds};
     use crate::registry::RegistryOptions;
 
     #[test]
-    fn a_ttl_is_rounded_up_to_whole_seconds_and_never_none() {
+    fn a_ttl_is_rounded_up_to_whole_seconds() {
         for (milliseconds, seconds) in [(1, 1), (999, 1), (1_000, 1), (1_001, 2), (90_000, 90)] {
             assert_eq!(whole_seconds(Duration::from_millis(milliseconds)), seconds, "{milliseconds} ms");
         }
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_limit() {
-        let milliseconds: Vec<_> = [1, 2, 3, 6, 7, 40, 400].map(|failures| backoff(failures).as_millis()).into();
-        assert_eq!(milliseconds, [50, 100, 200, 1_600, 2_000, 2_000, 2_000]);
     }
 
     #[test]

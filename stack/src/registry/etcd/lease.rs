@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use etcd_client::{DeleteOptions, GetOptions, LeaseTimeToLiveOptions, PutOptions};
+use etcd_client::{Client, DeleteOptions, GetOptions, KeyValue, LeaseTimeToLiveOptions, PutOptions};
 use tokio::sync::Notify;
 
-use super::super::losses::{LossLog, in_seconds};
+use super::super::losses::LossLog;
 use super::channel::{Links, is_lease_not_found};
 use super::config;
 use crate::Result;
@@ -123,14 +123,12 @@ impl Keeper {
             own_lease = registration.facts().lease.map(|lease| lease.id);
         }
         let options = DeleteOptions::new().with_prev_key();
-        let answer = self
-            .links
-            .call("deregister", |mut client| {
-                let options = options.clone();
-                async move { client.delete(key, Some(options)).await }
-            })
-            .await?;
-        let written_under = answer.prev_kvs().first().map(etcd_client::KeyValue::lease);
+        let delete = |mut client: Client| {
+            let options = options.clone();
+            async move { client.delete(key, Some(options)).await }
+        };
+        let answer = self.links.call("deregister", delete).await?;
+        let written_under = answer.prev_kvs().first().map(KeyValue::lease);
         let mut leases: Vec<i64> = own_lease.into_iter().chain(written_under).filter(|lease| *lease != 0).collect();
         leases.dedup();
         for lease in leases {
@@ -141,16 +139,14 @@ impl Keeper {
     }
 
     /// Looks after every key whose time has come: restores what was lost, and looks whether the others are there.
-    /// Answers whether all went well.
-    pub(super) async fn look_after_all(&self) -> bool {
-        let mut well = true;
+    pub(super) async fn look_after_all(&self) {
         let registrations: Vec<_> = self.registrations().values().cloned().collect();
         for registration in registrations {
             if registration.facts().due_at().is_some_and(|due_at| due_at <= self.env.now()) {
-                well &= self.look_after(&registration).await.is_ok();
+                // What fails stays due.
+                let _ = self.look_after(&registration).await;
             }
         }
-        well
     }
 
     /// When the next key is to be looked after.
@@ -185,57 +181,39 @@ impl Keeper {
             let ours = found.lease() == lease.map_or(0, |lease| lease.id);
             return Ok(if ours { Seen::Ours } else { Seen::Foreign });
         }
-        let Some(lease) = lease else {
-            self.note_loss(registration, "the key was deleted by someone else".to_owned());
-            return Ok(Seen::Missing);
-        };
-        let left = self
-            .links
-            .call("look at lease", |mut client| async move { client.lease_time_to_live(lease.id, None).await })
-            .await?;
-        if left.ttl() > 0 {
-            self.note_loss(registration, "the key was deleted by someone else".to_owned());
-        } else {
-            self.note_lease_lost(registration, lease);
-        }
+        self.note_loss(registration, lease, "the key was gone");
         Ok(Seen::Missing)
     }
 
     /// Puts the value, under a lease that lives. Whoever calls holds `writing`.
     async fn write(&self, registration: &Registration, value: Vec<u8>, ttl: Option<Duration>) -> Result<()> {
         let old = registration.facts().clone();
-        let mut lease = if old.ttl == ttl { old.lease } else { None };
+        let mut kept = if old.ttl == ttl { old.lease } else { None };
         loop {
-            let known = lease;
-            let lease_in_use = match (known, ttl) {
+            let lease = match (kept, ttl) {
                 (_, None) => None,
-                (Some(known), Some(_)) => Some(known),
+                (Some(kept), Some(_)) => Some(kept),
                 (None, Some(ttl)) => Some(self.grant(ttl).await?),
             };
-            match self.put(&registration.key, &value, lease_in_use.map_or(0, |lease| lease.id)).await {
-                Ok(()) => {
-                    let mut facts = registration.facts();
-                    let confirmed = facts.lease.filter(|now| lease_in_use.is_some_and(|lease| lease.id == now.id));
-                    facts.lease = confirmed.or(lease_in_use);
-                    (facts.value, facts.ttl, facts.checked_at) = (Some(value), ttl, self.env.now());
-                    if std::mem::take(&mut facts.lost) {
-                        self.losses.restored(&registration.node_id);
-                    }
-                    break;
+            let put = self.put(&registration.key, &value, lease.map_or(0, |lease| lease.id)).await;
+            let Err(error) = put else {
+                let mut facts = registration.facts();
+                // One that was kept may have been confirmed meanwhile.
+                facts.lease = facts.lease.filter(|_| kept.is_some()).or(lease);
+                (facts.value, facts.ttl, facts.checked_at) = (Some(value), ttl, self.env.now());
+                if std::mem::take(&mut facts.lost) {
+                    self.losses.restored(&registration.node_id);
                 }
-                Err(error) if known.is_some() && is_lease_not_found(&error) => {
-                    if let Some(known) = known {
-                        self.note_lease_lost(registration, known);
-                    }
-                    lease = None;
-                }
-                Err(error) => return Err(error),
-            }
+                break;
+            };
+            let Some(gone) = kept.take().filter(|_| is_lease_not_found(&error)) else { return Err(error) };
+            registration.facts().lease = None;
+            self.note_loss(registration, Some(gone), "the lease was gone");
         }
         self.leases_changed.notify_one();
         // Something to look after may be due earlier than all that was.
         self.lost.notify_one();
-        if let Some(unused) = old.lease.filter(|_| old.ttl != ttl) {
+        if let Some(unused) = old.lease.filter(|_| kept.is_none()) {
             let _ = self.revoke_if_empty(unused.id).await;
         }
         Ok(())
@@ -262,14 +240,12 @@ impl Keeper {
 
     async fn revoke_if_empty(&self, lease: i64) -> Result<()> {
         let options = LeaseTimeToLiveOptions::new().with_keys();
-        let left = self
-            .links
-            .call("look at lease", |mut client| {
-                let options = options.clone();
-                async move { client.lease_time_to_live(lease, Some(options)).await }
-            })
-            .await?;
-        if left.ttl() > 0 && left.keys().is_empty() {
+        let look = |mut client: Client| {
+            let options = options.clone();
+            async move { client.lease_time_to_live(lease, Some(options)).await }
+        };
+        // One that is gone has no keys either, and revoking it does nothing.
+        if self.links.call("look at lease", look).await?.keys().is_empty() {
             self.links.call("revoke lease", |mut client| async move { client.lease_revoke(lease).await }).await?;
         }
         Ok(())
@@ -299,16 +275,16 @@ impl Keeper {
         next
     }
 
-    /// How long the longest wait for an answer has been, when it was too long.
-    pub(super) fn overdue(&self) -> Option<Duration> {
+    /// Whether an answer has not come in time.
+    pub(super) fn is_overdue(&self) -> bool {
         let (now, timeout) = (self.env.now(), self.links.options().timeout);
-        let mut longest: Option<Duration> = None;
+        let mut overdue = false;
         self.for_each_lease(|lease| {
             if lease.answer_by(timeout).is_some_and(|by| by <= now) {
-                longest = longest.max(lease.asked_at.map(|asked_at| now - asked_at));
+                overdue = true;
             }
         });
-        longest
+        overdue
     }
 
     /// The stream has ended with `reason`; what was asked on it will not be answered.
@@ -325,9 +301,9 @@ impl Keeper {
             let mut facts = registration.facts();
             let Some(lease) = facts.lease.as_mut().filter(|lease| lease.id == lease_id) else { continue };
             if ttl.is_zero() {
-                let lease = *lease;
+                let gone = facts.lease.take();
                 drop(facts);
-                self.note_lease_lost(&registration, lease);
+                self.note_loss(&registration, gone, "the lease was gone");
                 self.lost.notify_one();
             } else {
                 lease.confirmed_at = lease.asked_at.take().unwrap_or(lease.confirmed_at);
@@ -337,28 +313,20 @@ impl Keeper {
         }
     }
 
-    /// Notes why a lease is gone. The next write grants another.
-    fn note_lease_lost(&self, registration: &Registration, lease: Lease) {
-        let silent = self.env.now() - lease.confirmed_at;
-        let reason = if silent > lease.ttl {
-            let why = self.silence().clone().unwrap_or_else(|| "this process did not ask".to_owned());
-            let (silent, ttl) = (in_seconds(silent), in_seconds(lease.ttl));
-            format!("no keep-alive was answered for {silent} ({why}), longer than the lease's {ttl}")
-        } else {
-            "the backend no longer knew the lease".to_owned()
-        };
-        let mut facts = registration.facts();
-        if facts.lease.is_some_and(|current| current.id == lease.id) {
-            facts.lease = None;
-        }
-        drop(facts);
-        self.note_loss(registration, reason);
-    }
-
-    fn note_loss(&self, registration: &Registration, reason: String) {
+    /// Notes `what` is gone, with all that this end knows of why; `lease` is what the key hung on.
+    fn note_loss(&self, registration: &Registration, lease: Option<Lease>, what: &str) {
+        let now = self.env.now();
         let mut facts = registration.facts();
         if !facts.removed && !std::mem::replace(&mut facts.lost, true) {
-            self.losses.lost(self.env.now(), &registration.node_id, reason);
+            let lease = lease.map_or_else(String::new, |lease| {
+                let why = self.silence().clone().map_or_else(String::new, |why| format!(" ({why})"));
+                let silent = now - lease.confirmed_at;
+                format!(
+                    ", {silent:.1?} after the last keep-alive of its lease that was answered{why}; its TTL is {:?}",
+                    lease.ttl
+                )
+            });
+            self.losses.lost(now, &registration.node_id, format!("{what}{lease}"));
         }
     }
 

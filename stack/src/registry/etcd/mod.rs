@@ -51,14 +51,18 @@ impl Etcd {
         Self { env, links, keeper, own: Mutex::default() }
     }
 
-    fn start(&self) {
+    fn start(&self) -> Result<()> {
         let mut own = self.own();
-        if own.tasks.is_empty() && !own.closed {
+        if own.closed {
+            return Err(records::closed("register"));
+        }
+        if own.tasks.is_empty() {
             own.tasks = vec![
                 self.env.spawn("etcd-renewal", renewal::renew(self.keeper.clone())),
                 self.env.spawn("etcd-restore", renewal::restore(self.keeper.clone())),
             ];
         }
+        Ok(())
     }
 
     async fn records(&self, operation: &'static str, service: Option<&str>) -> Result<Vec<Service>> {
@@ -91,7 +95,7 @@ impl Registry for Etcd {
 
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         records::check_registration(service, options.ttl)?;
-        self.start();
+        self.start()?;
         for record in records::split(service) {
             let node = &record.nodes[0].id;
             let (key, value) = (encoding::key(&record.name, node), encoding::encode(&record)?);
@@ -125,7 +129,7 @@ impl Registry for Etcd {
         if own.closed {
             return Err(records::closed("watch"));
         }
-        own.watchers.retain(|watcher| watcher.strong_count() > 0);
+        own.watchers.retain(|watcher| watcher.upgrade().is_some());
         own.watchers.push(Arc::downgrade(&watcher));
         Ok(watcher)
     }

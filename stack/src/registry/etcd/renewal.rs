@@ -3,56 +3,42 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::Rng;
 use shaketable_proto::etcd::v3::rpc::LeaseKeepAliveRequest;
 use shaketable_proto::etcd::v3::rpc::lease_client::LeaseClient;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 
-use super::super::losses::in_seconds;
 use super::channel::refused_status;
 use super::config;
 use super::lease::Keeper;
 use crate::env::{Elapsed, Env, Instant, Random};
 
-/// Up to this much is added to a pause, so that processes that failed together do not return together.
-const JITTER_MAX: Duration = Duration::from_millis(50);
-
-/// Requests that may be under way beside those that the stream begins with.
-const REQUESTS: usize = 1024;
-
 /// Renews every lease before its time is over.
 pub(super) async fn renew(keeper: Arc<Keeper>) {
     let mut random = keeper.env.random("etcd-renewal");
-    let mut failures = 0;
     loop {
         // A stream is opened when there is something to say.
         let changed = keeper.leases_changed.notified();
-        let next = keeper.next_renewal();
-        if next.is_none_or(|next| next > keeper.env.now()) {
-            tokio::select! {
-                biased;
-                () = changed => {}
-                () = until(&keeper.env, next) => {}
-            }
-            continue;
+        tokio::select! {
+            biased;
+            () = until(&keeper.env, keeper.next_renewal()) => {}
+            () = changed => continue,
         }
-        let Err(reason) = stream(&keeper, &mut failures).await;
+        let Err(reason) = stream(&keeper).await;
         keeper.stream_ended(reason);
-        failures += 1;
-        pause(&keeper.env, failures, &mut random).await;
+        pause(&keeper.env, &mut random).await;
     }
 }
 
 /// One stream from its beginning to its end; answers why it ended. etcd-client opens a stream for each lease, so the
 /// generated client is used, on the same connection.
-async fn stream(keeper: &Keeper, failures: &mut u32) -> Result<Infallible, String> {
+async fn stream(keeper: &Keeper) -> Result<Infallible, String> {
     let link = keeper.links.current("renew").await.map_err(|error| error.to_string())?;
-    let due = keeper.take_due();
-    let (requests, receiver) = mpsc::channel(due.len() + REQUESTS);
-    send(&requests, due)?;
+    // No more wait in it than there are leases: each is asked about once until it is answered.
+    let (requests, receiver) = mpsc::unbounded_channel();
+    send(&requests, keeper.take_due())?;
     let give_up = |reason: String| {
         keeper.links.give_up(link.number);
         reason
@@ -60,7 +46,7 @@ async fn stream(keeper: &Keeper, failures: &mut u32) -> Result<Infallible, Strin
     let by = keeper.next_renewal().unwrap_or_else(|| keeper.links.deadline());
     let mut client = LeaseClient::new(link.channel.clone());
     // etcd answers the call itself only with the first renewal.
-    let opened = keeper.env.timeout_at(by, client.lease_keep_alive(ReceiverStream::new(receiver))).await;
+    let opened = keeper.env.timeout_at(by, client.lease_keep_alive(UnboundedReceiverStream::new(receiver))).await;
     let mut answers = match opened {
         Ok(Ok(answers)) => answers.into_inner(),
         Ok(Err(status)) => return Err(give_up(refused_status("renew", &status).to_string())),
@@ -72,10 +58,7 @@ async fn stream(keeper: &Keeper, failures: &mut u32) -> Result<Infallible, Strin
         tokio::select! {
             biased;
             answer = answers.message() => match answer {
-                Ok(Some(answer)) => {
-                    *failures = 0;
-                    keeper.answered(answer.id, answer.ttl);
-                }
+                Ok(Some(answer)) => keeper.answered(answer.id, answer.ttl),
                 Ok(None) => return Err(give_up("etcd ended the keep-alive stream".to_owned())),
                 Err(status) => return Err(give_up(refused_status("renew", &status).to_string())),
             },
@@ -83,17 +66,17 @@ async fn stream(keeper: &Keeper, failures: &mut u32) -> Result<Infallible, Strin
             () = changed => {}
             () = until(&keeper.env, next) => {}
         }
-        if let Some(waited) = keeper.overdue() {
-            return Err(give_up(format!("etcd did not answer a keep-alive for {}", in_seconds(waited))));
+        if keeper.is_overdue() {
+            return Err(give_up("etcd did not answer a keep-alive in time".to_owned()));
         }
         send(&requests, keeper.take_due())?;
     }
 }
 
-fn send(requests: &mpsc::Sender<LeaseKeepAliveRequest>, leases: Vec<i64>) -> Result<(), String> {
+fn send(requests: &mpsc::UnboundedSender<LeaseKeepAliveRequest>, leases: Vec<i64>) -> Result<(), String> {
     for id in leases {
         let request = LeaseKeepAliveRequest { id };
-        requests.try_send(request).map_err(|_| "the keep-alive stream takes no more requests".to_owned())?;
+        requests.send(request).map_err(|_| "the keep-alive stream takes no more requests".to_owned())?;
     }
     Ok(())
 }
@@ -101,24 +84,16 @@ fn send(requests: &mpsc::Sender<LeaseKeepAliveRequest>, leases: Vec<i64>) -> Res
 /// Restores what was lost, as soon as that is known and etcd can be reached.
 pub(super) async fn restore(keeper: Arc<Keeper>) {
     let mut random = keeper.env.random("etcd-restore");
-    let mut failures = 0;
     loop {
         let lost = keeper.lost.notified();
-        let next = keeper.next_look();
-        if next.is_none_or(|next| next > keeper.env.now()) {
-            tokio::select! {
-                biased;
-                () = lost => {}
-                () = until(&keeper.env, next) => {}
-            }
-            continue;
+        tokio::select! {
+            biased;
+            () = until(&keeper.env, keeper.next_look()) => {}
+            () = lost => continue,
         }
-        if keeper.look_after_all().await {
-            failures = 0;
-        } else {
-            failures += 1;
-            pause(&keeper.env, failures, &mut random).await;
-        }
+        keeper.look_after_all().await;
+        // What failed is due again at once.
+        pause(&keeper.env, &mut random).await;
     }
 }
 
@@ -130,7 +105,7 @@ async fn until(env: &Env, deadline: Option<Instant>) {
     }
 }
 
-/// The pause after so many failures in a row.
-pub(super) async fn pause(env: &Env, failures: u32, random: &mut Random) {
-    env.sleep(config::backoff(failures) + JITTER_MAX.mul_f64(random.random())).await;
+/// The pause before what failed is tried again.
+pub(super) async fn pause(env: &Env, random: &mut Random) {
+    env.sleep(random.random_range(config::PAUSE_MIN..config::PAUSE_MAX)).await;
 }

@@ -40,7 +40,6 @@ struct Following {
     view: View,
     /// The first revision that was not seen yet.
     next_revision: i64,
-    failures: u32,
 }
 
 impl EtcdWatcher {
@@ -56,7 +55,6 @@ impl EtcdWatcher {
             prefix,
             view: View::new(service),
             next_revision: 0,
-            failures: 0,
         };
         following.take(&content);
         let task = Mutex::new(Some(env.spawn("etcd-watch", following.run())));
@@ -73,12 +71,6 @@ impl Watcher for EtcdWatcher {
     fn stop(&self) {
         self.mailbox.stop();
         self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-}
-
-impl Drop for EtcdWatcher {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -100,17 +92,16 @@ impl Following {
                 Ended::Unwanted => return,
                 Ended::Compacted => {
                     if let Ok(content) = range(&self.links, "watch", &self.prefix).await {
-                        let wanted = self.take(&content).into_iter().all(|event| self.mailbox.deliver(event));
-                        if !wanted {
-                            return;
+                        for event in self.take(&content) {
+                            // Whether more are wanted is asked again with the first event that follows.
+                            self.mailbox.deliver(event);
                         }
                         continue;
                     }
                 }
                 Ended::Broken => {}
             }
-            self.failures += 1;
-            pause(&self.env, self.failures, &mut random).await;
+            pause(&self.env, &mut random).await;
         }
     }
 
@@ -149,7 +140,6 @@ impl Following {
             };
             let Ok(Some(answer)) = message else { return Ended::Broken };
             confirmed = true;
-            self.failures = 0;
             if answer.compact_revision() > 0 {
                 return Ended::Compacted;
             }

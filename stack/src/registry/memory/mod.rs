@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 use self::state::Registered;
 use self::watch::MemoryWatcher;
-use super::losses::{LossLog, in_seconds};
+use super::losses::LossLog;
 use super::shared::SharedBackends;
 use super::{
     DeregisterOptions, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service, Services,
@@ -72,13 +72,8 @@ impl Memory {
         let node = &record.nodes[0].id;
         let last = self.own().registered.insert((record.name.clone(), node.clone()), (now, ttl));
         let (Registered::Created, Some((renewed_at, ttl))) = (done, last) else { return };
-        let silent = now - renewed_at;
-        let reason = match ttl {
-            Some(ttl) if silent >= ttl => {
-                format!("it was not renewed for {}, its TTL is {}", in_seconds(silent), in_seconds(ttl))
-            }
-            _ => "the backend no longer had it".to_owned(),
-        };
+        let (silent, ttl) = (now - renewed_at, ttl.map_or_else(|| "none".to_owned(), |ttl| format!("{ttl:?}")));
+        let reason = format!("the backend no longer had it, {silent:.1?} after it was registered; its TTL is {ttl}");
         self.losses.lost(now, node, reason);
         self.losses.restored(node);
     }
@@ -91,7 +86,7 @@ impl Memory {
 /// Removes registrations when their time is over.
 async fn expire(env: Env, state: Arc<State>) {
     loop {
-        let earlier = state.earlier();
+        let changed = state.deadlines_changed();
         let deadline = state.next_deadline();
         let due = async {
             match deadline {
@@ -101,7 +96,7 @@ async fn expire(env: Env, state: Arc<State>) {
         };
         tokio::select! {
             biased;
-            () = earlier => {}
+            () = changed => {}
             () = due => state.expire(env.now()),
         }
     }
@@ -153,16 +148,9 @@ impl Registry for Memory {
         self.check("watch")?;
         let watcher = Arc::new(MemoryWatcher::open(self.state.clone(), self.env.now(), options));
         let watchers = &mut self.own().watchers;
-        watchers.retain(|watcher| watcher.strong_count() > 0);
+        watchers.retain(|watcher| watcher.upgrade().is_some());
         watchers.push(Arc::downgrade(&watcher));
         Ok(watcher)
-    }
-
-    fn cached(&self, name: &str) -> Option<Services> {
-        if self.closed.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.state.ready(self.env.now(), name)
     }
 
     fn losses(&self) -> Vec<Loss> {

@@ -19,7 +19,7 @@ use crate::registry::{Action, Event, Service, Services};
 #[derive(Debug, Default)]
 pub struct State {
     parts: Mutex<Parts>,
-    earlier: Notify,
+    deadlines_changed: Notify,
 }
 
 /// What a registration did.
@@ -118,11 +118,8 @@ impl State {
     /// Registers or renews one record.
     pub(super) fn register(&self, now: Instant, record: Service, ttl: Option<Duration>) -> Registered {
         let mut parts = self.advance(now);
-        let first = parts.first_deadline();
         let done = parts.register(record, ttl);
-        if parts.first_deadline() < first || first.is_none() {
-            self.earlier.notify_waiters();
-        }
+        self.deadlines_changed.notify_waiters();
         done
     }
 
@@ -141,15 +138,6 @@ impl State {
     /// The service called `name`, one value per version.
     pub(super) fn get(&self, now: Instant, name: &str) -> Option<Services> {
         self.advance(now).services.get_mut(name).map(Entry::answer)
-    }
-
-    /// The same without any work: `None` when the answer is not ready.
-    pub(super) fn ready(&self, now: Instant, name: &str) -> Option<Services> {
-        let parts = self.lock();
-        if parts.first_deadline().is_some_and(|deadline| deadline <= now.max(parts.now)) {
-            return None;
-        }
-        parts.services.get(name)?.answer.clone()
     }
 
     /// All services.
@@ -178,12 +166,12 @@ impl State {
 
     /// When the next registration expires.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.lock().first_deadline()
+        self.lock().deadlines.keys().next().map(|(at, _)| *at)
     }
 
-    /// Completes when [`next_deadline`](Self::next_deadline) has come nearer since this was called.
-    pub(super) fn earlier(&self) -> Notified<'_> {
-        self.earlier.notified()
+    /// Completes when [`next_deadline`](Self::next_deadline) may have come nearer since this was called.
+    pub(super) fn deadlines_changed(&self) -> Notified<'_> {
+        self.deadlines_changed.notified()
     }
 
     #[cfg(test)]
@@ -279,10 +267,6 @@ impl Parts {
         if let Some(truth) = &mut self.truth {
             truth.push(Truth { at, kind });
         }
-    }
-
-    fn first_deadline(&self) -> Option<Instant> {
-        self.deadlines.keys().next().map(|(at, _)| *at)
     }
 
     fn next_number(&mut self) -> u64 {
