@@ -1,5 +1,5 @@
-//! A registry for checks of selectors and brokers: it holds what a check puts into it, counts what it is asked, and fails, hangs or
-//! takes its time when it is told to. It is no plugin and belongs to one check.
+//! A registry for checks of selectors and brokers: it holds what is put into it, counts what it is asked, and fails, hangs
+//! or takes its time when it is told to. It is no plugin and belongs to one check.
 
 use std::collections::BTreeMap;
 use std::fmt;

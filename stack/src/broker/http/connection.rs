@@ -99,10 +99,12 @@ impl Connections {
     }
 
     async fn post_in_turn(&self, node: &Node, text: &Bytes) -> Result<StatusCode, Sent> {
-        let deadline = self.env.now() + self.request_timeout;
+        let late = |kind| move |elapsed| Sent::NotDelivered(failed(kind, node).caused_by(elapsed));
         let line = self.line(node);
-        let late = |elapsed| Sent::NotDelivered(failed(ErrorKind::Unreachable, node).caused_by(elapsed));
-        let mut line = self.env.timeout_at(deadline, line.lock()).await.map_err(late)?;
+        let turn = self.env.timeout(self.request_timeout, line.lock()).await;
+        let mut line = turn.map_err(late(ErrorKind::Timeout))?;
+        // What the messages before have taken is not this one's: it could not be told whether it was delivered.
+        let deadline = self.env.now() + self.request_timeout;
         let kept = line.take().filter(|connection| self.env.now() - connection.since < IDLE);
         // One that was kept may have been closed meanwhile; the second is new in any case.
         for kept in [kept, None] {
@@ -110,7 +112,7 @@ impl Connections {
                 Some(connection) => connection,
                 None => {
                     let opening = self.env.timeout_at(deadline, self.connect(node)).await;
-                    opening.map_err(late)?.map_err(Sent::NotDelivered)?
+                    opening.map_err(late(ErrorKind::Unreachable))?.map_err(Sent::NotDelivered)?
                 }
             };
             if let Some(status) = self.exchange(connection, &mut line, node, text, deadline).await? {

@@ -51,7 +51,7 @@ pub struct HttpBrokerConfig {
     pub register_ttl: Duration,
     /// How often it is renewed; 30 s.
     pub register_interval: Duration,
-    /// Limit for handing a message to one subscriber; 5 s.
+    /// Limit for handing a message to one subscriber, and for waiting until those before it are handed over; 5 s.
     pub request_timeout: Duration,
 }
 
