@@ -115,6 +115,23 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[PROMISES_SIZE],
         check: check!(a_body_beyond_the_limit_is_refused),
     },
+    Requirement {
+        id: "BRK-088",
+        level: Should,
+        sentence: "Headers that are too large for a broker are refused with TooLarge.",
+        source: "go-micro broker/http.go: headers travel in the same JSON as the body; decision of shaketable: the kind of an \
+                 error must not depend on which part of a message is too large",
+        needs: &[PROMISES_SIZE, Need::InProcess("sizes that the protocol of adapters has no limit of its own for")],
+        check: check!(headers_that_are_too_large_are_refused),
+    },
+    Requirement {
+        id: "BRK-089",
+        level: Should,
+        sentence: "A broker that refuses a body with TooLarge promises up to which size it takes them.",
+        source: "decision of shaketable: who publishes must be able to know the limit before",
+        needs: &[Need::InProcess("sizes that the protocol of adapters has no limit of its own for")],
+        check: check!(who_refuses_a_size_promises_one),
+    },
 ];
 
 const PROMISES_SIZE: Need = Need::Promises("a largest message that can be tried out", |promises| {
@@ -287,5 +304,33 @@ async fn a_body_beyond_the_limit_is_refused(site: Site) -> Outcome {
     bench.arrives("small", &[&inbox]).await?;
     expect(inbox.bodies().iter().all(|body| body == "small"), "nothing of what was refused to be delivered", || {
         format!("{} messages", inbox.count())
+    })
+}
+
+async fn headers_that_are_too_large_are_refused(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (_inbox, _subscriber) = bench.subscribe(None).await?;
+    settle(&site).await;
+    let mut large = message("with a large header");
+    large.header.insert("X-Large".to_owned(), "x".repeat(limit(&site)? * 2));
+    let publish = bench.broker.publish(&bench.topic, &large, PublishOptions::default());
+    match site.ends("publish a message with a header twice as large as the largest body", publish).await? {
+        Err(error) if error.kind() != ErrorKind::TooLarge => {
+            Err(Finding::violated("it to be published, or to be refused with TooLarge", format!("the error `{error}`")))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn who_refuses_a_size_promises_one(site: Site) -> Outcome {
+    if site.promises().message_bytes_max.is_some() {
+        return Ok(());
+    }
+    let bench = Bench::connected(&site).await?;
+    let large = Message { body: vec![b'x'; TRIED_BYTES_MAX].into(), ..message("") };
+    let publish = bench.broker.publish(&bench.topic, &large, PublishOptions::default());
+    let published = site.ends(&format!("publish {TRIED_BYTES_MAX} bytes"), publish).await?;
+    expect(!published.is_err_and(|error| error.kind() == ErrorKind::TooLarge), "a largest size to be promised", || {
+        format!("none, and {TRIED_BYTES_MAX} bytes are too large")
     })
 }

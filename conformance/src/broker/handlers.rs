@@ -7,6 +7,7 @@ use std::time::Duration;
 use shaketable_stack::broker::{
     Broker, BrokerOptions, ErrorHandler, Event, Handler, Message, PublishOptions, SubscribeOptions, Subscriber,
 };
+use shaketable_stack::env::Env;
 use shaketable_stack::plugin::{Ability, Delivery};
 use shaketable_stack::{Error, ErrorKind};
 
@@ -260,6 +261,7 @@ async fn a_handler_may_publish(site: Site) -> Outcome {
 
 /// Ends its own subscription when the first event comes, and begins another.
 struct Once {
+    env: Env,
     broker: Arc<dyn Broker>,
     topic: String,
     own: Mutex<Option<Arc<dyn Subscriber>>>,
@@ -274,6 +276,8 @@ impl Once {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(own) = own else { return Ok(()) };
         own.unsubscribe().await?;
+        // A broker that ends its handler with the subscription does so here.
+        self.env.sleep(Duration::from_millis(50)).await;
         self.broker.subscribe(&self.topic, self.other.clone(), SubscribeOptions::default()).await?;
         self.done.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -283,6 +287,7 @@ impl Once {
 async fn a_handler_may_end_its_subscription(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let once = Arc::new(Once {
+        env: site.env().clone(),
         broker: bench.broker.clone(),
         topic: bench.topic.clone(),
         own: Mutex::default(),

@@ -1,11 +1,12 @@
 //! Lifecycle: connect, disconnect, subscribe and unsubscribe in any order, once and twice, and what each leaves behind.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use shaketable_stack::ErrorKind;
-use shaketable_stack::broker::{BrokerOptions, ErrorHandler, Message, PublishOptions, SubscribeOptions};
+use shaketable_stack::broker::{BrokerOptions, ErrorHandler, Message, PublishOptions, SubscribeOptions, Subscriber};
 
-use super::tools::{Bench, Inbox, both, come_to_rest, judge_all, message, settle};
+use super::tools::{Bench, Inbox, both, calling, come_to_rest, judge_all, message, settle};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Need, Outcome, Requirement, Site, expect, expect_equal};
@@ -185,7 +186,7 @@ async fn disconnect_comes_to_an_end(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
     let (env, pause) = (site.env().clone(), site.slack());
-    let slow = super::tools::calling(move |_| {
+    let slow = calling(move |_| {
         let (env, pause) = (env.clone(), pause);
         async move {
             env.sleep(pause).await;
@@ -255,11 +256,53 @@ async fn disconnect_ends_all_subscriptions(site: Site) -> Outcome {
 }
 
 async fn nothing_begins_after_unsubscribe(site: Site) -> Outcome {
-    let bench = Bench::connected(&site).await?;
+    both(nothing_begins_after_an_end_from_outside(&site).await, nothing_begins_after_an_end_from_within(&site).await)
+}
+
+/// The handler of the first message ends its subscription while others wait.
+async fn nothing_begins_after_an_end_from_within(site: &Site) -> Outcome {
+    let bench = Bench::connected(site).await?;
+    let (stays, _stays) = bench.subscribe(None).await?;
+    let (runs, at_the_end) = (Arc::<AtomicUsize>::default(), Arc::<OnceLock<usize>>::default());
+    let own = Arc::<Mutex<Option<Arc<dyn Subscriber>>>>::default();
+    let handler = {
+        let (env, pause) = (site.env().clone(), site.slack());
+        let (runs, at_the_end, own) = (runs.clone(), at_the_end.clone(), own.clone());
+        calling(move |_| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            let (env, runs, at_the_end, own) = (env.clone(), runs.clone(), at_the_end.clone(), own.clone());
+            async move {
+                // Until then the others are there.
+                env.sleep(pause).await;
+                let own = own.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(own) = own {
+                    own.unsubscribe().await?;
+                    at_the_end.get_or_init(|| runs.load(Ordering::SeqCst));
+                }
+                Ok(())
+            }
+        })
+    };
+    let subscriber = bench.handle(handler, SubscribeOptions::default()).await?;
+    *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(subscriber);
+    settle(site).await;
+    let sent = bench.publish_many("while the first is handled", 4).await?;
+    come_to_rest(site, &[&stays], sent.len()).await;
+    site.sleep(site.slack() * 4).await;
+    // Who never got there is judged by another requirement.
+    let Some(came) = at_the_end.get() else { return Ok(()) };
+    let runs = runs.load(Ordering::SeqCst);
+    expect(runs == *came, "no delivery to begin after the handler has ended its subscription", || {
+        format!("{} more", runs - came)
+    })
+}
+
+async fn nothing_begins_after_an_end_from_outside(site: &Site) -> Outcome {
+    let bench = Bench::connected(site).await?;
     let (stays, _stays) = bench.subscribe(None).await?;
     for round in 0..4 {
         let (gone, leaving) = bench.subscribe(None).await?;
-        settle(&site).await;
+        settle(site).await;
         bench.arrives(&format!("before {round}"), &[&gone, &stays]).await?;
         // The last of these may still be on its way when the subscription ends.
         bench.publish_many(&format!("around {round}"), 3).await?;

@@ -2,10 +2,13 @@
 
 mod basics;
 mod concurrency;
+mod ending;
 mod endurance;
 mod faults;
 mod handlers;
 mod lifecycle;
+mod means;
+mod network;
 mod promises;
 mod queues;
 mod tools;
@@ -21,7 +24,9 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     promises::REQUIREMENTS,
     handlers::REQUIREMENTS,
     lifecycle::REQUIREMENTS,
+    ending::REQUIREMENTS,
     concurrency::REQUIREMENTS,
     endurance::REQUIREMENTS,
     faults::REQUIREMENTS,
+    means::REQUIREMENTS,
 ];

@@ -9,7 +9,7 @@ use shaketable_stack::plugin::{Delivery, Order, SlowConsumer};
 use shaketable_stack::{Error, ErrorKind};
 
 use super::tools::{Bench, Inbox, NEVER_TWICE, calling, come_to_rest, judge_all, message, settle};
-use crate::Level::Must;
+use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
@@ -105,7 +105,27 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         })],
         check: check!(as_much_is_kept_as_promised),
     },
+    Requirement {
+        id: "BRK-087",
+        level: Should,
+        sentence: "A broker promises how often and in which order it delivers, and what becomes of slow consumers.",
+        source: "decision of shaketable: what is not promised is not judged, and nobody who writes a service can build on it",
+        needs: &[],
+        check: check!(delivery_order_and_slow_consumers_are_promised),
+    },
 ];
+
+async fn delivery_order_and_slow_consumers_are_promised(site: Site) -> Outcome {
+    let promises = site.promises();
+    for (what, is_promised) in [
+        ("how often it delivers", promises.delivery.is_some()),
+        ("in which order it delivers", promises.order.is_some()),
+        ("what becomes of slow consumers", promises.slow_consumer.is_some()),
+    ] {
+        expect(is_promised, format!("a promise of {what}"), || "none".to_owned())?;
+    }
+    Ok(())
+}
 
 fn buffered(policy: Option<SlowConsumer>) -> bool {
     kept(policy).is_some_and(|kept| kept <= BUFFERED_MAX)

@@ -1,5 +1,5 @@
-//! A registry for checks of selectors: it holds what a check puts into it, counts what it is asked, and fails, hangs or
-//! takes its time when it is told to. It is no plugin and belongs to one check.
+//! A registry for checks of selectors and brokers: it holds what is put into it, counts what it is asked, and fails, hangs
+//! or takes its time when it is told to. It is no plugin and belongs to one check.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,14 +18,14 @@ use shaketable_stack::{Error, ErrorKind, Result};
 use tokio::sync::mpsc;
 
 /// The registry.
-pub(super) struct Directory {
+pub(crate) struct Directory {
     shared: Arc<Shared>,
     closed: AtomicBool,
 }
 
 /// How it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(crate) enum Mood {
     /// As it should.
     Works,
     /// With an error, and its watchers break.
@@ -58,7 +58,7 @@ struct State {
 }
 
 impl Directory {
-    pub(super) fn new(env: Env) -> Self {
+    pub(crate) fn new(env: Env) -> Self {
         let state = State {
             mood: Mood::Works,
             takes: Duration::ZERO,
@@ -121,7 +121,7 @@ impl Directory {
     }
 
     /// Answers in another mood from now on.
-    pub(super) fn turn(&self, mood: Mood) {
+    pub(crate) fn turn(&self, mood: Mood) {
         let mut state = self.shared.state();
         state.mood = mood;
         if matches!(mood, Mood::Fails | Mood::Hangs) {
@@ -246,11 +246,13 @@ impl Registry for Directory {
     }
 
     async fn register(&self, service: &Service, _options: RegisterOptions) -> Result<()> {
+        self.shared.answer().await?;
         self.put(service);
         Ok(())
     }
 
     async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {
+        self.shared.answer().await?;
         for node in &service.nodes {
             self.remove(&service.name, &node.id);
         }

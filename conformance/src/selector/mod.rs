@@ -1,6 +1,6 @@
 //! What a selector requires. It knows the interface and what a plugin promises.
 
-mod directory;
+pub(crate) mod directory;
 mod endurance;
 mod filters;
 mod freshness;

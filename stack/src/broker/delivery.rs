@@ -2,7 +2,8 @@
 //! it. Shared by the brokers of this crate; it knows neither topics' routes nor the network.
 //!
 //! Ending a subscription drains it: what was accepted before is handled before [`Delivery::finish`] returns, so that a
-//! queue loses nothing when a member leaves in order.
+//! queue loses nothing when a member leaves in order. Whoever keeps the sender decides what is accepted: when the last copy
+//! of it is gone and the queue is empty, the task ends.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -26,9 +27,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// A running subscription. Dropping it ends its task.
 pub(super) struct Delivery {
     env: Env,
-    queue: mpsc::Sender<Message>,
     gate: Arc<Gate>,
-    stop: Arc<Notify>,
     done: watch::Receiver<()>,
     task_id: Arc<OnceLock<tokio::task::Id>>,
     task: Mutex<Option<Task>>,
@@ -45,42 +44,29 @@ pub(super) struct Destination {
 }
 
 impl Delivery {
-    /// Starts delivering to `destination`, in a task that is counted under `name`. A copy of the guard that `place` makes
-    /// of the queue is dropped when the task ends, however it ends: by itself, with its host, or by a panic.
-    pub(super) fn start<Guard: Clone + Send + 'static>(
-        env: &Env,
-        name: &'static str,
-        destination: Destination,
-        place: impl FnOnce(mpsc::Sender<Message>) -> Guard,
-    ) -> (Self, Guard) {
+    /// Starts delivering to `destination`, in a task that is counted under `name`. Messages are put into the sender.
+    pub(super) fn start(env: &Env, name: &'static str, destination: Destination) -> (Self, mpsc::Sender<Message>) {
         let (queue, messages) = mpsc::channel(BUFFERED);
-        let guard = place(queue.clone());
         let (ended, done) = watch::channel(());
-        let (gate, stop, task_id) = (Arc::<Gate>::default(), Arc::<Notify>::default(), Arc::<OnceLock<_>>::default());
+        let (gate, task_id) = (Arc::<Gate>::default(), Arc::<OnceLock<_>>::default());
         let task = {
-            let (gate, stop, task_id, guard) = (gate.clone(), stop.clone(), task_id.clone(), guard.clone());
+            let (gate, task_id) = (gate.clone(), task_id.clone());
             async move {
-                let _dropped_at_the_end = (ended, guard);
+                let _dropped_at_the_end = ended;
                 if let Some(id) = tokio::task::try_id() {
                     let _ = task_id.set(id);
                 }
-                deliver(messages, &destination, &gate, &stop).await;
+                deliver(messages, &destination, &gate).await;
             }
         };
         let task = Mutex::new(Some(env.spawn(name, task)));
-        (Self { env: env.clone(), queue, gate, stop, done, task_id, task }, guard)
+        (Self { env: env.clone(), gate, done, task_id, task }, queue)
     }
 
-    /// Where messages are put.
-    pub(super) fn queue(&self) -> &mpsc::Sender<Message> {
-        &self.queue
-    }
-
-    /// Ends the delivery: accepts nothing more, waits up to 5 s until what was accepted is handled, and lets no handler
-    /// begin after it has returned. A handler that is still running then is cut off at its next await. From within the
-    /// handler itself there is no waiting: the handler goes on, and what was accepted after it is dropped.
+    /// Ends the delivery after its sender was let go of: waits up to 5 s until what was accepted is handled, and lets no
+    /// handler begin after it has returned. A handler that is still running then is cut off at its next await. From within
+    /// the handler itself there is no waiting: the handler goes on, and what was accepted after it is dropped.
     pub(super) async fn finish(&self) {
-        self.stop.notify_one();
         let own = self.task_id.get().is_some_and(|id| tokio::task::try_id() == Some(*id));
         if !own {
             let mut done = self.done.clone();
@@ -103,22 +89,13 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Delivery").field("room", &self.queue.capacity()).finish_non_exhaustive()
+        formatter.debug_struct("Delivery").finish_non_exhaustive()
     }
 }
 
-async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate, stop: &Notify) {
+async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate) {
     let acknowledgement: Arc<dyn Acknowledge> = Arc::new(NothingToAcknowledge);
-    loop {
-        let message = tokio::select! {
-            biased;
-            () = stop.notified() => {
-                messages.close();
-                continue;
-            }
-            message = messages.recv() => message,
-        };
-        let Some(message) = message else { break };
+    while let Some(message) = messages.recv().await {
         let copy = destination.error_handler.as_ref().map(|handler| (handler, message.clone()));
         let event = Event { topic: destination.topic.clone(), message, acknowledgement: acknowledgement.clone() };
         let Some(result) = gate.pass(async { destination.handler.handle(event).await }).await else { break };

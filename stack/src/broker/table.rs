@@ -1,6 +1,7 @@
 //! The brokers that come with the stack. A broker is added by adding its folder and one line here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Broker;
 use super::http::{HttpBroker, HttpBrokerConfig, MESSAGE_BYTES_MAX};
@@ -58,7 +59,7 @@ fn config(mut settings: Settings) -> Result<HttpBrokerConfig> {
         request_timeout: settings.duration("request_timeout")?.unwrap_or(defaults.request_timeout),
     };
     settings.finish()?;
-    if config.register_interval.is_zero() || config.register_interval >= config.register_ttl {
+    if !(Duration::from_nanos(1)..config.register_ttl).contains(&config.register_interval) {
         return Err(Error::new(ErrorKind::InvalidInput, "read options")
             .detail("option 'register_interval' must be more than zero and less than 'register_ttl'"));
     }

@@ -1,14 +1,14 @@
-//! Connections to other brokers: kept and reused per address, each request with a deadline. It knows what became of a
-//! request as exactly as HTTP/1.1 lets it: accepted, refused, never sent, or unknown.
+//! Connections to other brokers: one for each subscription, kept and used again, each request with a deadline. It knows what
+//! became of a request as exactly as HTTP/1.1 lets it: accepted, refused, never sent, or unknown.
 //!
-//! Order. A publisher sends its next message when the last was answered, so an answered message is in order. One whose
-//! fate is unknown may still be on its way when the next is sent. Each request therefore carries `Micro-Publisher:
-//! <uuid>/<epoch>`, and the epoch of an address rises whenever a request to it was given up; a receiver of this crate
-//! refuses what comes from before the newest epoch that it has seen (go-micro's receivers ignore the header).
+//! Order. Messages for one subscription are sent one at a time, each when the one before was answered or given up. One that
+//! was given up may still be on its way when the next is sent, over another connection. Each request therefore carries
+//! `Micro-Publisher: <uuid>/<number>`, and the numbers rise; a receiver of this crate refuses what comes after a higher
+//! number of the same publisher (go-micro's receivers ignore the header).
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,27 +17,21 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::sync::Semaphore;
 
 use super::encoding;
 use crate::env::{Env, Instant, Task};
-use crate::registry::Node;
+use crate::registry::{Node, Service};
 use crate::{Error, ErrorKind, Result};
 
-/// Names the publisher and its epoch; see the head of this file.
+/// Names the publisher and numbers its messages; see the head of this file.
 pub(super) const PUBLISHER: &str = "micro-publisher";
 
-/// Requests at a time to one address, and so connections to it.
-const CONNECTIONS_MAX: usize = 8;
-
-/// How long a connection, and what is known of an address, is kept without use.
+/// How long a connection is kept without use; less than receivers of this crate keep one, so that none is closed under a
+/// message that is just being sent.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Limit for opening a connection; less than that of the request, so that a queue's next member is tried soon.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How often a message that was overtaken is sent again.
-const OVERTAKEN_MAX: usize = 3;
 
 /// Largest answer that is read so that the connection can be used again, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -60,17 +54,13 @@ pub(super) struct Connections {
     env: Env,
     publisher: String,
     request_timeout: Duration,
-    /// Epochs rise over all addresses, so that one that was forgotten does not begin below what its receiver has seen.
-    epochs: Arc<AtomicU64>,
-    addresses: Mutex<BTreeMap<String, Arc<Address>>>,
+    number: AtomicU64,
+    /// By the subscription's node id and address.
+    lines: Mutex<BTreeMap<(String, String), Arc<Line>>>,
 }
 
-struct Address {
-    slots: Semaphore,
-    idle: Mutex<Vec<Connection>>,
-    epoch: AtomicU64,
-    last_use: Mutex<Instant>,
-}
+/// Where messages for one subscription queue up, with the connection that the last one has left.
+type Line = tokio::sync::Mutex<Option<Connection>>;
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -81,90 +71,97 @@ struct Connection {
 impl Connections {
     /// Connections of the publisher called `publisher`, who gives up a request after `request_timeout`.
     pub(super) fn new(env: Env, publisher: String, request_timeout: Duration) -> Self {
-        Self { env, publisher, request_timeout, epochs: Arc::default(), addresses: Mutex::default() }
+        Self { env, publisher, request_timeout, number: AtomicU64::new(1), lines: Mutex::default() }
+    }
+
+    /// Lets go of the connections to subscriptions that are not among `services`, unless one is in use.
+    pub(super) fn keep(&self, services: &[Service]) {
+        let nodes = || services.iter().flat_map(|service| &service.nodes);
+        let is_known = |key: &(String, String)| nodes().any(|node| (&node.id, &node.address) == (&key.0, &key.1));
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|key, line| line.try_lock().is_err() || is_known(key));
     }
 
     /// Sends `text` to the subscription that `node` stands for.
     pub(super) async fn post(&self, node: &Node, text: &Bytes) -> Sent {
+        match self.post_in_turn(node, text).await {
+            Ok(status) if status.is_success() => Sent::Accepted,
+            Ok(StatusCode::NOT_FOUND) => Sent::Gone,
+            Ok(status) => {
+                let kind = match status {
+                    StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Timeout,
+                    _ => ErrorKind::Backend,
+                };
+                Sent::NotDelivered(failed(kind, node).detail(format!("it answered {status}")))
+            }
+            Err(sent) => sent,
+        }
+    }
+
+    async fn post_in_turn(&self, node: &Node, text: &Bytes) -> Result<StatusCode, Sent> {
+        let late = |kind| move |elapsed| Sent::NotDelivered(failed(kind, node).caused_by(elapsed));
+        let line = self.line(node);
+        let turn = self.env.timeout(self.request_timeout, line.lock()).await;
+        let mut line = turn.map_err(late(ErrorKind::Timeout))?;
+        // What the messages before have taken is not this one's: it could not be told whether it was delivered.
         let deadline = self.env.now() + self.request_timeout;
-        let mut overtaken = 0;
-        loop {
-            match self.post_once(node, text, deadline).await {
-                Ok(status) if status.is_success() => return Sent::Accepted,
-                Ok(StatusCode::NOT_FOUND) => return Sent::Gone,
-                // Another message to this address was given up meanwhile; this one was refused, so it may go again.
-                Ok(StatusCode::CONFLICT) if overtaken < OVERTAKEN_MAX => overtaken += 1,
-                Ok(status) => {
-                    let kind = match status {
-                        StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Timeout,
-                        StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
-                        _ => ErrorKind::Backend,
-                    };
-                    return Sent::NotDelivered(failed(kind, node).detail(format!("it answered {status}")));
+        let kept = line.take().filter(|connection| self.env.now() - connection.since < IDLE);
+        // One that was kept may have been closed meanwhile; the second is new in any case.
+        for kept in [kept, None] {
+            let connection = match kept {
+                Some(connection) => connection,
+                None => {
+                    let opening = self.env.timeout_at(deadline, self.connect(node)).await;
+                    opening.map_err(late(ErrorKind::Unreachable))?.map_err(Sent::NotDelivered)?
                 }
-                Err(sent) => return sent,
+            };
+            if let Some(status) = self.exchange(connection, &mut line, node, text, deadline).await? {
+                return Ok(status);
             }
         }
+        Err(Sent::NotDelivered(failed(ErrorKind::Unreachable, node).detail("connections are closed at once")))
     }
 
-    async fn post_once(&self, node: &Node, text: &Bytes, deadline: Instant) -> Result<StatusCode, Sent> {
-        let address = self.address(&node.address);
-        let in_flight = InFlight { address: &address, epochs: &self.epochs, sent: AtomicBool::new(false) };
-        match self.env.timeout_at(deadline, self.exchange(&address, node, text, deadline, &in_flight)).await {
-            Ok(result) => result,
-            Err(elapsed) if in_flight.is_open() => {
-                Err(Sent::Unknown(failed(ErrorKind::Timeout, node).caused_by(elapsed)))
-            }
-            Err(elapsed) => Err(Sent::NotDelivered(failed(ErrorKind::Unreachable, node).caused_by(elapsed))),
-        }
-    }
-
+    /// The status that is answered; none when the connection was closed before it took the request. It stays in the line
+    /// when it can be used again. Who gives this up closes it.
     async fn exchange(
         &self,
-        address: &Address,
+        mut connection: Connection,
+        line: &mut Option<Connection>,
         node: &Node,
         text: &Bytes,
         deadline: Instant,
-        in_flight: &InFlight<'_>,
-    ) -> Result<StatusCode, Sent> {
-        let slot = address.slots.acquire().await;
-        let _slot = slot.map_err(|error| Sent::NotDelivered(failed(ErrorKind::Closed, node).caused_by(error)))?;
-        loop {
-            let (mut connection, reused) = match address.take(self.env.now()) {
-                Some(connection) => (connection, true),
-                None => (self.connect(node).await.map_err(Sent::NotDelivered)?, false),
-            };
-            let request = self.request(address, node, text).map_err(Sent::NotDelivered)?;
-            if connection.sender.ready().await.is_err() && reused {
-                continue;
+    ) -> Result<Option<StatusCode>, Sent> {
+        let request = self.request(node, text).map_err(Sent::NotDelivered)?;
+        let sending = async {
+            // A connection that is closed gives the request back.
+            let _ = connection.sender.ready().await;
+            connection.sender.try_send_request(request).await
+        };
+        let unknown = |kind| failed(kind, node);
+        let response = match self.env.timeout_at(deadline, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(mut error)) => {
+                return match error.take_message() {
+                    Some(_) => Ok(None),
+                    // The peer may have read the request before the connection broke.
+                    None => Err(Sent::Unknown(unknown(ErrorKind::Disconnected).caused_by(error.into_error()))),
+                };
             }
-            in_flight.open();
-            match connection.sender.try_send_request(request).await {
-                Ok(response) => {
-                    in_flight.close();
-                    let (head, body) = response.into_parts();
-                    // The status is all that counts; a rest that does not come costs the connection.
-                    let rest = self.env.timeout_at(deadline, Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
-                    if matches!(rest, Ok(Ok(_))) {
-                        connection.since = self.env.now();
-                        address.put(connection);
-                    }
-                    return Ok(head.status);
-                }
-                Err(mut error) => {
-                    let unsent = error.take_message().is_some();
-                    let error = error.into_error();
-                    if !unsent {
-                        // The guard stays open: the peer may have read the request before the connection broke.
-                        return Err(Sent::Unknown(failed(ErrorKind::Disconnected, node).caused_by(error)));
-                    }
-                    in_flight.close();
-                    if !reused {
-                        return Err(Sent::NotDelivered(failed(ErrorKind::Unreachable, node).caused_by(error)));
-                    }
-                }
-            }
+            Err(elapsed) => return Err(Sent::Unknown(unknown(ErrorKind::Timeout).caused_by(elapsed))),
+        };
+        let (head, body) = response.into_parts();
+        // The status is all that counts; a rest that does not come costs the connection.
+        let rest = self.env.timeout_at(deadline, Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
+        if matches!(rest, Ok(Ok(_))) {
+            *line = Some(Connection { since: self.env.now(), ..connection });
         }
+        Ok(Some(head.status))
+    }
+
+    fn line(&self, node: &Node) -> Arc<Line> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.entry((node.id.clone(), node.address.clone())).or_default().clone()
     }
 
     async fn connect(&self, node: &Node) -> Result<Connection> {
@@ -181,86 +178,21 @@ impl Connections {
         Ok(Connection { sender, since: self.env.now(), _task: task })
     }
 
-    fn request(&self, address: &Address, node: &Node, text: &Bytes) -> Result<Request<Full<Bytes>>> {
+    fn request(&self, node: &Node, text: &Bytes) -> Result<Request<Full<Bytes>>> {
         Request::builder()
             .method(Method::POST)
             .uri(encoding::target(&node.id))
             .header(header::HOST, &node.address)
             .header(header::CONTENT_TYPE, "application/json")
-            .header(PUBLISHER, format!("{}/{}", self.publisher, address.epoch.load(Ordering::SeqCst)))
+            .header(PUBLISHER, format!("{}/{}", self.publisher, self.number.fetch_add(1, Ordering::SeqCst)))
             .body(Full::new(text.clone()))
             .map_err(|error| failed(ErrorKind::InvalidInput, node).caused_by(error))
-    }
-
-    fn address(&self, name: &str) -> Arc<Address> {
-        let now = self.env.now();
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(address) = addresses.get(name) {
-            *address.last_use.lock().unwrap_or_else(PoisonError::into_inner) = now;
-            return address.clone();
-        }
-        addresses.retain(|_, address| {
-            let last_use = *address.last_use.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::strong_count(address) > 1 || now - last_use < IDLE
-        });
-        let address = Arc::new(Address {
-            slots: Semaphore::new(CONNECTIONS_MAX),
-            idle: Mutex::default(),
-            epoch: AtomicU64::new(self.epochs.fetch_add(1, Ordering::SeqCst) + 1),
-            last_use: Mutex::new(now),
-        });
-        addresses.insert(name.to_owned(), address.clone());
-        address
     }
 }
 
 impl fmt::Debug for Connections {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Connections").field("publisher", &self.publisher).finish_non_exhaustive()
-    }
-}
-
-impl Address {
-    fn take(&self, now: Instant) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|connection| !connection.sender.is_closed() && now - connection.since < IDLE);
-        idle.pop()
-    }
-
-    fn put(&self, connection: Connection) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    }
-}
-
-/// A request that may have reached the peer. Dropped while open, also because the publisher itself was given up, it
-/// begins a new epoch and lets go of the other connections, which lead to the same peer.
-struct InFlight<'a> {
-    address: &'a Address,
-    epochs: &'a AtomicU64,
-    sent: AtomicBool,
-}
-
-impl InFlight<'_> {
-    fn open(&self) {
-        self.sent.store(true, Ordering::SeqCst);
-    }
-
-    fn close(&self) {
-        self.sent.store(false, Ordering::SeqCst);
-    }
-
-    fn is_open(&self) -> bool {
-        self.sent.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        if self.is_open() {
-            let epoch = self.epochs.fetch_add(1, Ordering::SeqCst) + 1;
-            self.address.epoch.fetch_max(epoch, Ordering::SeqCst);
-            self.address.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
     }
 }
 

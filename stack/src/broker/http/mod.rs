@@ -22,7 +22,7 @@ use futures_util::future::join_all;
 
 use super::delivery::{Delivery, Destination};
 use super::{Broker, BrokerOptions, ErrorHandler, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
-use crate::env::{Env, Random, Task};
+use crate::env::{Env, Random, Task, split_host_port};
 use crate::registry::Registry;
 use crate::{Error, ErrorKind, Result};
 use connection::Connections;
@@ -51,7 +51,7 @@ pub struct HttpBrokerConfig {
     pub register_ttl: Duration,
     /// How often it is renewed; 30 s.
     pub register_interval: Duration,
-    /// Limit for handing a message to one subscriber; 5 s.
+    /// Limit for handing a message to one subscriber, and for waiting until those before it are handed over; 5 s.
     pub request_timeout: Duration,
 }
 
@@ -117,12 +117,10 @@ impl HttpBroker {
         }
         let wanted = options.addresses.first().map_or(":0", String::as_str);
         let failed = |kind| Error::new(kind, "listen").with("address", wanted);
+        split_host_port(wanted).map_err(|error| failed(ErrorKind::InvalidInput).caused_by(error))?;
         let listening = self.env.timeout(LISTEN_TIMEOUT, self.env.network().listen(wanted)).await;
         let listening = listening.map_err(|elapsed| failed(ErrorKind::Timeout).caused_by(elapsed))?;
-        let listener = listening.map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => failed(ErrorKind::InvalidInput).caused_by(error),
-            _ => failed(ErrorKind::Backend).caused_by(error),
-        })?;
+        let listener = listening.map_err(|error| failed(ErrorKind::Backend).caused_by(error))?;
         let mut address = listener.local_address();
         if address.ip().is_unspecified() {
             address = SocketAddr::new(self.env.host().address, address.port());
@@ -198,7 +196,7 @@ impl Broker for HttpBroker {
         let session = self.session("subscribe")?;
         let error_handler = session.error_handler.clone();
         let destination = Destination { topic: topic.to_owned(), handler, error_handler };
-        let (delivery, ()) = Delivery::start(&self.env, "broker.http.delivery", destination, |_| ());
+        let (delivery, queue) = Delivery::start(&self.env, "broker.http.delivery", destination);
         let parts = SubscriptionParts {
             env: self.env.clone(),
             registry: session.registry.clone(),
@@ -208,6 +206,7 @@ impl Broker for HttpBroker {
             address: session.address.clone(),
             options,
             delivery,
+            queue,
         };
         Ok(Subscription::begin(parts, &session.subscriptions).await?)
     }

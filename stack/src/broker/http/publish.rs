@@ -69,6 +69,7 @@ impl Publisher {
     pub(super) async fn publish(&self, topic: &str, message: &Message) -> Result<()> {
         let text = encoding::encode(topic, message)?;
         let services = self.look_up().await?;
+        self.connections.keep(&services);
         let mut route = Route::of(&services, topic);
         self.take_turns(topic, &mut route);
         let each = route.each.iter().map(|node| self.connections.post(node, &text));
@@ -145,8 +146,8 @@ impl<'a> Route<'a> {
         let mut route = Self::default();
         for service in services {
             let is_subscriber = |node: &&Node| {
-                let says = |key: &str, value: &str| node.metadata.get(key).is_some_and(|text| text == value);
-                says("broker", BROKER) && says("topic", topic)
+                let wanted = [("broker", BROKER), ("topic", topic)];
+                wanted.iter().all(|(key, value)| node.metadata.get(*key).is_some_and(|text| text == value))
             };
             let nodes = service.nodes.iter().filter(is_subscriber);
             if service.version == BROADCAST {

@@ -1,7 +1,6 @@
 //! Receiving over HTTP: accepts connections, checks requests and queues their messages for the subscription that they name.
 //! An answer of 200 means that the message was queued; any other, that it was not. It knows nothing of the registry.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,18 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc;
 
 use super::connection::PUBLISHER;
 use super::encoding::{self, TEXT_BYTES_MAX};
-use super::subscription::Subscriptions;
+use super::subscription::{Door, Subscriptions};
+use crate::Result;
 use crate::broker::Message;
-use crate::env::{Env, Instant, Listener, Stream, Task};
-use crate::{ErrorKind, Result};
+use crate::env::{Env, Listener, Stream, Task};
 
 /// Connections at a time; further ones are closed at once.
 const PEERS_MAX: usize = 1024;
@@ -38,13 +36,12 @@ const PEER_IDLE: Duration = Duration::from_secs(120);
 /// How long to wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Publishers whose epochs are kept before the old ones are dropped, and what is old.
-const PUBLISHERS_MAX: usize = 1024;
-const PUBLISHER_IDLE: Duration = Duration::from_secs(60);
+/// Publishers whose numbers a subscription keeps; beyond it, each that comes takes the place of some other.
+const PUBLISHERS_MAX: usize = 64 << 10;
 
 /// Serves `listener` until the task is dropped; the connections end with it.
 pub(super) fn serve(env: &Env, mut listener: Box<dyn Listener>, subscriptions: Arc<Subscriptions>) -> Task {
-    let receiver = Arc::new(Receiver { env: env.clone(), subscriptions, publishers: Mutex::default() });
+    let receiver = Arc::new(Receiver { env: env.clone(), subscriptions });
     env.spawn("broker.http.accept", async move {
         let mut peers: Vec<Task> = Vec::new();
         loop {
@@ -66,8 +63,6 @@ pub(super) fn serve(env: &Env, mut listener: Box<dyn Listener>, subscriptions: A
 struct Receiver {
     env: Env,
     subscriptions: Arc<Subscriptions>,
-    /// The newest epoch of each publisher, and when it was seen; see [`super::connection`].
-    publishers: Mutex<BTreeMap<String, (u64, Instant)>>,
 }
 
 impl Receiver {
@@ -95,9 +90,7 @@ impl Receiver {
         };
         let mut response = Response::new(Full::new(text.into()));
         *response.status_mut() = status;
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
-        }
+        response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
         response
     }
 
@@ -110,59 +103,49 @@ impl Receiver {
             return refuse(StatusCode::BAD_REQUEST, "no subscription id in the query");
         };
         let publisher = request.headers().get(PUBLISHER).and_then(|value| value.to_str().ok()).and_then(|value| {
-            let (publisher, epoch) = value.rsplit_once('/')?;
-            Some((publisher.to_owned(), epoch.parse::<u64>().ok()?))
+            let (publisher, number) = value.rsplit_once('/')?;
+            Some((publisher.to_owned(), number.parse::<u64>().ok()?))
         });
         let text = self.read(request.into_body()).await?;
-        let (topic, message) = encoding::decode(&text).map_err(|error| {
-            let status = match error.kind() {
-                ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            (status, error.to_string())
-        })?;
-        let Some(queue) = self.subscriptions.queue(&id, &topic) else {
+        let decoded = encoding::decode(&text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()));
+        let (topic, message) = decoded?;
+        let Some(door) = self.subscriptions.door(&id, &topic) else {
             return refuse(StatusCode::NOT_FOUND, "no such subscription");
         };
-        self.put(&queue, message, publisher).await
+        self.put(&door, message, publisher).await
     }
 
     async fn read(&self, body: Incoming) -> Result<Bytes, (StatusCode, String)> {
-        let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, format!("more than {TEXT_BYTES_MAX} bytes"));
-        if body.size_hint().lower() > TEXT_BYTES_MAX as u64 {
-            return Err(too_large());
-        }
         match self.env.timeout(READ_TIMEOUT, Limited::new(body, TEXT_BYTES_MAX).collect()).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-            Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, error.to_string())),
+            // Or it broke off: then nobody waits for the answer.
+            Ok(Err(error)) => Err((StatusCode::PAYLOAD_TOO_LARGE, error.to_string())),
             Err(elapsed) => Err((StatusCode::REQUEST_TIMEOUT, elapsed.to_string())),
         }
     }
 
     async fn put(
         &self,
-        queue: &mpsc::Sender<Message>,
+        door: &Door,
         message: Message,
         publisher: Option<(String, u64)>,
     ) -> Result<(), (StatusCode, String)> {
-        let room = match self.env.timeout(ROOM_TIMEOUT, queue.reserve()).await {
+        let room = match self.env.timeout(ROOM_TIMEOUT, door.queue.reserve()).await {
             Ok(Ok(room)) => room,
             Ok(Err(_)) => return Err((StatusCode::NOT_FOUND, "the subscription has ended".to_owned())),
             Err(_) => return Err((StatusCode::SERVICE_UNAVAILABLE, "the subscriber does not keep up".to_owned())),
         };
         // Judged together with the sending, so that nothing newer can come between.
-        let mut publishers = self.publishers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((publisher, epoch)) = publisher {
-            let now = self.env.now();
-            if publishers.len() >= PUBLISHERS_MAX {
-                publishers.retain(|_, (_, seen)| now - *seen < PUBLISHER_IDLE);
+        let mut newest = door.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((publisher, number)) = publisher {
+            if newest.len() == PUBLISHERS_MAX {
+                newest.pop_first();
             }
-            let newest = publishers.entry(publisher).or_insert((epoch, now));
-            if epoch < newest.0 {
+            let newest = newest.entry(publisher).or_default();
+            *newest = number.max(*newest);
+            if *newest != number {
                 return Err((StatusCode::CONFLICT, "overtaken by a later message of its publisher".to_owned()));
             }
-            *newest = (epoch, now);
         }
         room.send(message);
         Ok(())

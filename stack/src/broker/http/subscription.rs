@@ -41,22 +41,37 @@ pub(super) struct Subscriptions {
 #[derive(Debug, Default)]
 struct State {
     ended: bool,
-    live: BTreeMap<String, Arc<Subscription>>,
+    live: BTreeMap<String, Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    subscription: Arc<Subscription>,
+    door: Arc<Door>,
+}
+
+/// Where messages for one subscription come in. Its delivery goes on until the last copy is gone.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Messages are put here.
+    pub(super) queue: mpsc::Sender<Message>,
+    /// The highest number that came of each publisher; see [`super::connection`].
+    pub(super) newest: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Subscriptions {
-    /// Where messages for the subscription `id` to `topic` are put.
-    pub(super) fn queue(&self, id: &str, topic: &str) -> Option<mpsc::Sender<Message>> {
+    /// Where messages for the subscription `id` to `topic` come in.
+    pub(super) fn door(&self, id: &str, topic: &str) -> Option<Arc<Door>> {
         let state = self.state();
-        let subscription = state.live.get(id).filter(|subscription| subscription.topic == topic)?;
-        Some(subscription.delivery.queue().clone())
+        let live = state.live.get(id).filter(|live| live.subscription.topic == topic)?;
+        Some(live.door.clone())
     }
 
     /// Takes all subscriptions and admits no further one.
     pub(super) fn end(&self) -> Vec<Arc<Subscription>> {
         let mut state = self.state();
         state.ended = true;
-        std::mem::take(&mut state.live).into_values().collect()
+        std::mem::take(&mut state.live).into_values().map(|live| live.subscription).collect()
     }
 
     /// Renews the registrations of what is in here until the task is dropped.
@@ -66,7 +81,7 @@ impl Subscriptions {
             let mut pause = lease.interval;
             loop {
                 clock.sleep(pause).await;
-                let live: Vec<_> = subscriptions.state().live.values().cloned().collect();
+                let live: Vec<_> = subscriptions.state().live.values().map(|live| live.subscription.clone()).collect();
                 let renewed = join_all(live.iter().map(|subscription| subscription.register())).await;
                 let held = renewed.iter().all(Result::is_ok);
                 pause = if held { lease.interval } else { lease.interval.min(RETRY) };
@@ -113,6 +128,8 @@ pub(super) struct SubscriptionParts {
     pub(super) address: String,
     pub(super) options: SubscribeOptions,
     pub(super) delivery: Delivery,
+    /// Where the delivery takes its messages from.
+    pub(super) queue: mpsc::Sender<Message>,
 }
 
 impl Subscription {
@@ -134,7 +151,8 @@ impl Subscription {
             if state.ended {
                 return Err(Error::new(ErrorKind::NotConnected, "subscribe"));
             }
-            state.live.insert(subscription.id().to_owned(), subscription.clone());
+            let door = Arc::new(Door { queue: parts.queue, newest: Mutex::default() });
+            state.live.insert(subscription.id().to_owned(), Live { subscription: subscription.clone(), door });
         }
         let mut beginning = Beginning { subscription: &subscription, kept: false };
         if let Err(error) = subscription.register().await {

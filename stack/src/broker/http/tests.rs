@@ -123,7 +123,7 @@ async fn a_request_is_written_as_go_micro_writes_it() {
     assert!(lines.remove(publisher).ends_with("/1"));
     assert_eq!(
         lines,
-        ["POST /?id=t-1%20f HTTP/1.1", "host: host-2:80", "content-type: application/json", "content-length: 72"]
+        ["POST /?id=t%2D1%20f HTTP/1.1", "host: host-2:80", "content-type: application/json", "content-length: 72"]
     );
     assert_eq!(body, r#"{"Header":{"Content-Type":"text/plain","Micro-Topic":"t"},"Body":"aGk="}"#);
 }
@@ -137,12 +137,9 @@ async fn a_request_of_a_go_micro_publisher_is_delivered_and_bad_ones_are_refused
     let (address, target) = (broker.address(), format!("/?id={id}"));
     let good = br#"{"Header":{"Micro-Topic":"t"},"Body":"aGk="}"#;
     let huge = vec![b' '; 8 << 20];
-    let mut large = br#"{"Header":{"Micro-Topic":"t"},"Body":""#.to_vec();
-    large.extend(std::iter::repeat_n(b'A', (4 << 20) / 3 * 4 + 8));
-    large.extend(b"\"}");
     let no_topic = br#"{"Header":{},"Body":"aGk="}"#;
     let other_topic = br#"{"Header":{"Micro-Topic":"other"},"Body":"aGk="}"#;
-    let cases: [(&str, &str, &[u8], u16); 9] = [
+    let cases: [(&str, &str, &[u8], u16); 8] = [
         ("GET", &target, b"", 405),
         ("POST", "/", good, 400),
         ("POST", "/?id=nobody", good, 404),
@@ -150,7 +147,6 @@ async fn a_request_of_a_go_micro_publisher_is_delivered_and_bad_ones_are_refused
         ("POST", &target, no_topic, 400),
         ("POST", &target, other_topic, 404),
         ("POST", &target, &huge, 413),
-        ("POST", &target, &large, 413),
         ("POST", &target, good, 200),
     ];
     for (method, target, body, expected) in cases {
@@ -266,7 +262,7 @@ async fn connections_are_kept_and_used_again() {
         published.unwrap();
     }
     assert_eq!(peer.count(), 150);
-    assert!(peer.connections.load(Ordering::SeqCst) <= 8);
+    assert_eq!(peer.connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,13 +365,13 @@ async fn a_message_that_was_given_up_does_not_arrive_after_a_later_one() {
     assert_eq!(send("one/2", "MQ==").await, 200);
     assert_eq!(send("one/1", "Mg==").await, 409);
     assert_eq!(send("two/1", "Mw==").await, 200);
-    assert_eq!(send("one/2", "NA==").await, 200);
+    assert_eq!(send("one/3", "NA==").await, 200);
     settle(&env).await;
     assert_eq!(recorder.bodies(), ["0", "1", "3", "4"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publish_that_is_given_up_begins_a_new_epoch() {
+async fn messages_that_are_given_up_are_numbered_like_others() {
     let world = World::new("http");
     let (broker, env) = (world.broker(1).await, world.env(1));
     let peer = peer(&world, 2, None).await;
@@ -387,11 +383,11 @@ async fn a_publish_that_is_given_up_begins_a_new_epoch() {
     }
     assert_kind(publish(&broker, "t", "x").await, ErrorKind::Timeout);
     let requests = peer.requests.lock().unwrap();
-    let epochs = requests.iter().map(|(head, _)| {
+    let numbers = requests.iter().map(|(head, _)| {
         let line = head.lines().find(|line| line.starts_with("micro-publisher: ")).unwrap();
         line.rsplit_once('/').unwrap().1.parse::<u64>().unwrap()
     });
-    assert_eq!(epochs.collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]

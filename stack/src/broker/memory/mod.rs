@@ -9,7 +9,7 @@
 mod tests;
 mod topics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -69,8 +69,9 @@ impl MemoryBroker {
         self.state().session.clone().ok_or_else(|| Error::new(ErrorKind::NotConnected, operation))
     }
 
-    async fn put(&self, topic: &str, inbox: &Inbox, message: &Message, deadline: Instant) -> Result<()> {
+    async fn put(&self, topic: &str, id: u64, inbox: &Inbox, message: &Message, deadline: Instant) -> Result<()> {
         match inbox.try_send(message.clone()) {
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(message)) => match self.env.timeout_at(deadline, inbox.send(message)).await {
                 Ok(_) => Ok(()),
                 Err(elapsed) => Err(Error::new(ErrorKind::Timeout, "publish")
@@ -78,33 +79,29 @@ impl MemoryBroker {
                     .with("topic", topic)
                     .caused_by(elapsed)),
             },
-            // Who has just unsubscribed is owed nothing.
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+            // Who has just unsubscribed is owed nothing; nor is who died with its host and could not say so.
+            Err(TrySendError::Closed(_)) => {
+                self.topics.remove(topic, None, id);
+                Ok(())
+            }
         }
     }
 
     /// Puts `message` to the first member that has room, beginning with the one whose turn it is.
     async fn put_to_group(&self, topic: &str, group: &str, message: &Message, deadline: Instant) -> Result<()> {
-        let mut gone = BTreeSet::new();
         loop {
-            let mut members = self.topics.members(topic, group);
-            members.retain(|(id, _)| !gone.contains(id));
             let mut full = None;
-            for (id, inbox) in members {
+            for (id, inbox) in self.topics.members(topic, group) {
                 match inbox.try_send(message.clone()) {
                     Ok(()) => return Ok(()),
                     Err(TrySendError::Full(_)) => full = full.or(Some((id, inbox))),
-                    Err(TrySendError::Closed(_)) => {
-                        gone.insert(id);
-                    }
+                    Err(TrySendError::Closed(_)) => self.topics.remove(topic, Some(group), id),
                 }
             }
             let Some((id, inbox)) = full else { return Ok(()) };
             match self.env.timeout_at(deadline, inbox.send(message.clone())).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(_)) => {
-                    gone.insert(id);
-                }
+                Ok(Err(_)) => self.topics.remove(topic, Some(group), id),
                 Err(elapsed) => {
                     return Err(Error::new(ErrorKind::Timeout, "publish")
                         .detail("no member of the queue keeps up")
@@ -156,7 +153,7 @@ impl Broker for MemoryBroker {
         self.session("publish")?;
         let deadline = self.env.now() + PUBLISH_TIMEOUT;
         let route = self.topics.route(topic);
-        let each = route.each.iter().map(|inbox| self.put(topic, inbox, message, deadline));
+        let each = route.each.iter().map(|(id, inbox)| self.put(topic, *id, inbox, message, deadline));
         let groups = route.groups.iter().map(|group| self.put_to_group(topic, group, message, deadline));
         let (each, groups) = join(join_all(each), join_all(groups)).await;
         each.into_iter().chain(groups).collect()
@@ -176,9 +173,8 @@ impl Broker for MemoryBroker {
         if subscriptions.ended {
             return Err(Error::new(ErrorKind::NotConnected, "subscribe"));
         }
-        let (delivery, entry) = Delivery::start(&self.env, "broker.memory.delivery", destination, |inbox| {
-            self.topics.add(topic, group.as_deref(), inbox)
-        });
+        let (delivery, inbox) = Delivery::start(&self.env, "broker.memory.delivery", destination);
+        let entry = self.topics.add(topic, group.as_deref(), inbox);
         subscriptions.made += 1;
         let id = subscriptions.made;
         let topic = topic.to_owned();
@@ -227,7 +223,6 @@ struct Subscription {
     id: u64,
     topic: String,
     options: SubscribeOptions,
-    /// The delivery's task has a copy, so that a crash of the host takes the subscriber away.
     entry: Entry,
     delivery: Delivery,
     session: Weak<Session>,

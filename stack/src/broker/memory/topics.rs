@@ -40,13 +40,13 @@ struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Route {
     /// Each of these gets it.
-    pub(super) each: Vec<Inbox>,
+    pub(super) each: Vec<(u64, Inbox)>,
     /// One member of each of these queues gets it.
     pub(super) groups: Vec<String>,
 }
 
 impl Topics {
-    /// Adds a subscriber; the entry takes it away again when it, or any copy of it, is dropped.
+    /// Adds a subscriber; its entry takes it away again, or whoever finds that its inbox is closed.
     pub(super) fn add(self: &Arc<Self>, topic: &str, group: Option<&str>, inbox: Inbox) -> Entry {
         let mut state = self.state();
         state.subscribed += 1;
@@ -63,7 +63,8 @@ impl Topics {
     pub(super) fn route(&self, topic: &str) -> Route {
         let state = self.state();
         let Some(topic) = state.topics.get(topic) else { return Route::default() };
-        Route { each: topic.each.values().cloned().collect(), groups: topic.groups.keys().cloned().collect() }
+        let each = topic.each.iter().map(|(id, inbox)| (*id, inbox.clone())).collect();
+        Route { each, groups: topic.groups.keys().cloned().collect() }
     }
 
     /// The members of a queue, the one whose turn it is first.
@@ -81,7 +82,8 @@ impl Topics {
         members
     }
 
-    fn remove(&self, topic_name: &str, group_name: Option<&str>, id: u64) {
+    /// Takes a subscriber away. A second call does nothing.
+    pub(super) fn remove(&self, topic_name: &str, group_name: Option<&str>, id: u64) {
         let mut state = self.state();
         let Some(topic) = state.topics.get_mut(topic_name) else { return };
         topic.each.remove(&id);
@@ -110,7 +112,7 @@ impl Topics {
 }
 
 /// A subscriber's place among the topics.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Entry {
     topics: Arc<Topics>,
     topic: String,
@@ -122,11 +124,5 @@ impl Entry {
     /// Takes the subscriber away: nothing more is put into its inbox. A second call does nothing.
     pub(super) fn remove(&self) {
         self.topics.remove(&self.topic, self.group.as_deref(), self.id);
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.remove();
     }
 }
