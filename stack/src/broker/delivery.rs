@@ -4,7 +4,6 @@
 //! Ending a subscription drains it: what was accepted before is handled before [`Delivery::finish`] returns, so that a
 //! queue loses nothing when a member leaves in order.
 
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{Acknowledge, ErrorHandler, Event, Handler, Message, NothingToAcknowledge};
 use crate::env::{Env, Task};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Messages that wait for one handler; beyond it whoever sends waits.
@@ -101,11 +101,7 @@ impl Delivery {
     }
 }
 
-impl fmt::Debug for Delivery {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Delivery").field("room", &self.queue.capacity()).finish_non_exhaustive()
-    }
-}
+opaque!(Delivery);
 
 async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate, stop: &Notify) {
     let acknowledgement: Arc<dyn Acknowledge> = Arc::new(NothingToAcknowledge);

@@ -13,6 +13,7 @@ use super::gate::Gate;
 use super::inbox::Inbox;
 use super::{DialOptions, Listener, Socket};
 use crate::env::{self, Env, Stream, Task, split_host_port};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Sockets that wait to be accepted, per listener.
@@ -151,8 +152,4 @@ impl Listener for StreamListener {
     }
 }
 
-impl std::fmt::Debug for StreamListener {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
-    }
-}
+opaque!(StreamListener { address });

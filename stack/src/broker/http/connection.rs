@@ -7,7 +7,6 @@
 //! refuses what comes from before the newest epoch that it has seen (go-micro's receivers ignore the header).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::encoding;
 use crate::env::{Env, Instant, Task};
+use crate::opaque::opaque;
 use crate::registry::Node;
 use crate::{Error, ErrorKind, Result};
 
@@ -214,11 +214,7 @@ impl Connections {
     }
 }
 
-impl fmt::Debug for Connections {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Connections").field("publisher", &self.publisher).finish_non_exhaustive()
-    }
-}
+opaque!(Connections { publisher });
 
 impl Address {
     fn take(&self, now: Instant) -> Option<Connection> {

@@ -1,6 +1,5 @@
 //! One end of a call as a socket; both ends are the same but for how they say that they are done.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,6 +18,7 @@ use super::framing;
 use super::link::Hold;
 use crate::env::Env;
 use crate::error::Status;
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Which end of the call it is, and where its messages come from.
@@ -270,8 +270,4 @@ impl Socket for GrpcSocket {
     }
 }
 
-impl fmt::Debug for GrpcSocket {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "GrpcSocket({} -> {})", self.local, self.remote)
-    }
-}
+opaque!(GrpcSocket { local, remote });
