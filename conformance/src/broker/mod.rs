@@ -24,4 +24,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     concurrency::REQUIREMENTS,
     endurance::REQUIREMENTS,
     faults::REQUIREMENTS,
+    crate::naming::BROKER,
 ];

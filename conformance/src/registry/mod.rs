@@ -41,4 +41,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     resume::REQUIREMENTS,
     lifecycle::REQUIREMENTS,
     leaks::REQUIREMENTS,
+    crate::naming::REGISTRY,
 ];

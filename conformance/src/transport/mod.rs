@@ -24,4 +24,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     closing::REQUIREMENTS,
     leaks::REQUIREMENTS,
     faults::REQUIREMENTS,
+    crate::naming::TRANSPORT,
 ];
