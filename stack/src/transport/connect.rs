@@ -102,28 +102,19 @@ impl StreamListener {
     }
 }
 
-/// Accepts until the listener is gone. A failure that passes, such as too many open files, is waited out, longer each
-/// time, as Go's `net/http` does.
+/// Accepts until the listener is gone. A failure that passes, such as too many open files, is waited out.
 async fn accept_all(
     env: Env,
     mut listener: Box<dyn env::Listener>,
     mut arrival: impl Arrival,
     sockets: mpsc::Sender<Arc<dyn Socket>>,
 ) {
-    const FIRST_DELAY: Duration = Duration::from_millis(5);
-    const LAST_DELAY: Duration = Duration::from_secs(1);
-    let mut delay = FIRST_DELAY;
+    const DELAY: Duration = Duration::from_millis(100);
     loop {
         match listener.accept().await {
-            Ok(stream) => {
-                delay = FIRST_DELAY;
-                arrival.arrive(stream, &sockets).await;
-            }
+            Ok(stream) => arrival.arrive(stream, &sockets).await,
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
-            Err(_) => {
-                env.sleep(delay).await;
-                delay = (delay * 2).min(LAST_DELAY);
-            }
+            Err(_) => env.sleep(DELAY).await,
         }
     }
 }
