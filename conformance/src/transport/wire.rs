@@ -208,8 +208,8 @@ async fn what_is_no_request_is_refused(site: Site) -> Outcome {
         let answered = async {
             let mut answer = Vec::new();
             // A reset is an end, too, after whatever was said.
-            let read = site.within(&format!("the end after {rest:?}"), SEEN_WITHIN * 2, raw.read_to_end(&mut answer));
-            let _ = read.await?;
+            let what = format!("the end after {rest:?}");
+            let _ = site.within(&what, SEEN_WITHIN * 2, raw.read_to_end(&mut answer)).await?;
             Ok::<_, Finding>(String::from_utf8_lossy(&answer).into_owned())
         };
         let (_far, answer) = tokio::try_join!(receive, answered)?;
