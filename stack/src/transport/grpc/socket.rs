@@ -125,8 +125,8 @@ impl GrpcSocket {
                 }
                 Err(error) => {
                     // A status is the peer's last word, and said once.
-                    let said = error.kind() == ErrorKind::Remote;
-                    *ended = Some(if said { ErrorKind::EndOfStream } else { error.kind() });
+                    let said = error.status().map(|_| ErrorKind::EndOfStream);
+                    *ended = said.or(Some(error.kind()));
                     return Err(error);
                 }
             }
