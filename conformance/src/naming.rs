@@ -31,10 +31,10 @@ macro_rules! naming {
 }
 
 naming!(TRANSPORT, "TRA-062", "transport", ASKED_FOR, a_transport_has_its_name);
-naming!(CODEC, "COD-049", "codec", ONE_TABLE, a_codec_has_its_name);
-naming!(REGISTRY, "REG-135", "registry", ASKED_FOR, a_registry_has_its_name);
+naming!(CODEC, "COD-055", "codec", ONE_TABLE, a_codec_has_its_name);
+naming!(REGISTRY, "REG-145", "registry", ASKED_FOR, a_registry_has_its_name);
 naming!(SELECTOR, "SEL-059", "selector", ONE_TABLE, a_selector_has_its_name);
-naming!(BROKER, "BRK-085", "broker", ASKED_FOR, a_broker_has_its_name);
+naming!(BROKER, "BRK-095", "broker", ASKED_FOR, a_broker_has_its_name);
 naming!(CLIENT, "CLI-067", "client", ASKED_FOR, a_client_has_its_name);
 naming!(SERVER, "SRV-069", "server", ASKED_FOR, a_server_has_its_name);
 naming!(SERVICE, "SVC-021", "service", ONE_TABLE, a_service_has_its_name);

@@ -202,8 +202,8 @@ impl GrpcSocket {
         self.end(status::plain(code, &error.to_string()));
     }
 
-    /// Ends the call; `trailers` are the accepting end's last word. What was sent before goes out; a message that was only begun ends with a reset, which h2 sends by
-    /// itself for a stream that is dropped open.
+    /// Ends the call; `trailers` are the accepting end's last word. What was sent before goes out; a message that was only
+    /// begun ends with a reset, which h2 sends by itself for a stream that is dropped open.
     fn end(&self, trailers: HeaderMap) {
         let whole = self.writing.try_lock().is_ok_and(|writing| !writing.broken);
         if let Some(mut sender) = lock(&self.outgoing).take()
