@@ -10,6 +10,7 @@ pub mod codec;
 mod finding;
 mod interface;
 pub mod judge;
+mod naming;
 pub mod registry;
 mod remote;
 mod requirement;

@@ -89,6 +89,11 @@ impl Site {
         &self.shared.promises
     }
 
+    /// The name under which the plugin under judgement is asked for.
+    pub fn plugin(&self) -> &str {
+        &self.shared.subject.plugin
+    }
+
     /// Whether time is virtual; if not, a check that waits is waited for by a person.
     pub fn is_simulated(&self) -> bool {
         matches!(self.shared.reach, Reach::Simulated(_))

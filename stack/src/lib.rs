@@ -11,6 +11,7 @@ pub mod env;
 pub mod error;
 mod grpc;
 pub mod metadata;
+mod opaque;
 pub mod plugin;
 pub mod registry;
 pub mod selector;

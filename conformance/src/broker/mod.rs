@@ -29,4 +29,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     endurance::REQUIREMENTS,
     faults::REQUIREMENTS,
     means::REQUIREMENTS,
+    crate::naming::BROKER,
 ];

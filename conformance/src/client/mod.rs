@@ -30,4 +30,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     streams::REQUIREMENTS,
     streams_end::REQUIREMENTS,
     events::REQUIREMENTS,
+    crate::naming::CLIENT,
 ];

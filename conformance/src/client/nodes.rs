@@ -110,10 +110,6 @@ impl Filter for Only {
         services.retain(|service| !service.nodes.is_empty());
         services
     }
-
-    fn describe(&self) -> String {
-        format!("address = {:?}", self.0)
-    }
 }
 
 async fn a_calls_filters_decide(site: Site) -> Outcome {

@@ -22,4 +22,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     marshaler::REQUIREMENTS,
     lifecycle::REQUIREMENTS,
     wire::REQUIREMENTS,
+    crate::naming::CODEC,
 ];

@@ -43,4 +43,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     behind::REQUIREMENTS,
     lifecycle::REQUIREMENTS,
     leaks::REQUIREMENTS,
+    crate::naming::REGISTRY,
 ];

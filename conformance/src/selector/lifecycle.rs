@@ -1,9 +1,11 @@
 //! Lifecycle: init, close and drop, and selectors beside each other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shaketable_stack::ErrorKind;
+use shaketable_stack::plugin::{Setting, Settings};
 use shaketable_stack::selector::strategy::RoundRobin;
 use shaketable_stack::selector::{SelectOptions, SelectorOptions};
 
@@ -11,7 +13,7 @@ use super::directory::Directory;
 use super::tools::{Bench, refused, service};
 use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
-use crate::{Outcome, Requirement, Site, expect, expect_equal};
+use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
 /// How long what was closed may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -80,6 +82,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: in Rust what is dropped is gone",
         needs: &[Need::InProcess("that a value is dropped")],
         check: check!(a_dropped_selector_leaves_nothing),
+    },
+    Requirement {
+        id: "SEL-061",
+        level: Should,
+        sentence: "A setting that the selector does not know is refused when it is made.",
+        source: "decision of shaketable: a misspelt setting that is silently ignored is found in production",
+        needs: &[Need::InProcess("a setting")],
+        check: check!(an_unknown_setting_is_refused_by_the_selector),
     },
 ];
 
@@ -190,4 +200,13 @@ async fn a_dropped_selector_leaves_nothing(site: Site) -> Outcome {
     let Bench { directory, selector, .. } = bench;
     drop(selector);
     nothing_left(&site, "after the selector was dropped", &directory, tasks).await
+}
+
+async fn an_unknown_setting_is_refused_by_the_selector(site: Site) -> Outcome {
+    let factory = site.shared.plugins.selectors.get(site.plugin()).map(|plugin| plugin.factory.clone());
+    let factory = factory.map_err(|error| Finding::Broke(error.to_string()))?;
+    let settings = BTreeMap::from([("no_such_setting".to_owned(), Setting::Bool(true))]);
+    let settings = Settings::new(site.shared.subject.addresses.clone(), settings);
+    let made = factory(site.env().clone(), Arc::new(Directory::new(site.env().clone())), settings);
+    site.refused("make it with 'no_such_setting'", &[ErrorKind::InvalidInput], made).await.map(drop)
 }

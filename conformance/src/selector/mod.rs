@@ -21,4 +21,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     marks::REQUIREMENTS,
     lifecycle::REQUIREMENTS,
     endurance::REQUIREMENTS,
+    crate::naming::SELECTOR,
 ];

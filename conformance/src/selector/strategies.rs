@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rand::Rng;
 use shaketable_stack::selector::filter::{ByEndpoint, ByLabel, ByVersion};
@@ -10,7 +11,7 @@ use shaketable_stack::selector::{Filter, NodeSet, SelectOptions, Selection, Stra
 
 use super::tools::{Bench, ids, in_turns, service, strs};
 use crate::Level::{Must, Should};
-use crate::requirement::{Need, check};
+use crate::requirement::{Need, base_name, check};
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
 /// Draws for each node, where a spread is judged.
@@ -84,7 +85,38 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[],
         check: check!(each_filter_has_turns_of_its_own),
     },
+    Requirement {
+        id: "SEL-060",
+        level: Should,
+        sentence: "A selector that is called random or round_robin selects so by default, and its options name that strategy.",
+        source: "decision of shaketable: a name that says how nodes are taken is taken at its word",
+        needs: &[Need::Named(&["random", "round_robin"]), Need::InProcess("options")],
+        check: check!(a_selector_called_after_a_strategy_has_it),
+    },
+    Requirement {
+        id: "SEL-062",
+        level: Should,
+        sentence: "What one strategy does to its position moves the turns of no other on.",
+        source: "decision of shaketable: a caller's own strategy may count as it likes, and others go on in turns",
+        needs: &[Need::InProcess("the caller's strategy"), Need::Upheld(&["SEL-015"])],
+        check: check!(each_strategy_has_a_position_of_its_own),
+    },
 ];
+
+/// Takes the first node, and moves the position on by one.
+#[derive(Debug)]
+struct Moving;
+
+impl Strategy for Moving {
+    fn pick(&self, _set: &NodeSet, state: &StrategyState) -> usize {
+        state.fetch_add(1, Ordering::Relaxed);
+        0
+    }
+
+    fn name(&self) -> &'static str {
+        "moving"
+    }
+}
 
 /// Takes the node whose id is the last one.
 #[derive(Debug)]
@@ -150,6 +182,22 @@ async fn the_default_strategy_does_what_its_name_says(site: Site) -> Outcome {
             expect(unknown.is_none(), "nodes that are registered", || format!("{unknown:?}"))
         }
     }
+}
+
+async fn a_selector_called_after_a_strategy_has_it(site: Site) -> Outcome {
+    let bench = Bench::empty(&site).await?;
+    expect_equal("the default strategy", &bench.selector.options().strategy.name(), &base_name(site.plugin()))
+}
+
+async fn each_strategy_has_a_position_of_its_own(site: Site) -> Outcome {
+    let bench = Bench::over(&site, &["a", "b"]).await?;
+    let moving = SelectOptions { filters: Vec::new(), strategy: Some(Arc::new(Moving)) };
+    let mut counts = BTreeMap::new();
+    for _ in 0..10 {
+        *counts.entry(bench.pick(&in_turns()).await?.id.clone()).or_default() += 1;
+        bench.pick(&moving).await?;
+    }
+    is_fair(&counts, &["a".to_owned(), "b".to_owned()])
 }
 
 fn is_fair(counts: &BTreeMap<String, usize>, nodes: &[String]) -> Outcome {
@@ -248,5 +296,10 @@ async fn a_selection_hands_out_further_nodes(site: Site) -> Outcome {
         handed_out.push(node.id.clone());
     }
     handed_out.sort();
-    expect_equal("the nodes that one selection hands out in turns", &handed_out, &nodes)
+    expect_equal("the nodes that one selection hands out in turns", &handed_out, &nodes)?;
+    // A selector in another process does not tell.
+    let Some(set) = next.set() else { return Ok(()) };
+    let mut told: Vec<String> = set.nodes.iter().map(|node| node.id.clone()).collect();
+    told.sort();
+    expect_equal("the nodes that one selection tells that it takes from", &told, &nodes)
 }

@@ -30,4 +30,5 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     streams::REQUIREMENTS,
     events::REQUIREMENTS,
     events_apart::REQUIREMENTS,
+    crate::naming::SERVER,
 ];

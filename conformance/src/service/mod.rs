@@ -9,4 +9,4 @@ use crate::Requirement;
 
 /// The requirements, module by module.
 pub(crate) const REQUIREMENTS: &[&[Requirement]] =
-    &[hooks::REQUIREMENTS, lifecycle::REQUIREMENTS, running::REQUIREMENTS];
+    &[hooks::REQUIREMENTS, lifecycle::REQUIREMENTS, running::REQUIREMENTS, crate::naming::SERVICE];

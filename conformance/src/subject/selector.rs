@@ -80,7 +80,7 @@ fn to_wire(filter: &dyn Filter) -> Result<wire::Filter> {
         }
         None => {
             return Err(Error::new(ErrorKind::Unsupported, "select")
-                .detail(format!("no adapter can run the caller's filter '{}'", filter.describe())));
+                .detail(format!("no adapter can run the caller's filter {filter:?}")));
         }
     };
     Ok(wire::Filter { kind: Some(kind) })

@@ -53,6 +53,23 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[],
         check: check!(many_headers_arrive),
     },
+    Requirement {
+        id: "TRA-063",
+        level: Should,
+        sentence: "Headers that are called as those of a wire's own framing do no harm to the body.",
+        source: "Go net/http request.go, reqWriteExcludeHeader: Host, Content-Length, Transfer-Encoding and Trailer of a \
+                 caller are left out",
+        needs: &[],
+        check: check!(headers_of_framing_do_no_harm),
+    },
+    Requirement {
+        id: "TRA-064",
+        level: Should,
+        sentence: "A header name with a line end or a colon adds no header to the message.",
+        source: "RFC 9110, section 5.1: a field name is a token",
+        needs: &[],
+        check: check!(a_name_adds_no_header),
+    },
 ];
 
 async fn headers_arrive(site: Site) -> Outcome {
@@ -108,21 +125,62 @@ async fn unusual_header_values_arrive(site: Site) -> Outcome {
 }
 
 async fn a_value_adds_no_header(site: Site) -> Outcome {
-    for (role, end) in Role::BOTH.into_iter().flat_map(|role| ["\r\n", "\n"].map(|end| (role, end))) {
-        let pair = pair(&site, role).await?;
+    for end in ["\r\n", "\n"] {
         let value = format!("harmless{end}X-Injected: yes{end}{end}GET / HTTP/1.1");
-        let bad = Message { header: header(&[("X-Value", &value)]), ..message(b"body") };
+        adds_no_header(&site, "X-Value", &value).await?;
+    }
+    Ok(())
+}
+
+async fn a_name_adds_no_header(site: Site) -> Outcome {
+    for name in ["X-Name: 1\r\nX-Injected", "X-Injected: yes\n\nX-Name", "X-Injected: yes; X-Name"] {
+        adds_no_header(&site, name, "yes").await?;
+    }
+    Ok(())
+}
+
+/// Sends a message with that header, both ways: it is refused, or brings no other header with it.
+async fn adds_no_header(site: &Site, name: &str, value: &str) -> Outcome {
+    for role in Role::BOTH {
+        let pair = pair(site, role).await?;
+        let bad = Message { header: header(&[(name, value)]), ..message(b"body") };
         let exchange =
             async { tokio::join!(pair.own.send(&bad), site.env().timeout(site.slack() * 4, pair.peer.recv())) };
-        let (sent, received) = site.ends("send a value with line ends", exchange).await?;
+        let (sent, received) = site.ends(&format!("send the header {name:?}: {value:?}"), exchange).await?;
         // To refuse it is as good as to make it harmless; then there is nothing to be received.
         let (Ok(()), Ok(received)) = (sent, received) else { continue };
         let received = received.map_err(|error| {
-            Finding::violated("the value to be refused by send, or made harmless", format!("the peer got `{error}`"))
+            Finding::violated("the header to be refused by send, or made harmless", format!("the peer got `{error}`"))
         })?;
         let injected = get_ignoring_case(&received.header, "X-Injected");
-        expect(injected.is_none(), "no header that the value brought with it", || format!("X-Injected: {injected:?}"))?;
+        expect(injected.is_none(), "no header that another one brought with it", || {
+            format!("X-Injected: {injected:?}")
+        })?;
         expect(received.body == bad.body, "the body as it was sent", || format!("{:?}", received.body))?;
+    }
+    Ok(())
+}
+
+async fn headers_of_framing_do_no_harm(site: Site) -> Outcome {
+    let header = header(&[
+        ("Content-Length", "999"),
+        ("transfer-encoding", "gzip"),
+        ("Host", "elsewhere"),
+        ("Trailer", "X-Last"),
+        ("X-Own", "own"),
+    ]);
+    let sent = Message { header, ..message(b"a body of its own") };
+    for role in Role::BOTH {
+        let pair = pair(&site, role).await?;
+        for (from, to) in pair.ways() {
+            let (sending, received) = tokio::join!(site.ask("send", from.send(&sent)), site.ask("receive", to.recv()));
+            sending?;
+            let received = received?;
+            expect(received.body == sent.body, "the body as it was sent", || format!("{:?}", received.body))?;
+            let own = get_ignoring_case(&received.header, "X-Own");
+            expect(own == Some("own"), "the header X-Own: own", || format!("{own:?}"))?;
+            pass(&site, from, to, "the message after it", &message(b"after")).await?;
+        }
     }
     Ok(())
 }

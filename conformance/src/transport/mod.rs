@@ -10,6 +10,7 @@ mod limits;
 mod listening;
 mod opening;
 mod tools;
+mod wire;
 
 use crate::Requirement;
 
@@ -24,4 +25,6 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     closing::REQUIREMENTS,
     leaks::REQUIREMENTS,
     faults::REQUIREMENTS,
+    wire::REQUIREMENTS,
+    crate::naming::TRANSPORT,
 ];

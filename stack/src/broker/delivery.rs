@@ -5,7 +5,6 @@
 //! queue loses nothing when a member leaves in order. Whoever keeps the sender decides what is accepted: when the last copy
 //! of it is gone and the queue is empty, the task ends.
 
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -16,6 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{Acknowledge, ErrorHandler, Event, Handler, Message, NothingToAcknowledge};
 use crate::env::{Env, Task};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Messages that wait for one handler; beyond it whoever sends waits.
@@ -87,11 +87,7 @@ impl Delivery {
     }
 }
 
-impl fmt::Debug for Delivery {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Delivery").finish_non_exhaustive()
-    }
-}
+opaque!(Delivery);
 
 async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate) {
     let acknowledgement: Arc<dyn Acknowledge> = Arc::new(NothingToAcknowledge);

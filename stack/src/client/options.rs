@@ -1,6 +1,5 @@
 //! Options of clients and of single calls, with go-micro's defaults.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use super::{CallObserver, Request};
 use crate::Error;
 use crate::broker::Broker;
 use crate::codec::Codecs;
+use crate::opaque::opaque;
 use crate::selector::{SelectOptions, Selector};
 use crate::transport::Transport;
 
@@ -132,11 +132,7 @@ impl Default for Backoff {
     }
 }
 
-impl fmt::Debug for Backoff {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Backoff")
-    }
-}
+opaque!(Backoff);
 
 /// Decides whether a failed attempt is tried again: given the request, the attempt (0 is the first) and its error.
 #[derive(Clone)]
@@ -166,11 +162,7 @@ impl RetryDecision {
     }
 }
 
-impl fmt::Debug for RetryDecision {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("RetryDecision")
-    }
-}
+opaque!(RetryDecision);
 
 /// How one request is made. go-micro: `client.RequestOptions`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 
 mod scan;
 
-use std::fmt;
 use std::io::ErrorKind as ErrorKindIo;
 use std::sync::Arc;
 
 use super::carrier::{Open, failed};
 use super::{Carrier, Codec, CodecFactory, Marshaler, Message, MessageType, Payload};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 use scan::Scanner;
 
@@ -145,8 +145,4 @@ impl Codec for JsonCodec {
     }
 }
 
-impl fmt::Debug for JsonCodec {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("JsonCodec").field("closed", &self.carrier.is_closed()).finish()
-    }
-}
+opaque!(JsonCodec);

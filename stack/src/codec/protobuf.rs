@@ -1,12 +1,12 @@
 //! The codec `protobuf`: a body is its bare protobuf bytes, one message a carrier, because nothing marks where a message
 //! ends. Wire as go-micro's `codec/proto`; unlike there, what `marshal` returns is the caller's own memory.
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use super::carrier::{Open, failed};
 use super::{Carrier, Codec, CodecFactory, Marshaler, Message, MessageType, Payload};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = "protobuf";
@@ -86,8 +86,4 @@ impl Codec for ProtobufCodec {
     }
 }
 
-impl fmt::Debug for ProtobufCodec {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ProtobufCodec").field("closed", &self.carrier.is_closed()).finish()
-    }
-}
+opaque!(ProtobufCodec);

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use crate::opaque::opaque;
+
 /// Monotonic and wall time, and waiting.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Monotonic time since an origin that belongs to this clock.
@@ -73,11 +75,7 @@ impl Future for Sleep {
     }
 }
 
-impl fmt::Debug for Sleep {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Sleep")
-    }
-}
+opaque!(Sleep);
 
 /// A deadline passed before the work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

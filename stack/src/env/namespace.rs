@@ -2,9 +2,10 @@
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::opaque::opaque;
 
 /// A named place for shared state. In production it is the process; in the simulator it is the world, so that hosts share
 /// a `memory` registry or broker, which is exempt from network faults.
@@ -40,8 +41,4 @@ impl Namespace {
     }
 }
 
-impl fmt::Debug for Namespace {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Namespace").field("name", &self.name).finish_non_exhaustive()
-    }
-}
+opaque!(Namespace { name });

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::opaque::opaque;
+
 /// A way to reach other hosts. Addresses are `host:port` texts; a host is a name or an IP address, IPv6 in brackets.
 #[async_trait]
 pub trait Network: Send + Sync + fmt::Debug {
@@ -119,11 +121,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl fmt::Debug for Stream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Stream({} -> {})", self.local, self.peer)
-    }
-}
+opaque!(Stream { local, peer });
 
 /// Splits `host:port`; the host of `:80` is empty, an IPv6 host loses its brackets.
 ///

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinHandle;
 
+use crate::opaque::opaque;
+
 /// A boxed task.
 pub type BoxTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -68,11 +70,7 @@ impl Drop for Task {
     }
 }
 
-impl fmt::Debug for Task {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Task").field("finished", &self.is_finished()).finish()
-    }
-}
+opaque!(Task);
 
 /// Counts living tasks by name.
 #[derive(Debug, Default)]

@@ -1,19 +1,19 @@
 //! Nodes of one service that failed several times in a row and are left out for a while. It knows node ids, addresses and
 //! time; what counts as a failure is [`super::Outcome`]'s affair. After go-micro's historical blacklist selector: three
-//! failures, 30 s, every further failure renews.
+//! failures, 30 s, every further failure renews, and 30 s after its last failure a node begins anew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::env::Instant;
-use crate::registry::{Node, Service};
+use crate::registry::Node;
 
 /// When a node is left out, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlacklistOptions {
     /// Consecutive failures after which a node is left out; 3.
     pub failures: usize,
-    /// How long it is left out after its last failure; 30 s.
+    /// How long a failure counts, and a node is left out after its last one; 30 s.
     pub duration: Duration,
 }
 
@@ -26,83 +26,63 @@ impl Default for BlacklistOptions {
 /// What was marked for the nodes of one service. Empty while nothing fails.
 #[derive(Debug, Default)]
 pub(super) struct Blacklist {
-    suspects: BTreeMap<String, Suspect>,
+    /// By id and address: a node that comes back elsewhere under its old id is innocent.
+    suspects: BTreeMap<(String, String), Suspect>,
     revision: u64,
-    next_expiry: Option<Instant>,
 }
 
 /// A node whose last request failed.
 #[derive(Debug)]
 struct Suspect {
-    /// A node that comes back elsewhere under its old id is innocent.
-    address: String,
     failures: usize,
-    /// Left out until then; clear again from then on.
-    until: Option<Instant>,
+    left_out: bool,
+    /// Forgotten from then on.
+    until: Instant,
 }
 
 impl Blacklist {
     /// `node` has failed.
     pub(super) fn failed(&mut self, node: &Node, now: Instant, options: &BlacklistOptions) {
-        self.expire(now);
-        let suspect = self.suspects.entry(node.id.clone()).or_insert_with(|| Suspect::new(node));
-        let was_banned = suspect.until.is_some();
-        if suspect.address != node.address {
-            *suspect = Suspect::new(node);
-        }
+        self.expire(|| now);
+        let until = now + options.duration;
+        let suspect = self.suspects.entry(key(node)).or_insert(Suspect { failures: 0, left_out: false, until });
         suspect.failures += 1;
+        suspect.until = until;
         if suspect.failures >= options.failures {
-            suspect.until = Some(now + options.duration);
+            suspect.left_out = true;
+            self.touch();
         }
-        if was_banned != suspect.until.is_some() {
-            self.revision += 1;
-        }
-        self.find_next_expiry();
     }
 
     /// `node` has answered.
     pub(super) fn answered(&mut self, node: &Node) {
-        let known = self.suspects.get(&node.id).is_some_and(|suspect| suspect.address == node.address);
-        if known && self.suspects.remove(&node.id).is_some_and(|suspect| suspect.until.is_some()) {
-            self.revision += 1;
-            self.find_next_expiry();
+        // The usual case makes no key.
+        if !self.suspects.is_empty() && self.suspects.remove(&key(node)).is_some() {
+            self.touch();
         }
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.suspects.clear();
-        self.next_expiry = None;
-        self.revision += 1;
+        self.touch();
     }
 
-    /// Clears the nodes whose time is over.
-    pub(super) fn expire(&mut self, now: Instant) {
-        if self.next_expiry.is_some_and(|expiry| expiry <= now) {
-            self.suspects.retain(|_, suspect| suspect.until.is_none_or(|until| until > now));
-            self.revision += 1;
-            self.find_next_expiry();
-        }
-    }
-
-    /// Forgets nodes that are gone, except those that are left out: they may come back within their time.
-    pub(super) fn keep_only(&mut self, services: &[Service]) {
+    /// Forgets the nodes whose time is over; nobody asks what time it is while there are none.
+    pub(super) fn expire(&mut self, now: impl FnOnce() -> Instant) {
         if self.suspects.is_empty() {
             return;
         }
-        let known = |id: &str| services.iter().any(|service| service.nodes.iter().any(|node| node.id == id));
-        self.suspects.retain(|id, suspect| suspect.until.is_some() || known(id));
+        let (now, before) = (now(), self.suspects.len());
+        self.suspects.retain(|_, suspect| suspect.until > now);
+        if self.suspects.len() != before {
+            self.touch();
+        }
     }
 
     /// Whether `node` is left out.
     pub(super) fn holds(&self, node: &Node) -> bool {
-        let suspect = self.suspects.get(&node.id);
-        suspect.is_some_and(|suspect| suspect.until.is_some() && suspect.address == node.address)
-    }
-
-    /// Whether some node is left out, so that time matters.
-    pub(super) fn is_timed(&self) -> bool {
-        self.next_expiry.is_some()
+        self.suspects.get(&key(node)).is_some_and(|suspect| suspect.left_out)
     }
 
     /// Changes whenever [`holds`](Self::holds) may answer differently.
@@ -110,15 +90,13 @@ impl Blacklist {
         self.revision
     }
 
-    fn find_next_expiry(&mut self) {
-        self.next_expiry = self.suspects.values().filter_map(|suspect| suspect.until).min();
+    fn touch(&mut self) {
+        self.revision += 1;
     }
 }
 
-impl Suspect {
-    fn new(node: &Node) -> Self {
-        Self { address: node.address.clone(), failures: 0, until: None }
-    }
+fn key(node: &Node) -> (String, String) {
+    (node.id.clone(), node.address.clone())
 }
 
 #[cfg(test)]
@@ -153,7 +131,7 @@ mod tests {
         failed(&mut blacklist, "a:1", 1, 0);
         assert!(blacklist.holds(&node("a:1")));
         blacklist.answered(&node("a:1"));
-        assert!(!blacklist.holds(&node("a:1")) && !blacklist.is_timed());
+        assert!(!blacklist.holds(&node("a:1")));
     }
 
     #[test]
@@ -161,12 +139,22 @@ mod tests {
         let mut blacklist = Blacklist::default();
         failed(&mut blacklist, "a:1", 3, 0);
         failed(&mut blacklist, "a:1", 1, 20);
-        blacklist.expire(at(49));
+        blacklist.expire(|| at(49));
         assert!(blacklist.holds(&node("a:1")), "the failure at 20 s renewed it");
-        blacklist.expire(at(50));
+        blacklist.expire(|| at(50));
         assert!(!blacklist.holds(&node("a:1")));
         failed(&mut blacklist, "a:1", 2, 51);
         assert!(!blacklist.holds(&node("a:1")));
+    }
+
+    #[test]
+    fn failures_that_lie_far_apart_do_not_add_up() {
+        let mut blacklist = Blacklist::default();
+        failed(&mut blacklist, "a:1", 2, 0);
+        failed(&mut blacklist, "a:1", 2, 30);
+        assert!(!blacklist.holds(&node("a:1")));
+        failed(&mut blacklist, "a:1", 1, 59);
+        assert!(blacklist.holds(&node("a:1")));
     }
 
     #[test]
@@ -174,22 +162,23 @@ mod tests {
         let mut blacklist = Blacklist::default();
         failed(&mut blacklist, "a:1", 3, 0);
         assert!(!blacklist.holds(&node("b:1")));
-        failed(&mut blacklist, "b:1", 1, 0);
-        assert!(!blacklist.holds(&node("a:1")) && !blacklist.holds(&node("b:1")));
+        failed(&mut blacklist, "b:1", 3, 0);
+        // A late word about the old address does not free the new one.
+        blacklist.answered(&node("a:1"));
+        assert!(!blacklist.holds(&node("a:1")) && blacklist.holds(&node("b:1")));
     }
 
     #[test]
-    fn the_revision_moves_only_when_the_banned_nodes_change() {
+    fn the_revision_moves_when_the_nodes_left_out_change_and_not_before() {
         let mut blacklist = Blacklist::default();
         failed(&mut blacklist, "a:1", 2, 0);
-        let before = blacklist.revision();
-        failed(&mut blacklist, "a:1", 1, 0);
-        let banned = blacklist.revision();
-        assert_ne!(before, banned);
+        assert_eq!(blacklist.revision(), 0);
         failed(&mut blacklist, "a:1", 1, 1);
-        blacklist.expire(at(30));
-        assert_eq!(blacklist.revision(), banned, "renewed until 31 s");
-        blacklist.expire(at(31));
-        assert_ne!(blacklist.revision(), banned);
+        let left_out = blacklist.revision();
+        assert_ne!(left_out, 0);
+        blacklist.expire(|| at(30));
+        assert_eq!(blacklist.revision(), left_out, "left out until 31 s");
+        blacklist.expire(|| at(31));
+        assert_ne!(blacklist.revision(), left_out);
     }
 }

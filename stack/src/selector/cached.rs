@@ -3,7 +3,6 @@
 //! the blacklist changed. Filters must be pure functions of the services they are given.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -12,6 +11,7 @@ use super::blacklist::BlacklistOptions;
 use super::kept::Kept;
 use super::{Outcome, SelectOptions, Selection, Selector, SelectorOptions};
 use crate::env::{Env, Random};
+use crate::opaque::opaque;
 use crate::registry::cache::{self, Cache, CacheConfig};
 use crate::registry::{GetOptions, Node, Registry};
 use crate::{Error, ErrorKind, Result};
@@ -94,9 +94,7 @@ impl Selector for CachedSelector {
             Some(kept) => kept,
             None => kept.entry(service.to_owned()).or_default(),
         };
-        if kept.blacklist.is_timed() {
-            kept.blacklist.expire(self.env.now());
-        }
+        kept.blacklist.expire(|| self.env.now());
         let strategy = options.strategy.as_ref().unwrap_or(&defaults.strategy);
         kept.select(service, services, &options.filters, strategy, random).map(Selection::Ready)
     }
@@ -169,8 +167,4 @@ fn closed_error() -> Error {
     Error::new(ErrorKind::Closed, "select")
 }
 
-impl fmt::Debug for CachedSelector {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CachedSelector").field("name", &self.name).finish_non_exhaustive()
-    }
-}
+opaque!(CachedSelector { name });

@@ -21,8 +21,8 @@ const COMBINATIONS_MAX: usize = 64;
 pub(super) struct Kept {
     /// What was marked.
     pub(super) blacklist: Blacklist,
+    /// The last one used comes first.
     combinations: Vec<Combination>,
-    uses: u64,
 }
 
 /// One combination of filters and strategy.
@@ -35,7 +35,6 @@ struct Combination {
     /// What `set` was worked out from; empty before the first time.
     services: Services,
     revision: u64,
-    last_use: u64,
 }
 
 impl Kept {
@@ -51,61 +50,42 @@ impl Kept {
         strategy: &Arc<dyn Strategy>,
         random: &mut Random,
     ) -> Result<Next> {
-        self.uses += 1;
-        let index = self.find(filters, strategy.name());
-        let combination = &mut self.combinations[index];
-        combination.last_use = self.uses;
-        if !Arc::ptr_eq(&combination.services, &services) || combination.revision != self.blacklist.revision() {
-            if !Arc::ptr_eq(&combination.services, &services) {
-                self.blacklist.keep_only(&services);
+        match self.combinations.iter().position(|known| known.is_of(filters, strategy.name())) {
+            Some(index) => self.combinations[..=index].rotate_right(1),
+            None => {
+                self.combinations.insert(0, Combination::new(filters, strategy.name()));
+                self.combinations.truncate(COMBINATIONS_MAX);
             }
+        }
+        let combination = &mut self.combinations[0];
+        if !Arc::ptr_eq(&combination.services, &services) || combination.revision != self.blacklist.revision() {
             combination.refresh(service, services, &self.blacklist, random);
         }
         if combination.set.nodes.is_empty() {
-            return Err(none_available(service, filters, combination));
+            return Err(none_available(service, combination));
         }
         Ok(Next::new(combination.set.clone(), strategy.clone(), combination.position.clone()))
     }
+}
 
-    /// The combination's index. The same filter values are found by identity, without allocating; equal ones that were
-    /// made anew, by their descriptions: they go on at the same position, with nodes of their own.
-    fn find(&mut self, filters: &[Arc<dyn Filter>], strategy: &'static str) -> usize {
-        let same = |combination: &Combination| {
-            combination.strategy == strategy
-                && combination.filters.len() == filters.len()
-                && combination.filters.iter().zip(filters).all(|(kept, given)| Arc::ptr_eq(kept, given))
-        };
-        if let Some(index) = self.combinations.iter().position(same) {
-            return index;
-        }
-        let described = |combination: &Combination| {
-            combination.strategy == strategy
-                && combination.filters.len() == filters.len()
-                && combination.filters.iter().zip(filters).all(|(kept, given)| kept.describe() == given.describe())
-        };
-        if let Some(index) = self.combinations.iter().position(described) {
-            self.combinations[index].filters = filters.to_vec();
-            self.combinations[index].services = Services::default();
-            return index;
-        }
-        if self.combinations.len() == COMBINATIONS_MAX {
-            let oldest = (0..COMBINATIONS_MAX).min_by_key(|index| self.combinations[*index].last_use).unwrap_or(0);
-            self.combinations.remove(oldest);
-        }
-        self.combinations.push(Combination {
+impl Combination {
+    fn new(filters: &[Arc<dyn Filter>], strategy: &'static str) -> Self {
+        Self {
             filters: filters.to_vec(),
             strategy,
             set: Arc::default(),
             position: StrategyState::default(),
             services: Services::default(),
             revision: 0,
-            last_use: 0,
-        });
-        self.combinations.len() - 1
+        }
     }
-}
 
-impl Combination {
+    fn is_of(&self, filters: &[Arc<dyn Filter>], strategy: &'static str) -> bool {
+        self.strategy == strategy
+            && self.filters.len() == filters.len()
+            && self.filters.iter().zip(filters).all(|(kept, given)| is_same(kept, given))
+    }
+
     fn refresh(&mut self, service: &str, services: Services, blacklist: &Blacklist, random: &mut Random) {
         let mut filtered = services.clone();
         for filter in &self.filters {
@@ -138,12 +118,16 @@ impl Combination {
     }
 }
 
-fn none_available(service: &str, filters: &[Arc<dyn Filter>], combination: &Combination) -> Error {
-    let mut error = Error::new(ErrorKind::NoneAvailable, "select").with("service", service);
-    if !filters.is_empty() {
-        let filters: Vec<String> = filters.iter().map(|filter| filter.describe()).collect();
-        error = error.with("filters", filters.join(", "));
-    }
+/// The same filter, or one that was made anew and keeps the same, so that both take turns together. Filters that only code
+/// can tell apart are never taken for each other.
+fn is_same(kept: &Arc<dyn Filter>, given: &Arc<dyn Filter>) -> bool {
+    Arc::ptr_eq(kept, given) || kept.criterion().is_some_and(|own| given.criterion() == Some(own))
+}
+
+fn none_available(service: &str, combination: &Combination) -> Error {
     let nodes: usize = combination.services.iter().map(|service| service.nodes.len()).sum();
-    error.with("nodes", nodes.to_string())
+    Error::new(ErrorKind::NoneAvailable, "select")
+        .with("service", service)
+        .with("filters", format!("{:?}", combination.filters))
+        .with("nodes", nodes.to_string())
 }

@@ -197,10 +197,8 @@ pub trait Filter: Send + Sync + fmt::Debug {
     /// The services and nodes that may be selected; the input is not touched.
     fn apply(&self, services: &[Service]) -> Vec<Service>;
 
-    /// One line for reports, such as `version = 2`.
-    fn describe(&self) -> String;
-
-    /// What it keeps, for a selector that filters where this code cannot run; `None` for a filter that only code can say.
+    /// What it keeps, for a selector that filters where this code cannot run, and for turns that go on though each call makes
+    /// its filters anew; `None` for a filter that only code can say.
     fn criterion(&self) -> Option<Criterion<'_>> {
         None
     }

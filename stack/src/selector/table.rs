@@ -55,3 +55,25 @@ fn config(mut settings: Settings) -> Result<CachedSelectorConfig> {
         cache: CacheConfig { ttl, ..defaults.cache },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::config;
+    use crate::plugin::{Setting, Settings};
+
+    #[test]
+    fn options_become_the_configuration() {
+        let second = Setting::Duration(Duration::from_secs(1));
+        let values = [
+            ("blacklist_failures", Setting::Integer(2)),
+            ("blacklist_duration", second.clone()),
+            ("cache_ttl", second),
+        ];
+        let values = values.map(|(name, value)| (name.to_owned(), value)).into();
+        let config = config(Settings::new(Vec::new(), values)).unwrap();
+        assert_eq!((config.blacklist.failures, config.blacklist.duration), (2, Duration::from_secs(1)));
+        assert_eq!(config.cache.ttl, Duration::from_secs(1));
+    }
+}

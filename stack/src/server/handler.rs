@@ -10,6 +10,7 @@ use crate::Result;
 use crate::client::Context;
 use crate::codec::Payload;
 use crate::metadata::Metadata;
+use crate::opaque::opaque;
 use crate::registry;
 
 /// A boxed future of a handler.
@@ -207,13 +208,4 @@ impl Subscription {
     }
 }
 
-impl fmt::Debug for Subscription {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Subscription")
-            .field("topic", &self.topic)
-            .field("queue", &self.queue)
-            .field("auto_ack", &self.auto_ack)
-            .finish_non_exhaustive()
-    }
-}
+opaque!(Subscription { topic, queue, auto_ack });

@@ -1,6 +1,5 @@
 //! Options of servers, with go-micro's defaults.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use crate::Result;
 use crate::broker::Broker;
 use crate::codec::Codecs;
 use crate::metadata::Metadata;
+use crate::opaque::opaque;
 use crate::registry::Registry;
 use crate::transport::Transport;
 
@@ -74,17 +74,7 @@ impl ServerOptions {
     }
 }
 
-impl fmt::Debug for ServerOptions {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ServerOptions")
-            .field("name", &self.name)
-            .field("version", &self.version)
-            .field("id", &self.id)
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
+opaque!(ServerOptions { name, version, id, address });
 
 /// Asked before each registration: an error means that the server must not be found. go-micro: `server.RegisterCheck`.
 #[derive(Clone)]
@@ -105,8 +95,4 @@ impl RegisterCheck {
     }
 }
 
-impl fmt::Debug for RegisterCheck {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("RegisterCheck")
-    }
-}
+opaque!(RegisterCheck);

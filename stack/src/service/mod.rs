@@ -11,6 +11,7 @@ use async_trait::async_trait;
 
 use crate::Result;
 use crate::client::Client;
+use crate::opaque::opaque;
 use crate::server::{Reply, Server};
 
 pub use lifecycle::Lifecycle;
@@ -65,11 +66,7 @@ impl Hook {
     }
 }
 
-impl fmt::Debug for Hook {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Hook")
-    }
-}
+opaque!(Hook);
 
 /// A client and a server with a lifecycle.
 #[async_trait]

@@ -13,6 +13,7 @@ use super::gate::Gate;
 use super::inbox::Inbox;
 use super::{DialOptions, Listener, Socket};
 use crate::env::{self, Env, Stream, Task, split_host_port};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Sockets that wait to be accepted, per listener.
@@ -101,28 +102,19 @@ impl StreamListener {
     }
 }
 
-/// Accepts until the listener is gone. A failure that passes, such as too many open files, is waited out, longer each
-/// time, as Go's `net/http` does.
+/// Accepts until the listener is gone. A failure that passes, such as too many open files, is waited out.
 async fn accept_all(
     env: Env,
     mut listener: Box<dyn env::Listener>,
     mut arrival: impl Arrival,
     sockets: mpsc::Sender<Arc<dyn Socket>>,
 ) {
-    const FIRST_DELAY: Duration = Duration::from_millis(5);
-    const LAST_DELAY: Duration = Duration::from_secs(1);
-    let mut delay = FIRST_DELAY;
+    const DELAY: Duration = Duration::from_millis(100);
     loop {
         match listener.accept().await {
-            Ok(stream) => {
-                delay = FIRST_DELAY;
-                arrival.arrive(stream, &sockets).await;
-            }
+            Ok(stream) => arrival.arrive(stream, &sockets).await,
             Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
-            Err(_) => {
-                env.sleep(delay).await;
-                delay = (delay * 2).min(LAST_DELAY);
-            }
+            Err(_) => env.sleep(DELAY).await,
         }
     }
 }
@@ -151,8 +143,4 @@ impl Listener for StreamListener {
     }
 }
 
-impl std::fmt::Debug for StreamListener {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
-    }
-}
+opaque!(StreamListener { address });

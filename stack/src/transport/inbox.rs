@@ -1,7 +1,6 @@
 //! A bounded queue whose receiving end can be dropped while somebody waits for it: messages of a `memory` socket, sockets
 //! of a listener. Knows nothing of what it carries.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -9,6 +8,7 @@ use std::task::Poll;
 use tokio::sync::mpsc;
 
 /// The receiving end of a queue.
+#[derive(Debug)]
 pub(super) struct Inbox<T> {
     // Locked within one poll only: closing never waits for a future that holds it but is not polled.
     receiver: Mutex<Option<mpsc::Receiver<T>>>,
@@ -36,11 +36,5 @@ impl<T> Inbox<T> {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Dropped after the lock: an item's own drop may take locks.
         drop(receiver);
-    }
-}
-
-impl<T> fmt::Debug for Inbox<T> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Inbox")
     }
 }

@@ -7,7 +7,6 @@
 //! number of the same publisher (go-micro's receivers ignore the header).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +19,7 @@ use hyper_util::rt::TokioIo;
 
 use super::encoding;
 use crate::env::{Env, Instant, Task};
+use crate::opaque::opaque;
 use crate::registry::{Node, Service};
 use crate::{Error, ErrorKind, Result};
 
@@ -190,11 +190,7 @@ impl Connections {
     }
 }
 
-impl fmt::Debug for Connections {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Connections").field("publisher", &self.publisher).finish_non_exhaustive()
-    }
-}
+opaque!(Connections { publisher });
 
 fn failed(kind: ErrorKind, node: &Node) -> Error {
     Error::new(kind, "publish").with("node", node.id.clone()).with("address", node.address.clone())

@@ -12,7 +12,6 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use futures_util::future::join_all;
 use super::delivery::{Delivery, Destination};
 use super::{Broker, BrokerOptions, ErrorHandler, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
 use crate::env::{Env, Random, Task, split_host_port};
+use crate::opaque::opaque;
 use crate::registry::Registry;
 use crate::{Error, ErrorKind, Result};
 use connection::Connections;
@@ -225,11 +225,7 @@ impl Drop for HttpBroker {
     }
 }
 
-impl fmt::Debug for HttpBroker {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("HttpBroker").field("address", &self.address()).finish_non_exhaustive()
-    }
-}
+opaque!(HttpBroker);
 
 impl Session {
     /// Ends all subscriptions, then closes the port. The port stays open until then, so that a publisher who still knows a

@@ -10,7 +10,6 @@ mod tests;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::delivery::{Delivery, Destination};
 use super::{Broker, BrokerOptions, ErrorHandler, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
 use crate::env::{Env, Instant};
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 use topics::{Entry, Inbox, Topics};
 
@@ -199,11 +199,7 @@ impl Drop for MemoryBroker {
     }
 }
 
-impl fmt::Debug for MemoryBroker {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("MemoryBroker").field("session", &self.state().session).finish_non_exhaustive()
-    }
-}
+opaque!(MemoryBroker);
 
 impl Session {
     fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {

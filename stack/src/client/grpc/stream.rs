@@ -1,7 +1,6 @@
 //! A stream of the `grpc` client. The request's body is not sent: with gRPC opening carries no message, and a handler would
 //! get one that nobody has sent to it; go-micro's gRPC client does the same.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use crate::error::Status;
 use crate::grpc::content::Content;
 use crate::grpc::frame::{self, Reader};
 use crate::grpc::status;
+use crate::opaque::opaque;
 use crate::registry::Node;
 use crate::{Error, ErrorKind, Result};
 
@@ -241,12 +241,4 @@ impl ClientStream for GrpcStream {
     }
 }
 
-impl fmt::Debug for GrpcStream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("GrpcStream")
-            .field("node", &self.node)
-            .field("endpoint", &self.request.endpoint)
-            .finish_non_exhaustive()
-    }
-}
+opaque!(GrpcStream { node });

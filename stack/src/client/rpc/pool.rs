@@ -3,7 +3,6 @@
 //! are the same key.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,6 +11,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::env::{Env, Instant, Task};
+use crate::opaque::opaque;
 use crate::transport::{Message, Socket};
 
 /// A connection with one request under way at most.
@@ -51,11 +51,7 @@ fn receive(socket: &Arc<dyn Socket>) -> Pin<Box<dyn Future<Output = Result<Messa
     Box::pin(async move { socket.recv().await })
 }
 
-impl fmt::Debug for Connection {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Connection").field("socket", &self.socket).finish_non_exhaustive()
-    }
-}
+opaque!(Connection { socket });
 
 /// Idle connections.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! A stream of the `rpc` client: a connection of its own, messages with one id. The end of a stream is a message with
 //! `Micro-Error: EOS` and no body, in either direction. go-micro: `client/rpc_stream.go`.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::codec::Payload;
 use crate::env::{Env, Instant};
 use crate::error::Status;
 use crate::metadata::{Metadata, get_ignoring_case, names};
+use crate::opaque::opaque;
 use crate::registry::Node;
 use crate::transport::{Message, Socket};
 use crate::{Error, ErrorKind, Result};
@@ -216,12 +216,4 @@ impl ClientStream for RpcStream {
     }
 }
 
-impl fmt::Debug for RpcStream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RpcStream")
-            .field("node", &self.node)
-            .field("endpoint", &self.request.endpoint)
-            .finish_non_exhaustive()
-    }
-}
+opaque!(RpcStream { node });

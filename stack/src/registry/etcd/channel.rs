@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use super::config;
 use crate::env::{Elapsed, Env, Instant, Stream};
+use crate::opaque::opaque;
 use crate::registry::{RegistryOptions, records};
 use crate::{Error, ErrorKind, Result};
 
@@ -188,11 +189,7 @@ impl Links {
     }
 }
 
-impl fmt::Debug for Links {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Links").field("options", &self.options()).finish_non_exhaustive()
-    }
-}
+opaque!(Links);
 
 /// Dials the addresses in turn until one answers.
 #[derive(Clone)]

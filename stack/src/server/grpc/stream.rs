@@ -1,6 +1,5 @@
 //! The server's end of a stream over gRPC.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +15,7 @@ use crate::codec::{Frame, Payload};
 use crate::env::{Env, Instant};
 use crate::grpc::content::Content;
 use crate::grpc::frame::{self, Reader};
+use crate::opaque::opaque;
 use crate::server::ServerStream;
 use crate::server::shared::encode_by;
 use crate::{Error, ErrorKind, Result};
@@ -61,11 +61,7 @@ impl ServerStream for GrpcServerStream {
     }
 }
 
-impl fmt::Debug for GrpcServerStream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("GrpcServerStream").finish_non_exhaustive()
-    }
-}
+opaque!(GrpcServerStream);
 
 /// The sending side of a stream: the head with the first message, or, without a message, with the status alone.
 pub(super) struct Responder {

@@ -1,7 +1,6 @@
 //! The server's end of a stream over mucp: a queue of what has arrived, and a connection to send on. go-micro:
 //! `server/rpc_stream.go`.
 
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use crate::client::Context;
 use crate::codec::{CodecFactory, Frame, Payload};
 use crate::error::Status;
 use crate::metadata::Metadata;
+use crate::opaque::opaque;
 use crate::server::ServerStream;
 use crate::server::shared::encode_by;
 use crate::transport::Message;
@@ -108,8 +108,4 @@ impl ServerStream for RpcServerStream {
     }
 }
 
-impl fmt::Debug for RpcServerStream {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("RpcServerStream").field("connection", &self.connection).finish_non_exhaustive()
-    }
-}
+opaque!(RpcServerStream { connection });

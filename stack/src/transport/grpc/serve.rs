@@ -12,16 +12,17 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use tokio::sync::mpsc;
+use tonic::Code;
 
 use super::super::config::HEADER_BYTES_MAX;
 use super::super::connect::Arrival;
 use super::super::{Socket, TransportOptions};
-use super::framing::{UNIMPLEMENTED, status_trailers};
 use super::link::{Hold, Holders, Holding, LINGER, WeakHold, hold};
 use super::socket::{GrpcSocket, Side};
 use super::tracked::Tracked;
 use super::{CONNECTION_WINDOW_BYTES, CONTENT_TYPE, PATH, TASK, WINDOW_BYTES};
 use crate::env::{Env, Stream};
+use crate::grpc::status;
 
 /// How long a peer may take to begin HTTP/2.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,7 +107,7 @@ impl Served {
         let mut head = Response::new(());
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         if !is_call(&request) {
-            head.headers_mut().extend(status_trailers(UNIMPLEMENTED, "unknown method"));
+            head.headers_mut().extend(status::plain(Code::Unimplemented, "unknown method"));
             // It fails when the peer has gone, who needs no answer then.
             let _ = response.send_response(head, true);
             return;

@@ -1,17 +1,17 @@
 //! One end of a call as a socket; both ends are the same but for how they say that they are done.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use ::http::StatusCode;
+use ::http::{HeaderMap, StatusCode};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
+use tonic::Code;
 
 use super::super::gate::Gate;
 use super::super::{Message, Socket, TransportOptions};
@@ -19,6 +19,8 @@ use super::framing;
 use super::link::Hold;
 use crate::env::Env;
 use crate::error::Status;
+use crate::grpc::status;
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Which end of the call it is, and where its messages come from.
@@ -123,8 +125,8 @@ impl GrpcSocket {
                 }
                 Err(error) => {
                     // A status is the peer's last word, and said once.
-                    let said = error.kind() == ErrorKind::Remote;
-                    *ended = Some(if said { ErrorKind::EndOfStream } else { error.kind() });
+                    let said = error.status().map(|_| ErrorKind::EndOfStream);
+                    *ended = said.or(Some(error.kind()));
                     return Err(error);
                 }
             }
@@ -150,7 +152,7 @@ impl GrpcSocket {
                         Some(Err(error)) => return Poll::Ready(ended_by(error)),
                         None => {
                             return Poll::Ready(match ready!(body.poll_trailers(context)) {
-                                Ok(trailers) => framing::check_status(&trailers.unwrap_or_default()).map(|()| None),
+                                Ok(trailers) => check_status(&trailers.unwrap_or_default()).map(|()| None),
                                 Err(error) => ended_by(error),
                             });
                         }
@@ -196,23 +198,19 @@ impl GrpcSocket {
 
     /// Ends the call after a message that cannot be read; the accepting end says why.
     fn refuse(&self, error: &Error) {
-        let code = if error.kind() == ErrorKind::TooLarge { framing::RESOURCE_EXHAUSTED } else { framing::INTERNAL };
-        self.end(code, &error.to_string());
+        let code = if error.kind() == ErrorKind::TooLarge { Code::ResourceExhausted } else { Code::Internal };
+        self.end(status::plain(code, &error.to_string()));
     }
 
-    /// Ends the call. What was sent before goes out; a message that was only begun ends with a reset, which h2 sends by
-    /// itself for a stream that is dropped open.
-    fn end(&self, code: u16, text: &str) {
+    /// Ends the call; `trailers` are the accepting end's last word. What was sent before goes out; a message that was only
+    /// begun ends with a reset, which h2 sends by itself for a stream that is dropped open.
+    fn end(&self, trailers: HeaderMap) {
         let whole = self.writing.try_lock().is_ok_and(|writing| !writing.broken);
         if let Some(mut sender) = lock(&self.outgoing).take()
             && whole
         {
             // Both fail when the peer has ended the call already.
-            let _ = if self.accepting {
-                sender.send_trailers(framing::status_trailers(code, text))
-            } else {
-                sender.send_data(Bytes::new(), true)
-            };
+            let _ = if self.accepting { sender.send_trailers(trailers) } else { sender.send_data(Bytes::new(), true) };
         }
         let (incoming, hold) = (lock(&self.incoming).take(), lock(&self.hold).take());
         if let (Some(incoming), Some(hold), true) = (incoming, hold, whole && !self.accepting) {
@@ -223,7 +221,7 @@ impl GrpcSocket {
 
 impl Drop for GrpcSocket {
     fn drop(&mut self) {
-        self.end(framing::OK, "");
+        self.end(status::success());
     }
 }
 
@@ -233,7 +231,15 @@ fn check_head(response: &::http::Response<RecvStream>) -> Result<()> {
         let detail = response.status().to_string();
         return Err(Error::remote("receive", Status { detail, ..Status::default() }));
     }
-    framing::check_status(response.headers())
+    check_status(response.headers())
+}
+
+/// What the gRPC status in `headers` means; no status is none.
+fn check_status(headers: &HeaderMap) -> Result<()> {
+    match status::read(headers) {
+        Some(Err(status)) => Err(Error::remote("receive", status)),
+        _ => Ok(()),
+    }
 }
 
 /// What an error of a call means: a peer who cancels has closed its end; any other error broke the call.
@@ -257,7 +263,7 @@ impl Socket for GrpcSocket {
 
     async fn close(&self) -> Result<()> {
         self.gate.close();
-        self.end(framing::OK, "");
+        self.end(status::success());
         Ok(())
     }
 
@@ -270,8 +276,4 @@ impl Socket for GrpcSocket {
     }
 }
 
-impl fmt::Debug for GrpcSocket {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "GrpcSocket({} -> {})", self.local, self.remote)
-    }
-}
+opaque!(GrpcSocket { local, remote });

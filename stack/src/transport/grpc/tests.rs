@@ -149,7 +149,8 @@ async fn a_status_of_the_server_is_a_remote_error() {
         let near = transport(hosts.host(1)).dial("host-2:80", DialOptions::default()).await.unwrap();
         let error = near.recv().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Remote);
-        assert_eq!(error.status().unwrap().detail, "grpc status 14: not today");
+        let status = error.status().unwrap();
+        assert_eq!((status.code, &*status.detail), (503, "not today"));
         assert_eq!(near.recv().await.unwrap_err().kind(), ErrorKind::EndOfStream);
     })
     .await;
@@ -237,13 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn every_text_survives_a_status(text in any::<String>()) {
-        prop_assert_eq!(framing::percent_decode(framing::percent_encode(&text).as_bytes()), text);
-    }
-
-    #[test]
     fn no_bytes_make_framing_panic(bytes in any::<Vec<u8>>()) {
         let _ = framing::decode(&mut BytesMut::from(&bytes[..]), 1 << 20);
-        let _ = framing::percent_decode(&bytes);
     }
 }

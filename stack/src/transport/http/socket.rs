@@ -1,6 +1,5 @@
 //! One end of an HTTP/1.1 connection as a socket.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
@@ -18,6 +17,7 @@ use super::wire::Wire;
 use crate::env::{Env, Stream};
 use crate::error::Status;
 use crate::metadata::Metadata;
+use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
 /// Bodies up to this size travel in one write with their header section, in bytes.
@@ -198,8 +198,4 @@ impl Socket for HttpSocket {
     }
 }
 
-impl fmt::Debug for HttpSocket {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "HttpSocket({} -> {})", self.local, self.remote)
-    }
-}
+opaque!(HttpSocket { local, remote });

@@ -18,7 +18,7 @@ use super::{DialOptions, ListenOptions, Listener, Socket, Transport, TransportOp
 use crate::env::Env;
 use crate::{Error, ErrorKind, Result};
 use socket::{MemorySocket, pair};
-use state::{Registration, State};
+use state::State;
 
 /// Sockets in memory. Listeners of one [`Namespace`](crate::env::Namespace) see each other.
 #[derive(Debug)]
@@ -70,12 +70,11 @@ impl Transport for MemoryTransport {
             state::resolve(&self.env, address).await.map_err(|error| invalid("unknown host").caused_by(error))?;
         let (sender, backlog) = mpsc::channel(BACKLOG);
         let state = self.env.namespace().shared::<State>();
-        let registration = state.register(wanted, sender).ok_or_else(|| invalid("somebody listens there already"))?;
+        let address = state.register(wanted, sender).ok_or_else(|| invalid("somebody listens there already"))?;
         Ok(Arc::new(MemoryListener {
             gate: Gate::new(self.env.clone(), None),
-            address: registration.address(),
+            address,
             backlog: Inbox::new(backlog),
-            registration,
             env: self.env.clone(),
             options: config,
         }))
@@ -90,13 +89,12 @@ fn unreachable(address: &str) -> Error {
     Error::new(ErrorKind::Unreachable, "dial").with("address", address).detail("nobody listens there")
 }
 
-/// Accepts sockets. Its place in the namespace is free again once it is closed or dropped.
+/// Accepts sockets. Its place in the namespace is free again once its backlog is closed or dropped.
 #[derive(Debug)]
 struct MemoryListener {
     gate: Gate,
     address: SocketAddr,
     backlog: Inbox<socket::End>,
-    registration: Registration,
     env: Env,
     options: TransportOptions,
 }
@@ -115,7 +113,6 @@ impl Listener for MemoryListener {
 
     async fn close(&self) -> Result<()> {
         self.gate.close();
-        self.registration.release();
         self.backlog.close();
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! One end of a connection in memory: a bounded queue each way. A full queue holds the sender up.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,17 +17,12 @@ use crate::{Error, ErrorKind, Result};
 const QUEUE: usize = 128;
 
 /// What one end of a connection is made of.
+#[derive(Debug)]
 pub(super) struct End {
     sender: mpsc::Sender<Message>,
     receiver: mpsc::Receiver<Message>,
     local: SocketAddr,
     remote: SocketAddr,
-}
-
-impl fmt::Debug for End {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "End({} -> {})", self.local, self.remote)
-    }
 }
 
 /// The two ends of a connection from `near` to `far`.

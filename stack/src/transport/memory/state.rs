@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::iter::Cycle;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -11,29 +13,22 @@ use super::socket::End;
 use crate::env::{Env, split_host_port};
 
 /// The ports that port 0 stands for.
-const FREE_PORTS: std::ops::Range<u16> = 10_000..30_000;
+const FREE_PORTS: Range<u16> = 10_000..30_000;
 
 /// The listeners of one namespace.
 #[derive(Debug, Default)]
-pub(super) struct State(Arc<Mutex<Inner>>);
+pub(super) struct State(Mutex<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     listeners: BTreeMap<SocketAddr, mpsc::Sender<End>>,
-    /// How many free ports were handed out; counted, not drawn, because two hosts must not draw the same.
-    ports_given: u16,
+    /// Counted, not drawn, because two hosts must not draw the same.
+    free_ports: Cycle<Range<u16>>,
 }
 
-impl Inner {
-    fn free_port(&mut self) -> u16 {
-        let port = FREE_PORTS.start + self.ports_given % (FREE_PORTS.end - FREE_PORTS.start);
-        self.ports_given = self.ports_given.wrapping_add(1) % (FREE_PORTS.end - FREE_PORTS.start);
-        port
-    }
-
-    /// A listener whose host crashed may still be written down, but nobody is behind it.
-    fn is_taken(&self, address: SocketAddr) -> bool {
-        self.listeners.get(&address).is_some_and(|listener| !listener.is_closed())
+impl Default for Inner {
+    fn default() -> Self {
+        Self { listeners: BTreeMap::new(), free_ports: FREE_PORTS.cycle() }
     }
 }
 
@@ -42,59 +37,29 @@ impl State {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who listens at `address`.
+    /// Who listens at `address`; it may have ended, and takes nothing then.
     pub(super) fn listener(&self, address: SocketAddr) -> Option<mpsc::Sender<End>> {
-        self.lock().listeners.get(&address).filter(|listener| !listener.is_closed()).cloned()
+        self.lock().listeners.get(&address).cloned()
     }
 
     /// A port for a dialling end.
     pub(super) fn free_port(&self) -> u16 {
-        self.lock().free_port()
+        self.lock().free_ports.next().unwrap_or(FREE_PORTS.start)
     }
 
     /// Takes `wanted` for `listener`; port 0 is a free one. `None` when it is taken.
-    pub(super) fn register(&self, wanted: SocketAddr, listener: mpsc::Sender<End>) -> Option<Registration> {
-        let mut inner = self.lock();
-        let mut address = wanted;
-        if wanted.port() == 0 {
-            let mut tries = FREE_PORTS;
-            tries.find(|_| {
-                address.set_port(inner.free_port());
-                !inner.is_taken(address)
-            })?;
-        } else if inner.is_taken(address) {
-            return None;
-        }
-        inner.listeners.insert(address, listener.clone());
-        Some(Registration { address, listener, state: self.0.clone() })
-    }
-}
-
-/// A listener's place in the namespace; released when it is dropped.
-#[derive(Debug)]
-pub(super) struct Registration {
-    address: SocketAddr,
-    listener: mpsc::Sender<End>,
-    state: Arc<Mutex<Inner>>,
-}
-
-impl Registration {
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Frees the place, unless somebody else has it by now.
-    pub(super) fn release(&self) {
-        let mut inner = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.listeners.get(&self.address).is_some_and(|listener| listener.same_channel(&self.listener)) {
-            inner.listeners.remove(&self.address);
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.release();
+    pub(super) fn register(&self, wanted: SocketAddr, listener: mpsc::Sender<End>) -> Option<SocketAddr> {
+        let Inner { listeners, free_ports } = &mut *self.lock();
+        // Who was closed, dropped or has crashed with its host has left its place.
+        listeners.retain(|_, listener| !listener.is_closed());
+        let is_free = |port: &u16| !listeners.contains_key(&SocketAddr::new(wanted.ip(), *port));
+        let port = match wanted.port() {
+            0 => free_ports.take(FREE_PORTS.len()).find(is_free)?,
+            port => Some(port).filter(is_free)?,
+        };
+        let address = SocketAddr::new(wanted.ip(), port);
+        listeners.insert(address, listener);
+        Some(address)
     }
 }
 
@@ -102,7 +67,7 @@ impl Drop for Registration {
 pub(super) async fn resolve(env: &Env, address: &str) -> io::Result<SocketAddr> {
     let (host, port) = split_host_port(address)?;
     let own = env.host();
-    if host.is_empty() || host == "localhost" || host == own.name {
+    if ["", "localhost", &own.name].contains(&host) {
         return Ok(SocketAddr::new(own.address, port));
     }
     let address = match host.parse::<IpAddr>() {
