@@ -53,7 +53,8 @@ pub enum Act {
     Heal,
     /// It loses the leases of the registrations of these nodes, by id. Needs [`Verb::LoseLeases`].
     LoseLeases(Vec<String>),
-    /// Somebody deletes the entries of these nodes, by id. Needs [`Verb::DeleteEntries`].
+    /// Somebody deletes the entries of these nodes, by id, in one transaction where the backend has such. Needs
+    /// [`Verb::DeleteEntries`].
     DeleteEntries(Vec<String>),
 }
 
