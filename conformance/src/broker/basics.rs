@@ -53,8 +53,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-005",
         level: Should,
-        sentence: "Headers arrive as they were sent: names in the same upper and lower case, and values also where they are empty or not \
-                   ASCII.",
+        sentence: "Headers arrive as they were sent: names in the same upper and lower case, and values also where they \
+                   are empty or not ASCII.",
         source: "go-micro issue 2738: a name of metadata in another case gave an old value; decision of shaketable: most \
                  brokers of go-micro write headers as JSON, which keeps both",
         needs: &[],
@@ -87,7 +87,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-009",
         level: Must,
-        sentence: "A message that is published on one host reaches subscribers on that host and on another, from either of the two.",
+        sentence: "A message that is published on one host reaches subscribers on that host and on another, from either \
+                   of the two.",
         source: "go-micro broker/broker.go: a broker is for asynchronous messaging between services",
         needs: &[],
         check: check!(a_message_comes_to_another_host_and_back),

@@ -42,8 +42,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-049",
         level: Must,
-        sentence: "An id that a peer has written as a number is read digit by digit, and where a peer has written none, none is \
-                   made up.",
+        sentence: "An id that a peer has written as a number is read digit by digit, and where a peer has written none, \
+                   none is made up.",
         source: "JSON-RPC 1.0 (https://www.jsonrpc.org/specification_v1): an id is of any type, and the answer bears the \
                  same; go-micro codec/jsonrpc (v5.30.0): ReadHeader prints what was read as a float, so that 1000000 becomes \
                  1e+06, and none <nil>",
