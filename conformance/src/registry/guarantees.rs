@@ -78,7 +78,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(every_watcher_is_told),
     },
     Requirement {
-        id: "REG-130",
+        id: "REG-136",
         level: Must,
         sentence: "Of several nodes whose entries one transaction of the backend deletes, each that stays away is told as a \
             delete.",
