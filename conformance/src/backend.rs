@@ -62,7 +62,8 @@ pub enum Act {
     Heal,
     /// It loses the leases of the registrations of these nodes, by id. Needs [`Verb::LoseLeases`].
     LoseLeases(Vec<String>),
-    /// Somebody deletes the entries of these nodes, by id. Needs [`Verb::DeleteEntries`].
+    /// Somebody deletes the entries of these nodes, by id, in one transaction where the backend has such. Needs
+    /// [`Verb::DeleteEntries`].
     DeleteEntries(Vec<String>),
     /// Another program writes: `values` beside the entry of `node`, under names that begin as the entry's does, and a copy of
     /// the entry where only that program looks. All of it names the node, as its entry does. Needs [`Verb::Litter`].

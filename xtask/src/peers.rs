@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use crate::step::root;
 
+/// Names the address of a ZooKeeper that somebody else has started.
+const ZOOKEEPER: &str = "SHAKETABLE_ZOOKEEPER";
+
 /// Whom to judge.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -38,8 +41,9 @@ enum Backend {
     None,
     /// A real etcd, which the judge starts.
     Etcd,
-    /// One that somebody else has started; the environment variable of this name says where. It is not shaken.
-    Given(&'static str),
+    /// A real ZooKeeper, which the judge starts where Debian's package is installed; or one that somebody else has started and
+    /// [`ZOOKEEPER`] names, which is not shaken.
+    Zookeeper,
 }
 
 const fn peer(interface: &'static str, words: &'static str) -> Peer {
@@ -64,7 +68,7 @@ fn peers(adapter: &str) -> Result<Vec<Peer>, String> {
         ]),
         "kratos" => Ok(vec![
             Peer { interface: "registry", words: "etcd", backend: Backend::Etcd },
-            Peer { interface: "registry", words: "zookeeper", backend: Backend::Given("SHAKETABLE_ZOOKEEPER") },
+            Peer { interface: "registry", words: "zookeeper", backend: Backend::Zookeeper },
         ]),
         other => Err(format!("no adapter is called '{other}'; there are gomicro and kratos")),
     }
@@ -121,9 +125,11 @@ fn address(backend: Backend) -> Result<Option<String>, String> {
     match backend {
         Backend::None => Ok(None),
         Backend::Etcd => Ok(Some("process".to_owned())),
-        Backend::Given(variable) => {
-            std::env::var(variable).map(Some).map_err(|_| format!("{variable} names no server to judge it with"))
-        }
+        Backend::Zookeeper => match std::env::var(ZOOKEEPER) {
+            Ok(address) => Ok(Some(address)),
+            Err(_) if Path::new("/usr/share/java/zookeeper.jar").is_file() => Ok(Some("zookeeper".to_owned())),
+            Err(_) => Err(format!("Debian's package 'zookeeper' is not installed, and {ZOOKEEPER} names no server")),
+        },
     }
 }
 

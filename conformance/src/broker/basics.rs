@@ -53,9 +53,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-005",
         level: Should,
-        sentence: "Headers keep the case of their names, and values that are empty or beyond ASCII.",
-        source: "go-micro issue 2738: a name of metadata in another case gave an old value; decision of shaketable: \
-                 what is stored as JSON by most brokers comes out as it went in",
+        sentence: "Headers arrive as they were sent: names in the same upper and lower case, and values also where they \
+                   are empty or not ASCII.",
+        source: "go-micro issue 2738: a name of metadata in another case gave an old value; decision of shaketable: most \
+                 brokers of go-micro write headers as JSON, which keeps both",
         needs: &[],
         check: check!(headers_arrive_exactly),
     },
@@ -86,7 +87,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "BRK-009",
         level: Must,
-        sentence: "A message comes to subscribers on another host, and from there.",
+        sentence: "A message that is published on one host reaches subscribers on that host and on another, from either \
+                   of the two.",
         source: "go-micro broker/broker.go: a broker is for asynchronous messaging between services",
         needs: &[],
         check: check!(a_message_comes_to_another_host_and_back),

@@ -28,7 +28,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-070",
         level: Must,
         sentence: "After a cut between two hosts has healed, messages come to the subscriptions of before.",
-        source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect",
+        source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect; go-micro/plugins pull \
+                 request 18: publishing and consuming block after one",
         needs: &[Need::Network, Need::World(Capability::Cut), Need::VirtualTime],
         check: check!(subscriptions_survive_a_cut),
     },
@@ -91,7 +92,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-078",
         level: Should,
         sentence: "Connect fails while the backend cannot be reached.",
-        source: "go-plugins issue 114: Connect hides errors",
+        source: "go-plugins issue 114: Connect hides errors; issue 7 of shaketable completes the reference with brokers that \
+                 have no server (memory, http), so that the first one with a server closes this row",
         needs: &[Need::Promises("a backend", |promises| promises.backend.is_some()), Need::Backend(Verb::Restart)],
         check: Check::NoReference,
     },
@@ -99,7 +101,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-079",
         level: Should,
         sentence: "After the backend was restarted, messages come to the subscriptions of before.",
-        source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect",
+        source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect; go-micro/plugins pull \
+                 request 18: publishing and consuming block after one",
         needs: &[Need::Backend(Verb::Restart)],
         check: check!(subscriptions_survive_a_restart_of_the_backend),
     },

@@ -17,7 +17,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "Calls to one node one after the other share a connection, whether the node is named by number or by name.",
         source: "go-micro internal/util/pool/default.go: Get looks up the dialled address and Release stores under the \
-                 remote one, so that a host name is never found again; issue 275",
+                 remote one, so that a host name is never found again; issue 275, micro/go-grpc issue 13",
         needs: &[Need::Network],
         check: check!(calls_share_a_connection),
     },

@@ -83,7 +83,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-028",
         level: Must,
         sentence: "A call that succeeds is not made again, whatever retries it has left.",
-        source: "go-micro client/rpc_client.go: the first success is returned",
+        source: "go-micro client/rpc_client.go: the first success is returned; issue 277: with five retries every call of a \
+                 service that was there ran out of time",
         needs: &[],
         check: check!(a_success_is_not_repeated),
     },

@@ -25,7 +25,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-057",
         level: Must,
         sentence: "When the handler has returned without an error, receiving is EndOfStream, now and ever after.",
-        source: "go-micro issue 476, micro/go-grpc issue 5: a stream's end arrives as an unexpected EOF",
+        source: "go-micro issue 476, micro/go-grpc issue 5: a stream's end arrives as an unexpected EOF; go-micro pull request \
+                 2716: it was sent with an error",
         needs: &[Need::Has(Ability::Streams)],
         check: check!(the_handlers_return_ends_the_stream),
     },

@@ -10,7 +10,7 @@ use super::sample::{NewerEvent, OtherEvent, Sample};
 use super::tools::{MARSHALER, NO_MESSAGE, Pipe, alike, event, fails, message, read, stale, survives, works, written};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
-use crate::{Finding, Need, Outcome, Requirement, Site};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -40,6 +40,17 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(random_bytes_make_no_panic),
     },
     Requirement {
+        id: "COD-049",
+        level: Must,
+        sentence: "An id that a peer has written as a number is read digit by digit, and where a peer has written none, \
+                   none is made up.",
+        source: "JSON-RPC 1.0 (https://www.jsonrpc.org/specification_v1): an id is of any type, and the answer bears the \
+                 same; go-micro codec/jsonrpc (v5.30.0): ReadHeader prints what was read as a float, so that 1000000 becomes \
+                 1e+06, and none <nil>",
+        needs: &[],
+        check: check!(ids_are_read_as_they_are),
+    },
+    Requirement {
         id: "COD-028",
         level: Should,
         sentence: "The marshaler refuses bytes that come after the message.",
@@ -60,12 +71,21 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-030",
         level: Must,
-        sentence: "Fields that the reader does not know are passed over, and those that it knows are read.",
-        source: "protobuf encoding guide: unknown fields; Go encoding/json: unknown keys are ignored; decision of \
-                 shaketable for the codec json, where go-micro's protojson refuses them: who reads is often older than \
+        sentence: "The codec protobuf passes over fields that the reader does not know, and reads those that it knows.",
+        source: "https://protobuf.dev/programming-guides/proto3/#updating: old code ignores new fields when it parses a \
+                 message of new code",
+        needs: &[Need::Named(&["protobuf"])],
+        check: check!(protobuf_passes_over_unknown_fields),
+    },
+    Requirement {
+        id: "COD-050",
+        level: Should,
+        sentence: "The codec json passes over fields that the reader does not know, and reads those that it knows.",
+        source: "Go encoding/json: unknown keys are ignored; decision of shaketable where protobuf's JSON mapping has \
+                 parsers refuse them unless told otherwise, as go-micro's protojson does: who reads is often older than \
                  who writes",
-        needs: &[Need::Named(&["json", "protobuf"])],
-        check: check!(unknown_fields_are_passed_over),
+        needs: &[Need::Named(&["json"])],
+        check: check!(json_passes_over_unknown_fields),
     },
     Requirement {
         id: "COD-031",
@@ -163,6 +183,31 @@ async fn random_bytes_make_no_panic(site: Site) -> Outcome {
     Ok(())
 }
 
+async fn ids_are_read_as_they_are(site: Site) -> Outcome {
+    const BEFORE: &str = "as before";
+    // Within what a double holds, so that a reader which knows no other number can read them.
+    const IDS: [&str; 5] = ["7", "1000000", "4294967296", "9007199254740991", ""];
+    let codec = site.codec().await?;
+    for (kind, rest) in [
+        (MessageType::Request, "\"method\":\"User.Get\",\"params\":[{}]}\n"),
+        (MessageType::Response, "\"result\":{},\"error\":null}\n"),
+    ] {
+        for wanted in IDS {
+            let id = if wanted.is_empty() { String::new() } else { format!("\"id\":{wanted},") };
+            let text = format!("{{{id}{rest}");
+            let mut header = Message { id: BEFORE.to_owned(), ..Message::default() };
+            if Pipe::holding(text.as_bytes()).codec(&codec).read_header(&mut header, kind).is_err() {
+                // It has another format.
+                break;
+            }
+            let is_right = header.id == wanted || header.id == BEFORE || (wanted.is_empty() && header.id == "null");
+            let expected = format!("the id of {} to be {wanted:?}, or to be left as it was", text.trim_end());
+            expect(is_right, expected, || format!("{:?}", header.id))?;
+        }
+    }
+    Ok(())
+}
+
 /// A panic in this process ends the check by itself; an adapter tells it as the status INTERNAL.
 fn no_panic<T>(bytes: &[u8], result: shaketable_stack::Result<T>) -> Outcome {
     match result {
@@ -193,7 +238,15 @@ async fn another_type_is_an_error(site: Site) -> Outcome {
     fails(&format!("unmarshal {what}"), &kinds, marshaler.unmarshal(&bytes, &mut OtherEvent::default()))
 }
 
-async fn unknown_fields_are_passed_over(site: Site) -> Outcome {
+async fn protobuf_passes_over_unknown_fields(site: Site) -> Outcome {
+    unknown_fields_are_passed_over(&site).await
+}
+
+async fn json_passes_over_unknown_fields(site: Site) -> Outcome {
+    unknown_fields_are_passed_over(&site).await
+}
+
+async fn unknown_fields_are_passed_over(site: &Site) -> Outcome {
     let codec = site.codec().await?;
     let known = event();
     let newer = NewerEvent {

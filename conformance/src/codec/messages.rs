@@ -73,10 +73,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-017",
         level: Must,
-        sentence: "What is read from a carrier that has ended is an error, or the message that no bytes are, and \
-                   never an earlier one.",
-        source: "go-micro codec/json/json.go: ReadBody is an end of file, and codec/proto/proto.go: no bytes are an \
-                 empty message; decision of shaketable: a reader that repeats the last message executes it twice",
+        sentence: "Who reads on after the last message of a carrier gets an error, or, where a format writes an empty \
+                   message as no bytes at all, an empty message, and never an earlier message again.",
+        source: "go-micro codec/json/json.go: ReadBody answers an end of file, and codec/proto/proto.go reads no bytes as \
+                 an empty message; decision of shaketable: who is given the last message again executes it twice",
         needs: &[],
         check: check!(after_the_last_there_is_none),
     },

@@ -1,6 +1,7 @@
 //! The bytes of codecs that are known by name: other programs read and write them, so that a body that survives is not
 //! enough.
 
+use prost::Message;
 use serde_json::Value;
 use shaketable_proto::probe::v1::ProbeRequest;
 
@@ -42,12 +43,23 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         id: "COD-047",
-        level: Must,
-        sentence: "The codec protobuf writes exactly these bytes.",
-        source: "go-micro codec/proto/proto.go; protobuf encoding guide; decision of shaketable: fields by number, as \
-                 implementations write them although the guide leaves their order open",
+        level: Should,
+        sentence: "The codec protobuf writes exactly these bytes: fields in the order of their numbers, no defaults, no length \
+                   before the message.",
+        source: "go-micro codec/proto/proto.go; decision of shaketable: the encoding guide leaves the order of fields open, \
+                 and who compares bytes should not see it",
         needs: &[Need::Named(&["protobuf"])],
         check: check!(protobuf_writes_exactly_these_bytes),
+    },
+    Requirement {
+        id: "COD-051",
+        level: Must,
+        sentence: "What the codec protobuf writes is the message and nothing else: any parser of protobuf reads the body from \
+                   it.",
+        source: "https://protobuf.dev/programming-guides/encoding/: a message is its fields, and does not say where it ends; \
+                 go-micro codec/proto/proto.go: Write writes what Marshal gives",
+        needs: &[Need::Named(&["protobuf"])],
+        check: check!(what_protobuf_writes_is_protobuf),
     },
     Requirement {
         id: "COD-048",
@@ -115,6 +127,29 @@ async fn json_writes_exactly_these_bytes(site: Site) -> Outcome {
 
 async fn protobuf_writes_exactly_these_bytes(site: Site) -> Outcome {
     writes_exactly(&site).await
+}
+
+async fn what_protobuf_writes_is_protobuf(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let (vectors, _) = vectors(&site)?;
+    for Vector { body, .. } in &vectors {
+        let marshalled = works("marshal", codec.marshaler().marshal(body.payload()))?;
+        let on_carrier = written(&codec, "a body", body.payload())?;
+        for (where_to, bytes) in [("by marshal", &marshalled), ("on a carrier", &on_carrier)] {
+            let what = format!("read what is written {where_to}, {}, by a parser of protobuf", shown(bytes));
+            match body {
+                Body::Event(wanted) => alike(&what, &parsed(&what, bytes)?, wanted)?,
+                Body::Request(wanted) => alike(&what, &parsed(&what, bytes)?, wanted)?,
+                Body::Sample(wanted) => alike(&what, &parsed(&what, bytes)?, wanted)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a parser that is not the plugin's makes of `bytes`.
+fn parsed<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, Finding> {
+    T::decode(bytes).map_err(|error| Finding::violated(format!("'{what}' to succeed"), format!("the error `{error}`")))
 }
 
 async fn writes_exactly(site: &Site) -> Outcome {

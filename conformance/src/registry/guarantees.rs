@@ -12,9 +12,10 @@ use shaketable_stack::registry::{Action, Event, RegisterOptions, Registry, Servi
 
 use super::ear::{Ear, is, listen, open, shown};
 use super::tools::{
-    all_or, deregister, finds, lasting, look, of_nodes, put, revised, revision, service, settling, summary,
+    all_or, deregister, finds, found, lasting, look, of_nodes, put, revised, revision, service, settling, summary,
 };
 use crate::Level::{Must, Should};
+use crate::backend::{Act, Verb};
 use crate::requirement::check;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
@@ -75,6 +76,17 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro registry/memory.go: Watch makes a watcher for each caller",
         needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-059", "REG-068"])],
         check: check!(every_watcher_is_told),
+    },
+    Requirement {
+        id: "REG-136",
+        level: Must,
+        sentence: "Of several nodes whose entries one transaction of the backend deletes, each that stays away is told as a \
+            delete.",
+        source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Atomic, what one revision changes comes in one \
+                 list of events; go-micro registry/etcd/watcher.go (v5.30.0): Next tells the first event of a list and drops \
+                 the others",
+        needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::DeleteEntries)],
+        check: check!(each_node_of_a_transaction_is_told),
     },
     Requirement {
         id: "REG-079",
@@ -272,6 +284,25 @@ async fn every_watcher_is_told(site: Site) -> Outcome {
     deregister(&site, &registry, &user).await?;
     for ear in &ears {
         ear.hears_of(Action::Delete, "user-1").await?;
+    }
+    Ok(())
+}
+
+async fn each_node_of_a_transaction_is_told(site: Site) -> Outcome {
+    let (registry, observer) = (site.registry().await?, site.registry_on(Host::Second).await?);
+    let ids = ["user-1", "user-2", "user-3"].map(|base| site.name(base));
+    let user = of_nodes(&site.name("user"), "1.0.0", &ids);
+    put(&site, &registry, &user).await?;
+    finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
+    let ear = listen(&site, &observer, Some(&user.name)).await?;
+    site.backend(Act::DeleteEntries(ids.to_vec())).await?;
+    for id in &ids {
+        if let Err(untold) = ear.hears_of(Action::Delete, id).await {
+            // An owner may put back what it has lost, and a watcher tells what comes of changes that overtake each other.
+            if !found(&site, &observer, &user.name).await?.contains(id) {
+                return Err(untold);
+            }
+        }
     }
     Ok(())
 }

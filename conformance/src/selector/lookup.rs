@@ -34,9 +34,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SEL-003",
         level: Must,
-        sentence: "Selecting a service that was never looked up is a miss or NotFound.",
-        source: "decision of shaketable: selecting does not wait for the registry; go-micro registry/cache/cache.go \
-                 keeps nothing before a first lookup",
+        sentence: "Of a service that nobody has looked up yet a selection answers a miss, upon which the caller looks it \
+                   up, or NotFound, and neither a node nor another error.",
+        source: "decision of shaketable: a selection does not wait for the registry, so that it can say no more than that \
+                 it knows nothing; go-micro registry/cache/cache.go keeps nothing before a first lookup",
         needs: &[],
         check: check!(a_service_that_was_never_looked_up_is_a_miss),
     },

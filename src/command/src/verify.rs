@@ -47,9 +47,9 @@ pub(crate) struct Arguments {
     /// A command that starts an adapter, behind which a plugin in another language stands
     #[arg(long, value_name = "CMD")]
     subject: Option<String>,
-    /// Where the plugin's backend is: sim (simulated), process (a server of our own, on this machine), or its address; all but
-    /// sim are real and take real time [default: sim, or none for --subject]
-    #[arg(long, value_name = "sim|process|ADDRESS")]
+    /// Where the plugin's backend is: sim (simulated), process (an etcd of our own, on this machine), zookeeper (the same), or
+    /// its address; all but sim are real and take real time [default: sim, or none for --subject]
+    #[arg(long, value_name = "sim|process|zookeeper|ADDRESS")]
     backend: Option<String>,
     /// Make so many checks side by side in real time
     #[arg(long, value_name = "N", default_value = "16")]

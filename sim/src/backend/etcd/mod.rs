@@ -147,11 +147,19 @@ impl Etcd {
 
     /// The fault of deleting a key behind its owner's back. Says whether there was one.
     pub fn delete_key(&mut self, now: Duration, key: &Bytes) -> bool {
+        self.delete_keys(now, std::slice::from_ref(key)) > 0
+    }
+
+    /// The fault of deleting keys behind their owners' backs, all in one transaction. Answers how many there were.
+    pub fn delete_keys(&mut self, now: Duration, keys: &[Bytes]) -> usize {
         self.advance(now);
-        let deleted = self.store.delete(&KeyRange::single(key));
-        self.leases.bind(key, 0);
+        let mut deleted = 0;
+        for key in keys {
+            deleted += self.store.delete(&KeyRange::single(key)).len();
+            self.leases.bind(key, 0);
+        }
         self.commit(DeletionCause::Fault);
-        !deleted.is_empty()
+        deleted
     }
 
     /// Opens a watch stream.

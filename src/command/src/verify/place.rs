@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shaketable_conformance::backend::{Backend, Untouchable};
 use shaketable_conformance::judge::LiveWorld;
 use shaketable_fixtures::backend::EtcdBackend;
+use shaketable_fixtures::zookeeper::ZookeeperBackend;
 use shaketable_stack::plugin::Plugins;
 
 use super::Arguments;
@@ -26,7 +27,8 @@ pub(super) fn live(
                 "the plugin needs a backend: say where with --backend process or --backend ADDRESS".to_owned(),
             ));
         }
-        (Some("process"), Some("etcd" | "given")) => Some(Arc::new(start_etcd()?)),
+        (Some("process"), Some("etcd" | "given")) => Some(Arc::new(start(EtcdBackend::start())?)),
+        (Some("zookeeper"), Some("zookeeper" | "given")) => Some(Arc::new(start(ZookeeperBackend::start())?)),
         (Some("process"), Some(kind)) => {
             return Err(Stop::BadInput(format!("no {kind} can be started here; give --backend an address")));
         }
@@ -39,10 +41,11 @@ pub(super) fn live(
     Ok(LiveWorld { backend, at_once: arguments.side_by_side.get(), virtual_clock })
 }
 
-fn start_etcd() -> Result<EtcdBackend, Stop> {
+/// Waits until a server of our own has started.
+fn start<Server>(starting: impl Future<Output = Result<Server, String>>) -> Result<Server, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::Harness(format!("failed to make a runtime: {error}")))?;
-    runtime.block_on(EtcdBackend::start()).map_err(Stop::Harness)
+    runtime.block_on(starting).map_err(Stop::Harness)
 }

@@ -2,7 +2,6 @@
 //! dials anew: a connection that lost bytes to a partition may never speak again. It knows nothing of what is stored.
 
 use std::error::Error as _;
-use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
