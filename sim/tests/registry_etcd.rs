@@ -313,7 +313,7 @@ async fn a_partition_longer_than_the_lease_ends_it_and_afterwards_it_is_restored
     host.cut();
     seconds(&bench.env, 20).await;
     assert_eq!(nodes(&other, "user").await.unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(nodes(&one, "user").await.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert_eq!(nodes(&one, "user").await.unwrap_err().kind(), ErrorKind::Timeout);
     host.mend();
     seconds(&bench.env, 5).await;
     assert_eq!(nodes(&other, "user").await.unwrap(), ["a"]);
