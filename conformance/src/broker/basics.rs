@@ -55,8 +55,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "Headers arrive as they were sent: names in the same upper and lower case, and values also where they \
                    are empty or not ASCII.",
-        source: "go-micro issue 2738: a name of metadata in another case gave an old value; decision of shaketable: most \
-                 brokers of go-micro write headers as JSON, which keeps both",
+        source: "go-micro issue 2738: a name of metadata in another case gave an old value; broker/http.go and \
+                 broker/nats/nats.go: headers are written as JSON, which keeps both; decision of shaketable: so should others",
         needs: &[],
         check: check!(headers_arrive_exactly),
     },

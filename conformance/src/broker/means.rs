@@ -24,8 +24,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-085",
         level: Should,
         sentence: "Messages that follow one another to one subscriber share connections.",
-        source: "go-micro broker/http.go: one http.Client, which keeps its connections; decision of shaketable: a host has \
-                 fewer ports than messages",
+        source: "go-micro broker/http.go: one http.Client for all messages, and each response is read to its end, so that its \
+                 connection is used again; decision of shaketable: a host has fewer ports than messages",
         needs: &[Need::Network],
         check: check!(messages_share_connections),
     },
@@ -33,7 +33,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "BRK-086",
         level: Must,
         sentence: "While its registry fails, a broker delivers messages or says that it cannot.",
-        source: "go-micro broker/http.go: Publish returns the error of GetService",
+        source: "go-micro broker/http.go: Publish returns the error of GetService; registry/cache/cache.go, which it asks: get \
+                 answers with what it has when the registry fails",
         needs: &[Need::InProcess("the registry that its plugin works with")],
         check: check!(a_registry_that_fails_loses_nothing_in_silence),
     },

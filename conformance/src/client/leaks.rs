@@ -18,7 +18,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "A thousand calls that were not answered in time leave no tasks and no connections behind.",
         source: "go-plugins issue 314: a goroutine is stuck for each time-out; go-micro issue 821: memory grows with calls \
-                 of which many fail with 408",
+                 of which many fail with 408 or 500",
         needs: &[Need::Network],
         check: check!(time_outs_leave_nothing),
     },

@@ -45,8 +45,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "An id that a peer has written as a number is read digit by digit, and where a peer has written none, \
                    none is made up.",
         source: "JSON-RPC 1.0 (https://www.jsonrpc.org/specification_v1): an id is of any type, and the answer bears the \
-                 same; go-micro codec/jsonrpc (v5.30.0): ReadHeader prints what was read as a float, so that 1000000 becomes \
-                 1e+06, and none <nil>",
+                 same; go-micro codec/jsonrpc/server.go and client.go (v5.30.0): ReadHeader prints what was read into an \
+                 interface{} with %v, so that 1000000 becomes 1e+06, and none <nil>",
         needs: &[],
         check: check!(ids_are_read_as_they_are),
     },
@@ -72,8 +72,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-030",
         level: Must,
         sentence: "The codec protobuf passes over fields that the reader does not know, and reads those that it knows.",
-        source: "https://protobuf.dev/programming-guides/proto3/#updating: old code ignores new fields when it parses a \
-                 message of new code",
+        source: "https://protobuf.dev/programming-guides/proto3/#updating: old binaries ignore the new field when they parse \
+                 a message of new code",
         needs: &[Need::Named(&["protobuf"])],
         check: check!(protobuf_passes_over_unknown_fields),
     },
@@ -81,9 +81,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "COD-050",
         level: Should,
         sentence: "The codec json passes over fields that the reader does not know, and reads those that it knows.",
-        source: "Go encoding/json: unknown keys are ignored; decision of shaketable where protobuf's JSON mapping has \
-                 parsers refuse them unless told otherwise, as go-micro's protojson does: who reads is often older than \
-                 who writes",
+        source: "Go encoding/json: Unmarshal ignores keys without a field; decision of shaketable against \
+                 https://protobuf.dev/programming-guides/json/#json-options, by which parsers should refuse them unless told \
+                 otherwise, as go-micro codec/json/json.go does with protojson: who reads is often older than who writes",
         needs: &[Need::Named(&["json"])],
         check: check!(json_passes_over_unknown_fields),
     },

@@ -46,8 +46,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Should,
         sentence: "The codec protobuf writes exactly these bytes: fields in the order of their numbers, no defaults, no length \
                    before the message.",
-        source: "go-micro codec/proto/proto.go; decision of shaketable: the encoding guide leaves the order of fields open, \
-                 and who compares bytes should not see it",
+        source: "go-micro codec/proto/proto.go: Write writes what Marshal gives; decision of shaketable: \
+                 https://protobuf.dev/programming-guides/encoding/#order leaves the order of fields open, and who compares \
+                 bytes should not see it",
         needs: &[Need::Named(&["protobuf"])],
         check: check!(protobuf_writes_exactly_these_bytes),
     },
@@ -56,8 +57,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "What the codec protobuf writes is the message and nothing else: any parser of protobuf reads the body from \
                    it.",
-        source: "https://protobuf.dev/programming-guides/encoding/: a message is its fields, and does not say where it ends; \
-                 go-micro codec/proto/proto.go: Write writes what Marshal gives",
+        source: "https://protobuf.dev/programming-guides/encoding/#structure: a message is a series of key-value pairs, and \
+                 https://protobuf.dev/programming-guides/techniques/#streaming: it does not say where it ends; go-micro \
+                 codec/proto/proto.go: Write writes what Marshal gives",
         needs: &[Need::Named(&["protobuf"])],
         check: check!(what_protobuf_writes_is_protobuf),
     },

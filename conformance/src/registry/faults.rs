@@ -112,8 +112,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "REG-134",
         level: Should,
         sentence: "A registry that is given other addresses no longer asks the backend at the old ones.",
-        source: "go-micro registry/etcd/etcd.go: Init makes another client; decision of shaketable: an option that is \
-                 taken and has no effect is worse than one that is refused",
+        source: "go-micro registry/etcd/etcd.go: Init makes another client, for the addresses of its options; decision of \
+                 shaketable: an option that is taken and has no effect is worse than one that is refused",
         needs: &[Need::Network, Need::InProcess("options by init")],
         check: check!(other_addresses_hold),
     },

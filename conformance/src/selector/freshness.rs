@@ -108,14 +108,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-065",
         level: May,
         sentence: "A change that the registry tells is known within two seconds although it answers no lookup.",
-        source: "go-micro registry/cache/cache.go: update merges what the watcher tells",
+        source: "go-micro registry/cache/cache.go: update merges what the watcher tells into what was looked up before",
         needs: &[Need::VirtualTime],
         check: check!(what_is_told_needs_no_lookup),
     },
     Requirement {
         id: "SEL-066",
         level: May,
-        sentence: "A service that is in use stays known for at most one lookup in ten seconds.",
+        sentence: "A service that is in use stays known, at the cost of at most one lookup in ten seconds.",
         source: "decision of shaketable: a call that waits for a lookup each time an answer grows old is slow once a minute",
         needs: &[Need::VirtualTime],
         check: check!(what_is_in_use_stays_known),
@@ -131,9 +131,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SEL-068",
         level: Should,
-        sentence: "While the registry fails it is asked at most once a second.",
-        source: "go-micro registry/cache/cache.go: backoff between attempts to watch; issue 2821: callers that stampede \
-                 the registry",
+        sentence: "While the registry fails, for five minutes, it is asked at most once a second on average.",
+        source: "go-micro registry/cache/cache.go (v5.30.0): backoff between attempts to watch, MinimumRetryInterval between \
+                 lookups; issue 2821: callers that stampede the registry",
         needs: &[Need::VirtualTime],
         check: check!(a_registry_that_fails_is_asked_rarely),
     },
@@ -141,7 +141,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "SEL-069",
         level: May,
         sentence: "What has changed during an outage of half a minute is known within fifteen seconds after it.",
-        source: "go-micro registry/cache/cache.go: ten seconds at most before a watcher that broke is opened again",
+        source: "go-micro registry/cache/cache.go: backoff waits ten seconds at most before a watcher is opened again; \
+                 decision of shaketable: what was missed meanwhile is looked up then",
         needs: &[Need::VirtualTime],
         check: check!(an_outage_is_made_good_soon),
     },

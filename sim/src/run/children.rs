@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "processes live in real time")]
 
 use std::io::{self, Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -67,9 +67,10 @@ impl Children {
             |what: &str, error: &dyn std::fmt::Display| RunFailure::Harness(format!("failed to {what}: {error}"));
         let job = serde_json::to_vec(job).map_err(|error| broke("write the job", &error))?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut nursery = match idle {
-            Some(nursery) => nursery,
-            None => Nursery::start(self).map_err(|error| broke("start the run's process", &error))?,
+        let mut nursery = match idle.map(|mut nursery| (nursery.process.try_wait(), nursery)) {
+            Some((Ok(None), nursery)) => nursery,
+            // Somebody may have ended it meanwhile.
+            _ => Nursery::start(self).map_err(|error| broke("start the run's process", &error))?,
         };
         let done = nursery.ask(seed, job, timeout)?;
         let errors = String::from_utf8_lossy(&done.errors).trim().to_owned();
@@ -137,20 +138,18 @@ impl Nursery {
         let mut answer = None;
         loop {
             match self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok((ANSWER, bytes)) => answer = Some(bytes),
+                Ok((ANSWER, bytes)) => answer.get_or_insert_with(Vec::new).extend(bytes),
                 Ok((_, end)) => {
                     self.jobs = written.join().unwrap_or_default();
-                    let errors = self.words.recv_timeout(WORDS_WITHIN).unwrap_or_default();
-                    return Ok(Done {
-                        answer,
-                        end: String::from_utf8_lossy(&end).into_owned(),
-                        errors,
-                        is_ready: true,
-                    });
+                    let words = self.words.recv_timeout(WORDS_WITHIN);
+                    // Words that come later would be taken for those of the next job.
+                    let is_ready = words.is_ok();
+                    let (end, errors) = (String::from_utf8_lossy(&end).into_owned(), words.unwrap_or_default());
+                    return Ok(Done { answer, end, errors, is_ready });
                 }
                 // What was copied has ended too, or has done the job itself.
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    let end = self.process.wait().map(|status| status.to_string()).unwrap_or_default();
+                    let end = self.end_by(deadline).map(|status| status.to_string()).unwrap_or_default();
                     let errors = self.words.recv_timeout(WORDS_WITHIN).unwrap_or_default();
                     return Ok(Done { answer, end, errors, is_ready: false });
                 }
@@ -164,16 +163,22 @@ impl Nursery {
     }
 }
 
-impl Drop for Nursery {
-    fn drop(&mut self) {
-        drop(self.jobs.take());
-        let deadline = Instant::now() + END_WITHIN;
-        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
+impl Nursery {
+    /// How the process has ended; after `deadline` it is killed.
+    fn end_by(&mut self, deadline: Instant) -> io::Result<ExitStatus> {
+        while self.process.try_wait()?.is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Nothing to do where it has ended.
         let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.wait()
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        let _ = self.end_by(Instant::now() + END_WITHIN);
     }
 }
 

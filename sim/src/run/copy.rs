@@ -40,10 +40,12 @@ mod with_fork {
     /// # Errors
     /// When the system has no process left.
     pub(in crate::run) fn copy(jobs: &File) -> io::Result<Copied> {
-        if std::fs::read_dir("/proc/self/task")?.count() > 1 {
+        let original = rustix::process::getpid();
+        let is_alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+        // Before Linux 5.3, or within some sandboxes, nobody could wait for the copy.
+        if !is_alone || pidfd_open(original, PidfdFlags::empty()).is_err() {
             return Ok(Copied::Me);
         }
-        let original = rustix::process::getpid();
         let Some(copy) = fork()? else {
             set_parent_process_death_signal(Some(Signal::KILL))?;
             // It may have ended before that.

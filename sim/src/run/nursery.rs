@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 
-use rustix::io::dup;
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use super::copy::{Copied, copy};
@@ -15,8 +15,12 @@ pub(super) const JOB_HEAD_BYTES: usize = 16;
 /// Before each message to the parent: what it is, and the length of what follows.
 pub(super) const MESSAGE_HEAD_BYTES: usize = 9;
 
-/// Begins the answer to a job.
+/// Begins a piece of the answer to a job.
 pub(super) const ANSWER: u8 = b'A';
+
+/// So much of an answer is written at once: a pipe takes it whole (POSIX `PIPE_BUF`), or, when its writer is killed, not at
+/// all.
+const PIECE_BYTES_MAX: usize = 4096 - MESSAGE_HEAD_BYTES;
 
 /// Begins the words that tell how a job's process has ended.
 pub(super) const END: u8 = b'E';
@@ -33,14 +37,15 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn answer(mut self, bytes: &[u8]) -> io::Result<()> {
-        tell(&mut self.answers, ANSWER, bytes)
+        bytes.chunks(PIECE_BYTES_MAX).try_for_each(|piece| tell(&mut self.answers, ANSWER, piece))
     }
 }
 
 /// Waits for jobs. Returns with each in a process of its own, and without one when no more will come.
 pub(super) fn wait_for_jobs() -> io::Result<Option<Asked>> {
     // What a plugin prints is no answer, and what it reads is no job.
-    let (mut jobs, mut answers) = (File::from(dup(stdin())?), File::from(dup(stdout())?));
+    let (mut jobs, mut answers) =
+        (File::from(fcntl_dupfd_cloexec(stdin(), 3)?), File::from(fcntl_dupfd_cloexec(stdout(), 3)?));
     dup2_stdin(File::open("/dev/null")?)?;
     dup2_stdout(stderr())?;
     let mut errors = io::stderr();

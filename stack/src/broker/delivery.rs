@@ -2,8 +2,8 @@
 //! it. Shared by the brokers of this crate; it knows neither topics' routes nor the network.
 //!
 //! Ending a subscription drains it: what was accepted before is handled before [`Delivery::finish`] returns, so that a
-//! queue loses nothing when a member leaves in order. Whoever keeps the sender decides what is accepted: when the last copy
-//! of it is gone and the queue is empty, the task ends.
+//! queue loses nothing when a member leaves in order. Nothing is accepted any more meanwhile: whoever waits for room is told
+//! so, and may turn to another member.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -28,6 +28,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct Delivery {
     env: Env,
     gate: Arc<Gate>,
+    stop: Arc<Notify>,
     done: watch::Receiver<()>,
     task_id: Arc<OnceLock<tokio::task::Id>>,
     task: Mutex<Option<Task>>,
@@ -48,25 +49,26 @@ impl Delivery {
     pub(super) fn start(env: &Env, name: &'static str, destination: Destination) -> (Self, mpsc::Sender<Message>) {
         let (queue, messages) = mpsc::channel(BUFFERED);
         let (ended, done) = watch::channel(());
-        let (gate, task_id) = (Arc::<Gate>::default(), Arc::<OnceLock<_>>::default());
+        let (gate, stop, task_id) = (Arc::<Gate>::default(), Arc::<Notify>::default(), Arc::<OnceLock<_>>::default());
         let task = {
-            let (gate, task_id) = (gate.clone(), task_id.clone());
+            let (gate, stop, task_id) = (gate.clone(), stop.clone(), task_id.clone());
             async move {
                 let _dropped_at_the_end = ended;
                 if let Some(id) = tokio::task::try_id() {
                     let _ = task_id.set(id);
                 }
-                deliver(messages, &destination, &gate).await;
+                deliver(messages, &destination, &gate, &stop).await;
             }
         };
         let task = Mutex::new(Some(env.spawn(name, task)));
-        (Self { env: env.clone(), gate, done, task_id, task }, queue)
+        (Self { env: env.clone(), gate, stop, done, task_id, task }, queue)
     }
 
-    /// Ends the delivery after its sender was let go of: waits up to 5 s until what was accepted is handled, and lets no
-    /// handler begin after it has returned. A handler that is still running then is cut off at its next await. From within
-    /// the handler itself there is no waiting: the handler goes on, and what was accepted after it is dropped.
+    /// Ends the delivery: accepts nothing more, waits up to 5 s until what was accepted is handled, and lets no handler
+    /// begin after it has returned. A handler that is still running then is cut off at its next await. From within the
+    /// handler itself there is no waiting: the handler goes on, and what was accepted after it is dropped.
     pub(super) async fn finish(&self) {
+        self.stop.notify_one();
         let own = self.task_id.get().is_some_and(|id| tokio::task::try_id() == Some(*id));
         if !own {
             let mut done = self.done.clone();
@@ -89,9 +91,18 @@ impl Delivery {
 
 opaque!(Delivery);
 
-async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate) {
+async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate, stop: &Notify) {
     let acknowledgement: Arc<dyn Acknowledge> = Arc::new(NothingToAcknowledge);
-    while let Some(message) = messages.recv().await {
+    loop {
+        let message = tokio::select! {
+            biased;
+            () = stop.notified() => {
+                messages.close();
+                continue;
+            }
+            message = messages.recv() => message,
+        };
+        let Some(message) = message else { break };
         let copy = destination.error_handler.as_ref().map(|handler| (handler, message.clone()));
         let event = Event { topic: destination.topic.clone(), message, acknowledgement: acknowledgement.clone() };
         let Some(result) = gate.pass(async { destination.handler.handle(event).await }).await else { break };

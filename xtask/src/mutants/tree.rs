@@ -105,9 +105,13 @@ struct Remembered {
     unviable: BTreeMap<String, String>,
 }
 
-fn recall(file: &Path, mutants: &[Mutant], sources: &BTreeMap<&str, String>) -> BTreeMap<usize, String> {
+fn remembered(file: &Path) -> BTreeMap<String, Remembered> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let remembered: BTreeMap<String, Remembered> = serde_json::from_str(&text).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn recall(file: &Path, mutants: &[Mutant], sources: &BTreeMap<&str, String>) -> BTreeMap<usize, String> {
+    let remembered = remembered(file);
     let known = |mutant: &Mutant| {
         let remembered = remembered.get(&mutant.file)?;
         let same = sources.get(mutant.file.as_str()) == Some(&remembered.source);
@@ -122,10 +126,12 @@ fn remember(
     sources: &BTreeMap<&str, String>,
     unviable: &BTreeMap<usize, String>,
 ) -> Result<(), String> {
-    let mut remembered: BTreeMap<&str, Remembered> = BTreeMap::new();
+    let mut remembered = remembered(file);
+    // A sample knows nothing of the others.
+    remembered.retain(|name, of_file| sources.get(name.as_str()).is_none_or(|source| *source == of_file.source));
     for (number, words) in unviable {
         let mutant = &mutants[*number];
-        let of_file = remembered.entry(&mutant.file).or_default();
+        let of_file = remembered.entry(mutant.file.clone()).or_default();
         of_file.source.clone_from(&sources[mutant.file.as_str()]);
         of_file.unviable.insert(mutant.name.clone(), words.clone());
     }

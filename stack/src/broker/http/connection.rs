@@ -6,7 +6,7 @@
 //! `Micro-Publisher: <uuid>/<number>`, and the numbers rise; a receiver of this crate refuses what comes after a higher
 //! number of the same publisher (go-micro's receivers ignore the header).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -76,10 +76,10 @@ impl Connections {
 
     /// Lets go of the connections to subscriptions that are not among `services`, unless one is in use.
     pub(super) fn keep(&self, services: &[Service]) {
-        let nodes = || services.iter().flat_map(|service| &service.nodes);
-        let is_known = |key: &(String, String)| nodes().any(|node| (&node.id, &node.address) == (&key.0, &key.1));
+        let nodes = services.iter().flat_map(|service| &service.nodes);
+        let known: BTreeSet<(&str, &str)> = nodes.map(|node| (&*node.id, &*node.address)).collect();
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.retain(|key, line| line.try_lock().is_err() || is_known(key));
+        lines.retain(|(id, address), line| known.contains(&(&**id, &**address)) || line.try_lock().is_err());
     }
 
     /// Sends `text` to the subscription that `node` stands for.

@@ -1,8 +1,9 @@
 //! Broker over HTTP, on go-micro's wire (v2 to v6, `broker/http.go`): every broker listens, every subscription is a node of
 //! the service `micro.http.broker` in the registry, and a publisher posts to each of them. No server stands between.
 //!
-//! Delivery is at most once, in each publisher's order. A slow consumer blocks: beyond 1024 waiting messages the publisher
-//! waits for room, at most 4 s, and then loses that message for that subscriber.
+//! Delivery is at most once, in each publisher's order. Messages for one subscription are sent one at a time. A slow
+//! consumer blocks: beyond 1024 waiting messages the publisher waits for room, at most 4 s, and then loses that message for
+//! that subscriber; whoever publishes beside it waits up to 5 s more for its turn.
 
 mod connection;
 mod encoding;

@@ -20,8 +20,8 @@ use crate::Result;
 use crate::broker::Message;
 use crate::env::{Env, Listener, Stream, Task};
 
-/// Connections at a time; further ones are closed at once.
-const PEERS_MAX: usize = 1024;
+/// Connections at a time, one for each publisher and subscription; further ones are closed at once.
+const PEERS_MAX: usize = 16 << 10;
 
 /// Limit for reading one request's body.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);

@@ -69,7 +69,7 @@ impl MemoryBroker {
         self.state().session.clone().ok_or_else(|| Error::new(ErrorKind::NotConnected, operation))
     }
 
-    async fn put(&self, topic: &str, id: u64, inbox: &Inbox, message: &Message, deadline: Instant) -> Result<()> {
+    async fn put(&self, topic: &str, id: u64, inbox: Inbox, message: &Message, deadline: Instant) -> Result<()> {
         match inbox.try_send(message.clone()) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(message)) => match self.env.timeout_at(deadline, inbox.send(message)).await {
@@ -153,7 +153,7 @@ impl Broker for MemoryBroker {
         self.session("publish")?;
         let deadline = self.env.now() + PUBLISH_TIMEOUT;
         let route = self.topics.route(topic);
-        let each = route.each.iter().map(|(id, inbox)| self.put(topic, *id, inbox, message, deadline));
+        let each = route.each.into_iter().map(|(id, inbox)| self.put(topic, id, inbox, message, deadline));
         let groups = route.groups.iter().map(|group| self.put_to_group(topic, group, message, deadline));
         let (each, groups) = join(join_all(each), join_all(groups)).await;
         each.into_iter().chain(groups).collect()

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use etcd_client::{Client, ConnectOptions};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower_service::Service;
 
@@ -118,8 +119,8 @@ impl Links {
         Ok(state.link.get_or_insert(link).clone())
     }
 
-    /// One request: what `ask` does on the current link, within the time-out. A link on which nobody answers is given up. One
-    /// whose connection broke dials again by itself, and the request is repeated once; every request of a registry may be.
+    /// One request: what `ask` does on the current link, within the time-out. A link on which nobody answers is given up, as
+    /// is one that broke; the request is repeated once then, on a new one. Every request of a registry may be.
     pub(super) async fn call<T, Asking>(
         &self,
         operation: &'static str,
@@ -147,7 +148,14 @@ impl Links {
     {
         let link = self.current(operation).await?;
         match self.env.timeout_at(deadline, ask(link.client)).await {
-            Ok(answer) => answer.map_err(|error| refused(operation, error)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let error = refused(operation, error);
+                if error.kind() == ErrorKind::Disconnected {
+                    self.give_up(link.number);
+                }
+                Err(error)
+            }
             Err(Elapsed) => {
                 self.give_up(link.number);
                 Err(self.no_answer(operation))
@@ -246,8 +254,10 @@ pub(super) fn refused_status(operation: &'static str, status: &tonic::Status) ->
         }
         source = cause.source();
     }
-    // A status that came over the wire has no source; with one, the connection failed.
-    let kind = if status.source().is_some() { ErrorKind::Disconnected } else { ErrorKind::Backend };
+    // A status that came over the wire has no source; with one, the connection failed. etcd itself says UNAVAILABLE while it
+    // has no leader or ends: another member, or a moment later, may do better.
+    let broken = status.source().is_some() || status.code() == Code::Unavailable;
+    let kind = if broken { ErrorKind::Disconnected } else { ErrorKind::Backend };
     Error::new(kind, operation).detail(status.message())
 }
 

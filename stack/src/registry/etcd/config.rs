@@ -23,11 +23,11 @@ pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How often a registration without lease is looked after.
 pub(super) const LEASELESS_CHECK: Duration = Duration::from_secs(30);
 
-/// The shortest pause before what failed is tried again.
+/// The pause before what failed is tried again; it doubles with each failure after it.
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(100);
 
-/// The longest: processes that failed together do not return together.
-pub(super) const PAUSE_MAX: Duration = Duration::from_millis(300);
+/// The longest pause.
+pub(super) const PAUSE_MAX: Duration = Duration::from_millis(1_600);
 
 /// How long one address may take to answer before the next one is tried.
 pub(super) const DIAL_WITHIN: Duration = Duration::from_secs(2);

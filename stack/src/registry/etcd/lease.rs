@@ -139,14 +139,16 @@ impl Keeper {
     }
 
     /// Looks after every key whose time has come: restores what was lost, and looks whether the others are there.
-    pub(super) async fn look_after_all(&self) {
+    pub(super) async fn look_after_all(&self) -> bool {
+        let mut all = true;
         let registrations: Vec<_> = self.registrations().values().cloned().collect();
         for registration in registrations {
             if registration.facts().due_at().is_some_and(|due_at| due_at <= self.env.now()) {
                 // What fails stays due.
-                let _ = self.look_after(&registration).await;
+                all &= self.look_after(&registration).await.is_ok();
             }
         }
+        all
     }
 
     /// When the next key is to be looked after.

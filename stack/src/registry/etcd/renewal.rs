@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 use shaketable_proto::etcd::v3::rpc::LeaseKeepAliveRequest;
@@ -17,7 +18,7 @@ use crate::env::{Elapsed, Env, Instant, Random};
 
 /// Renews every lease before its time is over.
 pub(super) async fn renew(keeper: Arc<Keeper>) {
-    let mut random = keeper.env.random("etcd-renewal");
+    let mut pauses = Pauses::new(&keeper.env, "etcd-renewal");
     loop {
         // A stream is opened when there is something to say.
         let changed = keeper.leases_changed.notified();
@@ -26,15 +27,15 @@ pub(super) async fn renew(keeper: Arc<Keeper>) {
             () = until(&keeper.env, keeper.next_renewal()) => {}
             () = changed => continue,
         }
-        let Err(reason) = stream(&keeper).await;
+        let Err(reason) = stream(&keeper, &mut pauses).await;
         keeper.stream_ended(reason);
-        pause(&keeper.env, &mut random).await;
+        pauses.wait(&keeper.env).await;
     }
 }
 
 /// One stream from its beginning to its end; answers why it ended. etcd-client opens a stream for each lease, so the
 /// generated client is used, on the same connection.
-async fn stream(keeper: &Keeper) -> Result<Infallible, String> {
+async fn stream(keeper: &Keeper, pauses: &mut Pauses) -> Result<Infallible, String> {
     let link = keeper.links.current("renew").await.map_err(|error| error.to_string())?;
     // No more wait in it than there are leases: each is asked about once until it is answered.
     let (requests, receiver) = mpsc::unbounded_channel();
@@ -58,7 +59,10 @@ async fn stream(keeper: &Keeper) -> Result<Infallible, String> {
         tokio::select! {
             biased;
             answer = answers.message() => match answer {
-                Ok(Some(answer)) => keeper.answered(answer.id, answer.ttl),
+                Ok(Some(answer)) => {
+                    pauses.reset();
+                    keeper.answered(answer.id, answer.ttl);
+                }
                 Ok(None) => return Err(give_up("etcd ended the keep-alive stream".to_owned())),
                 Err(status) => return Err(give_up(refused_status("renew", &status).to_string())),
             },
@@ -83,7 +87,7 @@ fn send(requests: &mpsc::UnboundedSender<LeaseKeepAliveRequest>, leases: Vec<i64
 
 /// Restores what was lost, as soon as that is known and etcd can be reached.
 pub(super) async fn restore(keeper: Arc<Keeper>) {
-    let mut random = keeper.env.random("etcd-restore");
+    let mut pauses = Pauses::new(&keeper.env, "etcd-restore");
     loop {
         let lost = keeper.lost.notified();
         tokio::select! {
@@ -91,9 +95,11 @@ pub(super) async fn restore(keeper: Arc<Keeper>) {
             () = until(&keeper.env, keeper.next_look()) => {}
             () = lost => continue,
         }
-        keeper.look_after_all().await;
+        if keeper.look_after_all().await {
+            pauses.reset();
+        }
         // What failed is due again at once.
-        pause(&keeper.env, &mut random).await;
+        pauses.wait(&keeper.env).await;
     }
 }
 
@@ -105,7 +111,26 @@ async fn until(env: &Env, deadline: Option<Instant>) {
     }
 }
 
-/// The pause before what failed is tried again.
-pub(super) async fn pause(env: &Env, random: &mut Random) {
-    env.sleep(random.random_range(config::PAUSE_MIN..config::PAUSE_MAX)).await;
+/// The pauses before what failed is tried again.
+pub(super) struct Pauses {
+    random: Random,
+    next: Duration,
+}
+
+impl Pauses {
+    /// `name` is that of their random stream.
+    pub(super) fn new(env: &Env, name: &'static str) -> Self {
+        Self { random: env.random(name), next: config::PAUSE_MIN }
+    }
+
+    /// What failed before does not matter any more.
+    pub(super) fn reset(&mut self) {
+        self.next = config::PAUSE_MIN;
+    }
+
+    /// Waits, up to half as long again as the pause is, so that processes that failed together do not return together.
+    pub(super) async fn wait(&mut self, env: &Env) {
+        env.sleep(self.next.mul_f64(self.random.random_range(1.0..1.5))).await;
+        self.next = (self.next * 2).min(config::PAUSE_MAX);
+    }
 }

@@ -9,7 +9,7 @@ use etcd_client::{EventType, GetOptions, GetResponse, WatchOptions as EtcdWatchO
 use super::super::mailbox::Mailbox;
 use super::channel::{Link, Links};
 use super::encoding;
-use super::renewal::pause;
+use super::renewal::Pauses;
 use super::view::View;
 use crate::Result;
 use crate::env::{Env, Task};
@@ -86,9 +86,9 @@ pub(super) async fn range(links: &Links, operation: &'static str, prefix: &str) 
 
 impl Following {
     async fn run(mut self) {
-        let mut random = self.env.random("etcd-watch");
+        let mut pauses = Pauses::new(&self.env, "etcd-watch");
         loop {
-            match self.stream().await {
+            match self.stream(&mut pauses).await {
                 Ended::Unwanted => return,
                 Ended::Compacted => {
                     if let Ok(content) = range(&self.links, "watch", &self.prefix).await {
@@ -101,17 +101,17 @@ impl Following {
                 }
                 Ended::Broken => {}
             }
-            pause(&self.env, &mut random).await;
+            pauses.wait(&self.env).await;
         }
     }
 
     /// Follows one stream to its end.
-    async fn stream(&mut self) -> Ended {
+    async fn stream(&mut self, pauses: &mut Pauses) -> Ended {
         let Ok(link) = self.links.current("watch").await else { return Ended::Broken };
         let links = self.links.clone();
         let ended = tokio::select! {
             biased;
-            ended = self.follow(&link) => ended,
+            ended = self.follow(&link, pauses) => ended,
             () = links.given_up(link.number) => return Ended::Broken,
         };
         if matches!(ended, Ended::Broken) {
@@ -120,7 +120,7 @@ impl Following {
         ended
     }
 
-    async fn follow(&mut self, link: &Link) -> Ended {
+    async fn follow(&mut self, link: &Link, pauses: &mut Pauses) -> Ended {
         let mut watches = link.client.watch_client().max_decoding_message_size(super::config::ANSWER_BYTES_MAX);
         let options = EtcdWatchOptions::new().with_prefix().with_prev_key().with_start_revision(self.next_revision);
         let opening = watches.watch(self.prefix.as_str(), Some(options));
@@ -146,6 +146,7 @@ impl Following {
             if answer.canceled() {
                 return Ended::Broken;
             }
+            pauses.reset();
             if !self.deliver(&answer) {
                 return Ended::Unwanted;
             }

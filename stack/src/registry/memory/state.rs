@@ -118,8 +118,12 @@ impl State {
     /// Registers or renews one record.
     pub(super) fn register(&self, now: Instant, record: Service, ttl: Option<Duration>) -> Registered {
         let mut parts = self.advance(now);
+        let first = parts.deadlines.keys().next().copied();
         let done = parts.register(record, ttl);
-        self.deadlines_changed.notify_waiters();
+        // Each host of the world waits for the first deadline; a later one is no news to them.
+        if first.is_none_or(|first| parts.deadlines.keys().next().is_some_and(|now_first| *now_first < first)) {
+            self.deadlines_changed.notify_waiters();
+        }
         done
     }
 
