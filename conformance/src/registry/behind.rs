@@ -56,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
             Need::Backend(Verb::Compact),
             Need::Network,
             Need::World(Capability::Cut),
-            Need::Upheld(&["REG-068", "REG-130"]),
+            Need::Upheld(&["REG-068"]),
         ],
         check: check!(a_watch_tells_nothing_of_what_stayed),
     },

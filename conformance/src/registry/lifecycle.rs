@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shaketable_stack::ErrorKind;
+use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{
     DeregisterOptions, GetOptions, ListOptions, RegisterOptions, RegistryOptions, WatchOptions,
 };
@@ -54,6 +55,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro registry/registry.go: Init, Options",
         needs: &[Need::InProcess("options by init")],
         check: check!(options_are_replaced),
+    },
+    Requirement {
+        id: "REG-137",
+        level: Should,
+        sentence: "A registry promises how finely it keeps a TTL, how late it ends what ran out, and what becomes of watchers \
+                   that fall behind.",
+        source: "decision of shaketable: what is not promised is not judged, and nobody who writes a service can build on it",
+        needs: &[],
+        check: check!(time_and_slow_watchers_are_promised),
     },
 ];
 
@@ -113,7 +123,7 @@ async fn registries_of_one_process_are_apart(site: Site) -> Outcome {
     let user = service(&site.name("user"), "user-1");
     put(&site, &closed, &service(&site.name("order"), "order-1")).await?;
     put(&site, &dropped, &service(&site.name("stock"), "stock-1")).await?;
-    let watches = !site.promises().lacks.contains(&shaketable_stack::plugin::Ability::Watch);
+    let watches = !site.promises().lacks.contains(&Ability::Watch);
     let ear = if watches { Some(listen(&site, &stays, Some(&user.name)).await?) } else { None };
     site.ask("close one registry", closed.close()).await?;
     drop(dropped);
@@ -138,4 +148,17 @@ async fn options_are_replaced(site: Site) -> Outcome {
     let user = service(&site.name("user"), "user-1");
     put(&site, &registry, &user).await?;
     finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await
+}
+
+async fn time_and_slow_watchers_are_promised(site: Site) -> Outcome {
+    let promises = site.promises();
+    let lacks = |ability| promises.lacks.contains(&ability);
+    for (what, is_promised) in [
+        ("how finely it keeps a TTL", promises.ttl_granularity.is_some() || lacks(Ability::Ttl)),
+        ("how late it ends what ran out", promises.expiry_slack.is_some() || lacks(Ability::Ttl)),
+        ("what becomes of watchers that fall behind", promises.slow_consumer.is_some() || lacks(Ability::Watch)),
+    ] {
+        expect(is_promised, format!("a promise of {what}"), || "none".to_owned())?;
+    }
+    Ok(())
 }

@@ -83,6 +83,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[],
         check: check!(the_ends_know_each_other),
     },
+    Requirement {
+        id: "TRA-070",
+        level: Should,
+        sentence: "A transport promises how often and in which order it delivers, and what becomes of who reads slowly.",
+        source: "decision of shaketable: what is not promised is not judged, and nobody who writes a service can build on it",
+        needs: &[],
+        check: check!(delivery_order_and_slow_readers_are_promised),
+    },
 ];
 
 async fn a_dialled_listener_answers(site: Site) -> Outcome {
@@ -202,4 +210,16 @@ async fn the_ends_know_each_other(site: Site) -> Outcome {
     let (other, _peer) = open(&site, &site.transport().await?, &pair.listener).await?;
     let expected = "two connections of one host to be told apart by their local addresses";
     expect(other.local() != own.0, expected, || format!("{} twice", own.0))
+}
+
+async fn delivery_order_and_slow_readers_are_promised(site: Site) -> Outcome {
+    let promises = site.promises();
+    for (what, is_promised) in [
+        ("how often it delivers", promises.delivery.is_some()),
+        ("in which order it delivers", promises.order.is_some()),
+        ("what becomes of who reads slowly", promises.slow_consumer.is_some()),
+    ] {
+        expect(is_promised, format!("a promise of {what}"), || "none".to_owned())?;
+    }
+    Ok(())
 }
