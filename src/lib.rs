@@ -35,8 +35,9 @@ pub use shake::Shake;
 #[cfg(feature = "cli")]
 pub use shaketable_command::Cli;
 pub use shaketable_conformance as requirements;
+pub use shaketable_conformance::backend;
 pub use shaketable_reports as reports;
-pub use shaketable_sim::{engine, history, oracle, run, scenario, world};
+pub use shaketable_sim::{allocation, engine, history, oracle, run, scenario, world};
 pub use shaketable_stack::{
     Env, Error, ErrorKind, Result, broker, client, codec, env, error, metadata, plugin, registry, selector, server,
     service, transport,

@@ -1,10 +1,16 @@
 //! The backend of a plugin, as far as a check needs to reach it: what can be done to it, and what can be counted. In the
 //! simulator the world provides it; live, whoever runs the suite does.
 
+mod address;
+
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use shaketable_stack::Env;
+
+pub use address::{connects, on_loopback};
 
 /// What somebody can do to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +21,8 @@ pub enum Verb {
     Pause,
     /// Cut it off from its clients, and heal the links.
     Cut,
+    /// Let every byte between it and its clients arrive later, and undo that.
+    Delay,
     /// Take the leases of registrations.
     LoseLeases,
     /// Delete entries behind their owner's back.
@@ -29,12 +37,20 @@ pub enum Verb {
     Compact,
 }
 
+impl Verb {
+    /// Whether it changes something; who counts changes nothing.
+    pub fn shakes(self) -> bool {
+        !matches!(self, Self::CountRequests | Self::CountHeld)
+    }
+}
+
 impl fmt::Display for Verb {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Restart => "restart it",
             Self::Pause => "pause it",
             Self::Cut => "cut it off",
+            Self::Delay => "delay it",
             Self::LoseLeases => "take leases",
             Self::DeleteEntries => "delete entries",
             Self::CountRequests => "count requests",
@@ -60,6 +76,11 @@ pub enum Act {
     Cut,
     /// Messages pass again.
     Heal,
+    /// Every byte between it and its clients arrives that much later, in both directions and in order. Needs
+    /// [`Verb::Delay`].
+    Delay(Duration),
+    /// What is sent from now on arrives as soon as it did before the delay.
+    Prompt,
     /// It loses the leases of the registrations of these nodes, by id. Needs [`Verb::LoseLeases`].
     LoseLeases(Vec<String>),
     /// Somebody deletes the entries of these nodes, by id, in one transaction where the backend has such. Needs
@@ -77,7 +98,8 @@ pub enum Act {
     Compact,
 }
 
-/// A backend of the live world. Implement it for yours, on loopback or in a container of your own; nothing else is shaken.
+/// A backend of the live world. Implement it for yours, on loopback, where a container may publish its port, too: what is
+/// anywhere else is not shaken, whatever it says that can be done to it.
 #[async_trait]
 pub trait Backend: Send + Sync + fmt::Debug {
     /// Where plugins reach it.
@@ -104,6 +126,26 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// One sentence, when it cannot tell.
     async fn held(&self) -> Result<u64, String> {
         Err("nobody counts what this backend holds".to_owned())
+    }
+
+    /// How many of the things that it holds have `namespace` in their names; `None` when nobody can tell. Asked before the
+    /// first check: a session works only where nobody has been before.
+    ///
+    /// # Errors
+    /// One sentence, when it should be able to tell and cannot.
+    async fn held_in(&self, namespace: &str) -> Result<Option<u64>, String> {
+        let _ = namespace;
+        Ok(None)
+    }
+
+    /// Whether it works: asked before the first check, and after one that found something, when nothing that was done to it is
+    /// in force any more. A plugin is not to blame for a backend that is gone. Unless somebody knows better, it works when it
+    /// accepts a TCP connection; `env` is where to look from.
+    ///
+    /// # Errors
+    /// One sentence with the mend, when it does not.
+    async fn ready(&self, env: &Env) -> Result<(), String> {
+        connects(env, &self.addresses()).await
     }
 }
 

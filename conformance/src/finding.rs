@@ -19,6 +19,8 @@ pub enum Finding {
     },
     /// Too little was seen to judge; why.
     Unknown(String),
+    /// What the requirement presumes is not there, which only showed when it was asked for; why.
+    NotApplicable(String),
     /// The harness, the world or a backend broke; how.
     Broke(String),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Finding {
         match self {
             Self::Violated { expected, observed } => write!(formatter, "expected {expected}; observed {observed}"),
             Self::Unknown(why) => write!(formatter, "too little evidence: {why}"),
+            Self::NotApplicable(why) => write!(formatter, "not applicable: {why}"),
             Self::Broke(why) => write!(formatter, "the harness or a backend broke: {why}"),
         }
     }

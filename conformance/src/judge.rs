@@ -6,9 +6,13 @@ mod job;
 mod known;
 mod live;
 mod pool;
+mod shaken;
 mod simulated;
+mod source;
+mod squalls;
 mod verify;
 mod weather;
+mod withdraw;
 
 use shaketable_sim::world::Fault;
 use tokio::sync::oneshot;
@@ -21,9 +25,10 @@ pub(crate) use apply::BEHIND_AN_ADAPTER;
 pub use apply::{Applicability, Suite};
 pub use job::{CheckJob, CheckReport, run_check_if_asked};
 pub use known::{Known, KnownFailures, today};
-pub use live::{BackendMaker, LiveWorld};
+pub use live::LiveWorld;
+pub use source::{BackendMaker, BackendSource};
 pub use verify::{Place, Progress, VerifyRequest, verify};
-pub use weather::{WEATHERS, Weather, weather};
+pub use weather::{ALL_WEATHERS, WEATHERS, Weather, weather};
 
 /// The plugin under judgement.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,12 +18,14 @@ pub mod selector;
 pub mod server;
 pub mod service;
 mod site;
+mod sizes;
 pub mod spec;
 #[cfg(feature = "subject")]
 pub mod subject;
+mod tolerance;
 pub mod transport;
 
 pub use finding::{Finding, Outcome, expect, expect_equal};
 pub use interface::Interface;
 pub use requirement::{Check, Level, Need, Requirement, by_id, requirements};
-pub use site::{Host, Parts, Site, TaskCount};
+pub use site::{Host, Parts, Site, Spare, TaskCount, Usage};

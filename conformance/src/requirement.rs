@@ -61,8 +61,10 @@ pub enum Need {
     Network,
     /// The plugin's tasks can be counted: on this host, or in its adapter's process.
     Tasks,
-    /// The plugin upholds these requirements, by id: the check sees what it judges through them, and says nothing where they
-    /// are broken.
+    /// The memory that is in use where the plugin runs can be told from others': in the simulator, or in its adapter's process.
+    Memory,
+    /// The plugin upholds these requirements, by id, each a MUST: the check sees what it judges through them. Where one of them
+    /// is broken, the accusation is withdrawn beside that one, and never becomes a pass.
     Upheld(&'static [&'static str]),
     /// Time is virtual: the check waits longer than a person would.
     VirtualTime,
@@ -80,6 +82,9 @@ pub enum Check {
         name: &'static str,
         /// The function.
         function: fn(Site) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
+        /// The times, shares and counts by which it decides, where the sentence and what is [true of
+        /// all](crate::spec::tolerances) do not say them; empty where there are none.
+        tolerance: fn() -> String,
     },
     /// Nothing yet: the stack has no implementation that could show that the check is right.
     NoReference,
@@ -101,10 +106,26 @@ impl fmt::Debug for Check {
     }
 }
 
-/// Makes a [`Check`] of an `async fn(Site) -> Outcome`.
+/// Makes a [`Check`] of an `async fn(Site) -> Outcome`, and of what it tolerates where it does: words with a `{}` for each of
+/// the constants by which the function judges.
 macro_rules! check {
     ($function:ident) => {
-        $crate::Check::Run { name: stringify!($function), function: |site| Box::pin($function(site)) }
+        $crate::requirement::check!(@run $function, String::new)
+    };
+    ($function:ident, $tolerance:literal) => {
+        $crate::requirement::check!(@run $function, || String::from($tolerance))
+    };
+    ($function:ident, $tolerance:literal, $($value:expr),+ $(,)?) => {
+        $crate::requirement::check!(
+            @run $function, || format!($tolerance, $($crate::tolerance::InWords::in_words(&$value)),+)
+        )
+    };
+    (@run $function:ident, $tolerance:expr) => {
+        $crate::Check::Run {
+            name: stringify!($function),
+            function: |site| Box::pin($function(site)),
+            tolerance: $tolerance,
+        }
     };
 }
 pub(crate) use check;
@@ -115,6 +136,14 @@ pub(crate) fn base_name(plugin: &str) -> &str {
 }
 
 impl Requirement {
+    /// The times, shares and counts by which its check decides, where it has some of its own.
+    pub fn tolerance(&self) -> Option<String> {
+        match self.check {
+            Check::Run { tolerance, .. } => Some(tolerance()).filter(|tolerance| !tolerance.is_empty()),
+            Check::NoReference => None,
+        }
+    }
+
     /// The requirements through which the check sees what it judges.
     pub fn presumed(&self) -> impl Iterator<Item = &'static str> {
         self.needs
@@ -165,6 +194,7 @@ impl fmt::Display for Need {
             Self::World(capability) => write!(formatter, "a world that can {capability}"),
             Self::Network => formatter.write_str("a plugin that reaches others over the network"),
             Self::Tasks => formatter.write_str("tasks that can be counted"),
+            Self::Memory => formatter.write_str("memory that can be counted"),
             Self::Upheld(ids) => formatter.write_str(&ids.join(", ")),
             Self::VirtualTime => formatter.write_str("virtual time"),
             Self::InProcess(what) => write!(formatter, "a plugin in this process: {what}"),
@@ -201,7 +231,7 @@ pub fn by_id(id: &str) -> Option<(Interface, &'static Requirement)> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Check, requirements};
+    use super::{Check, Level, requirements};
     use crate::Interface;
 
     #[test]
@@ -244,6 +274,8 @@ mod tests {
                 for presumed in requirement.presumed() {
                     let (of, base) = super::by_id(presumed).unwrap_or_else(|| panic!("{id} presumes {presumed}"));
                     assert!(of == interface && base.presumed().next().is_none(), "{id} presumes {presumed}");
+                    // Where it is broken an accusation is withdrawn, and the verdict must be bad all the same.
+                    assert!(base.level == Level::Must, "{id} presumes {presumed}, which may be broken");
                 }
                 if let Check::Run { name, .. } = requirement.check {
                     assert!(checks.insert((interface, name)), "{id}: {name} checks two requirements");

@@ -4,12 +4,15 @@
 
 mod leap;
 mod making;
+mod network;
+mod usage;
 mod waiting;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use shaketable_sim::history::{Point, Recorder};
@@ -24,6 +27,10 @@ use crate::{Finding, Outcome};
 
 pub(crate) use leap::LeapingClock;
 pub use making::Parts;
+pub(crate) use network::Connections;
+pub(crate) use usage::{CYCLES, LANES};
+pub use usage::{Spare, Usage};
+pub(crate) use waiting::{ANSWER_WITHIN, SLACK, takes, tolerances};
 
 /// A host of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,8 +73,12 @@ pub(crate) struct Shared {
     pub(crate) reach: Reach,
     /// The clock of a plugin whose time passes when a check lets it.
     pub(crate) leaping: Option<Arc<LeapingClock>>,
+    /// The connections of the check's own host, where somebody counts them.
+    pub(crate) connections: OnceLock<Arc<Connections>>,
     /// Put before the names that the check uses, so that it disturbs no other.
     pub(crate) prefix: String,
+    /// The network loses packets, or the check has done a fault.
+    pub(crate) disturbed: AtomicBool,
 }
 
 /// How a check reaches the world around it.
@@ -97,6 +108,17 @@ impl Site {
     /// Whether time is virtual; if not, a check that waits is waited for by a person.
     pub fn is_simulated(&self) -> bool {
         matches!(self.shared.reach, Reach::Simulated(_))
+    }
+
+    /// Whether a call may fail that would not otherwise: the network loses packets, or the check has done a fault, and what
+    /// that broke may still be mending.
+    pub fn is_disturbed(&self) -> bool {
+        self.shared.disturbed.load(Ordering::SeqCst)
+    }
+
+    /// Says that what the check does may break something for a while.
+    pub fn disturb(&self) {
+        self.shared.disturbed.store(true, Ordering::SeqCst);
     }
 
     /// `base` as a name that no other check uses.
@@ -147,6 +169,7 @@ impl Site {
     /// # Errors
     /// When the world cannot; a check that does faults says so in what it needs.
     pub async fn inflict(&self, fault: Fault) -> Outcome {
+        self.disturb();
         let Reach::Simulated(commands) = &self.shared.reach else {
             return Err(Finding::Broke("a live world does no faults to hosts".to_owned()));
         };
@@ -173,6 +196,7 @@ impl Site {
     /// When it cannot; a check that needs it says so.
     pub async fn backend(&self, act: Act) -> Outcome {
         self.step(format!("backend: {act:?}"));
+        self.disturb();
         match &self.shared.reach {
             Reach::Simulated(commands) => {
                 let (done, accepted) = oneshot::channel();
@@ -219,22 +243,14 @@ impl Site {
     /// What lives where the plugin under judgement runs: the tasks of this host, or those of the adapter's process.
     ///
     /// # Errors
-    /// `Unknown` when an adapter does not tell.
+    /// `Unknown` when an adapter does not answer, `NotApplicable` when it does not count.
     pub async fn tasks(&self) -> Result<TaskCount, Finding> {
-        if !self.is_behind_adapter() {
-            let live = self.env.live_tasks();
-            return Ok(TaskCount { total: live.total(), detail: format!("{:?}", live.counts()) });
-        }
-        #[cfg(feature = "subject")]
-        let counted = crate::subject::tasks(&self.env).await;
-        #[cfg(not(feature = "subject"))]
-        let counted: Result<u64, String> = Err("this program judges no adapters".to_owned());
-        let total = usize::try_from(counted.map_err(Finding::Unknown)?).unwrap_or(usize::MAX);
-        Ok(TaskCount { total, detail: "in the adapter's process".to_owned() })
+        let usage = self.usage().await?;
+        Ok(TaskCount { total: usage.known_tasks()?, detail: usage.detail })
     }
 
-    /// How many more tasks than before are no leak after `cycles` of what may leak one each time: `spare`, and where the tasks
-    /// are those of an adapter's process, which has some of its own for calls, a tenth of the cycles.
+    /// How many more tasks or connections than before are no leak after `cycles` of what may leak one each time: `spare`, and
+    /// where they are those of an adapter's process, which has some of its own for calls, a tenth of the cycles.
     pub fn tolerated(&self, spare: usize, cycles: usize) -> usize {
         if self.is_behind_adapter() { spare.max(cycles / 10) } else { spare }
     }
@@ -258,11 +274,6 @@ impl Site {
             }
         })
         .await
-    }
-
-    /// How much later than it should a thing may happen: what messages take, and on real machines what schedulers add.
-    pub fn slack(&self) -> Duration {
-        if self.is_simulated() { Duration::from_millis(500) } else { Duration::from_secs(1) }
     }
 }
 

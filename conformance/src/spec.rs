@@ -17,8 +17,15 @@ pub fn markdown(interface: Interface) -> String {
         requirements.len(),
         counts(&requirements),
     ));
+    text.push_str("\n## What is allowed for everywhere\n\n");
+    for tolerance in tolerances(interface) {
+        text.push_str(&format!("- {tolerance}\n"));
+    }
     for requirement in requirements {
         text.push_str(&format!("\n## {} {}\n\n{}\n\n", requirement.id, requirement.level, requirement.sentence));
+        if let Some(tolerance) = requirement.tolerance() {
+            text.push_str(&format!("- allowed: {tolerance}\n"));
+        }
         text.push_str(&format!("- source: {}\n", requirement.source));
         if !requirement.needs.is_empty() {
             text.push_str(&format!("- presumes: {}\n", needs(requirement).join("; ")));
@@ -29,6 +36,22 @@ pub fn markdown(interface: Interface) -> String {
         }
     }
     text
+}
+
+/// What the checks of `interface` have in common: how long a thing may take where its requirement says nothing else, and how
+/// much may be missing.
+pub fn tolerances(interface: Interface) -> Vec<String> {
+    let own = match interface {
+        Interface::Transport => crate::transport::tolerances(),
+        Interface::Codec => Vec::new(),
+        Interface::Registry => crate::registry::tolerances(),
+        Interface::Selector => crate::selector::tolerances(),
+        Interface::Broker => crate::broker::tolerances(),
+        Interface::Client => crate::client::tolerances(),
+        Interface::Server => crate::server::tolerances(),
+        Interface::Service => crate::service::tolerances(),
+    };
+    crate::site::tolerances().into_iter().chain(own).collect()
 }
 
 /// The requirements of `interfaces` in JSON, by interface.
@@ -46,6 +69,7 @@ fn value(requirement: &Requirement) -> Value {
         "id": requirement.id,
         "level": requirement.level.as_str(),
         "sentence": requirement.sentence,
+        "allowed": requirement.tolerance(),
         "source": requirement.source,
         "presumes": needs(requirement),
         "check": match requirement.check {

@@ -168,6 +168,7 @@ fn describe_fault(fault: &Fault) -> String {
             };
             format!("{what} between {} and {} {fate} with probability {probability}", list(a), list(b))
         }
+        Fault::Reset { a, b } => format!("connections between {} and {} are reset", list(a), list(b)),
         Fault::Link { from, to, quality: None } => {
             format!("links from {} to {} are as before", list(from), list(to))
         }

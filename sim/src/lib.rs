@@ -1,6 +1,7 @@
 //! The simulator: worlds, engines, faults, loads, history, oracles, the scenario language and simulated backends. It knows
 //! the interfaces of the stack and the tables of plugins, and no particular plugin.
 
+pub mod allocation;
 pub mod backend;
 pub mod decorate;
 pub mod determinism;

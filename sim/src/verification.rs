@@ -41,6 +41,9 @@ pub struct Row {
     pub level: String,
     /// The sentence.
     pub sentence: String,
+    /// The times, shares and counts by which its check decides, where it has some of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<String>,
     /// Where it comes from.
     pub source: String,
     /// The check's name.
@@ -88,7 +91,7 @@ pub enum Status {
     Warn,
     /// Too little was seen to judge.
     Unknown,
-    /// Listed as a known failure, and upheld: the entry is stale.
+    /// Listed as a known failure, and upheld or not applicable: the entry is stale.
     UnexpectedPass,
     /// A MUST that is not upheld.
     Fail,

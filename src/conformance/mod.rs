@@ -5,9 +5,11 @@ mod session;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use shaketable_conformance::Interface;
-use shaketable_conformance::judge::run_check_if_asked;
+use shaketable_conformance::backend::{Backend, Verb};
+use shaketable_conformance::judge::{BackendSource, LiveWorld, run_check_if_asked};
 use shaketable_stack::plugin::Plugins;
 
 use session::Session;
@@ -27,6 +29,8 @@ pub struct Conformance {
     beside: Vec<(String, String)>,
     known_failures: Option<PathBuf>,
     seeds: u32,
+    /// Where it is judged, if not in the simulator.
+    live: Option<LiveWorld>,
 }
 
 shaketable_stack::plugin_methods!(Conformance);
@@ -44,7 +48,32 @@ impl Conformance {
             beside: Vec::new(),
             known_failures: None,
             seeds: SEEDS,
+            live: None,
         }
+    }
+
+    /// Judges in real time, on real sockets and on the backend that `maker` makes: the road of a plugin whose client library
+    /// opens sockets by itself. `verbs` are what checks may do to the backend, and what needs others is listed as ignored. The
+    /// plugin's promises name the kind of backend; it is given the addresses.
+    ///
+    /// `maker` is called when the first check runs, never when tests are listed, and the backend is dropped at the end. Nothing
+    /// is done to one that is not on loopback.
+    #[must_use]
+    pub fn live<B: Backend + 'static>(
+        mut self,
+        verbs: &[Verb],
+        maker: impl Fn() -> Result<B, String> + Send + Sync + 'static,
+    ) -> Self {
+        let maker = move || maker().map(|backend| Arc::new(backend) as Arc<dyn Backend>);
+        self.live = Some(LiveWorld::new(Some(BackendSource::new(verbs, Arc::new(maker)))));
+        self
+    }
+
+    /// Judges in real time and on real sockets a plugin that has no backend.
+    #[must_use]
+    pub fn live_without_backend(mut self) -> Self {
+        self.live = Some(LiveWorld::new(None));
+        self
     }
 
     /// Uses the plugin `name` of another interface beside it: a client needs a server that speaks its protocol.
@@ -54,8 +83,8 @@ impl Conformance {
         self
     }
 
-    /// What is known to be wrong: a file with ids, reasons and dates, relative to the package. An entry that is not true any
-    /// more fails.
+    /// What is known to be wrong: a file with ids, reasons, issues and dates, relative to the package. An entry that is not
+    /// true any more, or does not apply, fails.
     #[must_use]
     pub fn known_failures(mut self, file: &str) -> Self {
         self.known_failures = Some(file.into());
@@ -63,7 +92,7 @@ impl Conformance {
     }
 
     /// Checks with seeds 0 to `count - 1`; 3 when nobody says otherwise. The environment variable `SHAKETABLE_SEEDS` wins
-    /// over this.
+    /// over this. A live world has none.
     #[must_use]
     pub fn seeds(mut self, count: u32) -> Self {
         self.seeds = count;
@@ -100,7 +129,7 @@ impl Conformance {
 }
 
 /// Writes the `main` of a test target that judges one plugin: the interface, the plugin's name, what it promises, and what
-/// makes it.
+/// makes it. The target allocates with an allocator that counts, so that memory that is left behind is seen, too.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -116,6 +145,9 @@ impl Conformance {
 #[macro_export]
 macro_rules! conformance {
     ($interface:ident $name:literal, $promises:expr, $factory:expr $(, $method:ident($($argument:expr),*))* $(,)?) => {
+        #[global_allocator]
+        static SHAKETABLE_ALLOCATOR: $crate::allocation::Counting = $crate::allocation::Counting(::std::alloc::System);
+
         fn main() -> ::std::process::ExitCode {
             $crate::Conformance::of(stringify!($interface), $name)
                 .$interface($name, $promises, $factory)

@@ -7,16 +7,7 @@ use crate::step::{cargo, root};
 /// Runs that test, which writes the file.
 pub(crate) fn run() -> ExitCode {
     let file = root().join("reports/published/kill-matrix.md");
-    let words = [
-        "test",
-        "-p",
-        "shaketable-fixtures",
-        "--test",
-        "conformance",
-        "--",
-        "--exact",
-        "each_must_is_broken_by_a_faulty_plugin",
-    ];
+    let words = ["test", "--workspace", "--test", "conformance", "--", "--exact", "kill_matrix"];
     let environment = [("SHAKETABLE_KILL_MATRIX", &*file.to_string_lossy())];
     cargo(&words, &environment).err().unwrap_or(ExitCode::SUCCESS)
 }

@@ -30,7 +30,7 @@ struct Arguments {
 enum Chore {
     /// Formatting, lints and all tests, as CI runs them
     Ci,
-    /// Run the scenarios over many seeds
+    /// Run the scenarios over many seeds; with --conformance, the conformance suite instead
     Soak(soak::Arguments),
     /// Write what each interface requires to conformance/spec
     Spec,

@@ -19,7 +19,8 @@ pub(crate) struct Arguments {
     /// The engine; every engine by default
     #[arg(long)]
     engine: Option<String>,
-    /// Judge the reference by the conformance suite with as many seeds, instead of running scenarios
+    /// Judge every plugin of the reference by the conformance suite with as many seeds, and run no scenario; without this the
+    /// scenarios run, and the suite does not
     #[arg(long, conflicts_with_all = ["files", "engine", "time_limit"])]
     conformance: bool,
     /// Start no further run after this much real time, such as 30m

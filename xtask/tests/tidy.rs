@@ -1,6 +1,7 @@
 //! Holds the rules of style that a program can hold, over every file of the workspace. It reads text; what needs a
 //! compiler is clippy's.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,19 +12,24 @@ const FILE_LINES_MAX: usize = 800;
 /// Sentences that say what a scenario is for and what one learns from it.
 const SCENARIO_SENTENCES_MIN: usize = 3;
 
+/// What the author of a registry in Go writes at most, in lines; the module that adapters share is no part of it.
+const GO_ADAPTER_LINES_MAX: usize = 150;
+
 /// What reaches around the `Env`.
 const BANNED: [&str; 7] =
     ["HashMap", "HashSet", "Instant::now()", "SystemTime::now()", "thread::spawn(", "thread::sleep(", "rand::rng()"];
 
 /// The files that may, and why.
-const EXEMPT: [(&str, &str); 20] = [
+const EXEMPT: [(&str, &str); 22] = [
     ("conformance/src/judge/known.rs", "an entry expires by the real date"),
     ("conformance/src/judge/live.rs", "the live world lives in real time"),
     ("conformance/src/judge/verify.rs", "a session runs in real time, outside of any simulation"),
+    ("conformance/src/subject/group.rs", "an adapter's process lives in real time"),
     ("conformance/src/subject/process.rs", "an adapter's process lives in real time"),
     ("fixtures/src/process.rs", "a real server lives in real time"),
     ("fixtures/tests/etcd_parity/timing.rs", "a real server lives in real time"),
-    ("fixtures/tests/live.rs", "a live world lives in real time"),
+    ("fixtures/tests/live/judged.rs", "a live world lives in real time"),
+    ("fixtures/tests/live/misbehaving.rs", "a live world lives in real time"),
     ("scenarios/tests/determinism.rs", "a run that is over a second later must be the same"),
     ("scenarios/tests/scenarios.rs", "how long a run takes is real time"),
     ("sim/src/determinism/interpose.rs", "compares the clocks that it interposes"),
@@ -38,6 +44,9 @@ const EXEMPT: [(&str, &str); 20] = [
     ("stack/src/env/testing.rs", "the Env of unit tests, on tokio's paused clock"),
     ("xtask/src/step.rs", "how long a chore takes is real time"),
 ];
+
+/// Where alone checks wait for a fixed time, each way with its reason; elsewhere they wait with a deadline.
+const WAITS: &str = "conformance/src/site/waiting.rs";
 
 struct Source {
     /// Relative to the root, with `/`.
@@ -133,6 +142,18 @@ fn only_the_listed_files_reach_around_the_env() {
 }
 
 #[test]
+fn no_check_sleeps() {
+    let mut problems = Vec::new();
+    for source in rust().iter().filter(|source| source.name.starts_with("conformance/src/") && source.name != WAITS) {
+        let sleeps = code(source).filter(|(_, line)| line.contains(".sleep("));
+        problems.extend(
+            sleeps.map(|(number, _)| format!("{}:{number}: say what it waits for, as in {WAITS}", source.name)),
+        );
+    }
+    assert_none(&problems);
+}
+
+#[test]
 fn every_exception_to_a_lint_has_a_reason() {
     let mut problems = Vec::new();
     for source in rust() {
@@ -193,6 +214,70 @@ fn every_file_of_the_language_says_what_it_is_for() {
     assert_none(&problems);
 }
 
+/// The written requirements: level and sentence by id.
+fn specification() -> BTreeMap<String, (String, String)> {
+    let mut requirements = BTreeMap::new();
+    for source in sources(".md").iter().filter(|source| source.name.starts_with("conformance/spec/")) {
+        for section in source.text.split("\n## ").skip(1) {
+            let mut lines = section.lines().filter(|line| !line.is_empty());
+            let (Some((id, level)), Some(sentence)) =
+                (lines.next().and_then(|line| line.split_once(' ')), lines.next())
+            else {
+                continue;
+            };
+            requirements.insert(id.to_owned(), (level.to_owned(), sentence.to_owned()));
+        }
+    }
+    requirements
+}
+
+/// The ids of requirements in `text`, each with what follows it.
+fn ids<'a>(text: &'a str, prefixes: &[&str]) -> Vec<(&'a str, &'a str)> {
+    let mut found = Vec::new();
+    for prefix in prefixes {
+        for (start, _) in text.match_indices(prefix) {
+            let (Some(id), Some(rest)) = (text.get(start..start + 7), text.get(start + 7..)) else { continue };
+            if id[4..].bytes().all(|byte| byte.is_ascii_digit()) {
+                found.push((id, rest));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn requirements_are_quoted_in_documents_as_they_are_written() {
+    let specification = specification();
+    let prefixes: Vec<&str> = specification.keys().map(|id| &id[..4]).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut problems = Vec::new();
+    let documents = sources(".md");
+    let is_of_today =
+        |name: &str| name.starts_with("docs/") || matches!(name, "README.md" | "CONTRIBUTING.md" | "ARCHITECTURE.md");
+    for source in documents.iter().filter(|source| is_of_today(&source.name)) {
+        for (id, rest) in ids(&source.text, &prefixes) {
+            let Some((level, sentence)) = specification.get(id) else {
+                problems.push(format!("{}: there is no {id}", source.name));
+                continue;
+            };
+            // As a report says it, and as the code does.
+            let reported = ["MUST", "SHOULD", "MAY"].iter().find_map(|told| {
+                let sentence = rest.strip_prefix(&format!(" {told}: "))?.lines().next()?;
+                Some(((*told).to_owned(), sentence))
+            });
+            let coded = rest.strip_prefix("\",\n").and_then(|rest| {
+                let told = rest.trim_start().strip_prefix("level: ")?.split(',').next()?.to_uppercase();
+                Some((told, rest.split_once("sentence: \"")?.1.split('"').next()?))
+            });
+            for (told_level, told) in [reported, coded].into_iter().flatten() {
+                if told_level != *level || told != sentence {
+                    problems.push(format!("{}: {id} {level} says: {sentence}", source.name));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut problems = Vec::new();
@@ -206,4 +291,21 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     assert_none(&problems);
+}
+
+#[test]
+fn an_adapter_for_a_registry_is_short_in_go() {
+    let (shared, whole) =
+        ("fixtures/adapters/go/", ["fixtures/adapters/gomicro/bridge/", "fixtures/adapters/gomicro/minimal/"]);
+    let mut lines = 0;
+    for source in sources(".go") {
+        if whole.iter().any(|folder| source.name.starts_with(folder)) {
+            lines += source.text.lines().count();
+        } else if source.name.starts_with(shared) {
+            assert!(!source.text.contains("go-micro.dev"), "{} is shared, and knows go-micro", source.name);
+        }
+    }
+    assert!((1..=GO_ADAPTER_LINES_MAX).contains(&lines), "the smallest adapter has {lines} lines");
+    let readme = fs::read_to_string(root().join("fixtures/adapters/README.md")).expect("a text");
+    assert!(readme.contains(&format!("{lines} lines")), "README.md of the adapters does not say {lines} lines");
 }

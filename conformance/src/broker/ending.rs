@@ -18,6 +18,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 6;
 /// Tasks that may come and go by themselves.
 const TASKS_SPARE: usize = 3;
+/// How long they may take to go.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(20);
 /// Longer than a registration waits for its renewal in most brokers.
 const RENEWED: Duration = Duration::from_secs(120);
 
@@ -29,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: whoever stops a service gives it seconds; go-micro broker/memory.go: Unsubscribe \
                  waits for nobody",
         needs: &[],
-        check: check!(an_idle_subscription_ends_at_once),
+        check: check!(an_idle_subscription_ends_at_once, "within {}", ENDS_WITHIN),
     },
     Requirement {
         id: "BRK-083",
@@ -38,7 +40,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: in Rust a handler can be dropped at its next await; otherwise each subscription \
                  that is stuck costs a task for ever",
         needs: &[Need::Tasks, Need::InProcess("a handler that is dropped")],
-        check: check!(a_handler_that_never_ends_leaves_no_task),
+        check: check!(
+            a_handler_that_never_ends_leaves_no_task,
+            "{} tasks more, within {}",
+            TASKS_SPARE,
+            TASKS_END_WITHIN
+        ),
     },
     Requirement {
         id: "BRK-084",
@@ -46,7 +53,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A subscribe that is given up leaves nothing behind, neither a task nor deliveries.",
         source: "decision of shaketable: in Rust a caller gives up by dropping the future, and has no subscriber to end then",
         needs: &[Need::Tasks, Need::VirtualTime, Need::InProcess("a registry that does not answer")],
-        check: check!(a_subscribe_that_is_given_up_leaves_nothing),
+        check: check!(
+            a_subscribe_that_is_given_up_leaves_nothing,
+            "{} tasks more, within {}, and no delivery {} later",
+            TASKS_SPARE,
+            TASKS_END_WITHIN,
+            RENEWED
+        ),
     },
 ];
 
@@ -55,14 +68,14 @@ async fn an_idle_subscription_ends_at_once(site: Site) -> Outcome {
     for queue in [None, Some("workers")] {
         let queue = queue.filter(|_| !site.promises().lacks.contains(&shaketable_stack::plugin::Ability::QueueGroups));
         let (inbox, subscriber) = bench.subscribe(queue).await?;
-        settle(&site).await;
+        bench.open().await?;
         bench.arrives("hello", &[&inbox]).await?;
         settle(&site).await;
         // Whether it succeeds is judged elsewhere.
         let _ = site.within("unsubscribe", ENDS_WITHIN, subscriber.unsubscribe()).await?;
     }
     bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     let _ = site.within("disconnect", ENDS_WITHIN, bench.broker.disconnect()).await?;
     Ok(())
 }
@@ -70,7 +83,7 @@ async fn an_idle_subscription_ends_at_once(site: Site) -> Outcome {
 async fn a_handler_that_never_ends_leaves_no_task(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (stays, _stays) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("warm", &[&stays]).await?;
     let allowed = site.tasks().await?.total + TASKS_SPARE;
     for round in 0..ROUNDS {
@@ -81,14 +94,14 @@ async fn a_handler_that_never_ends_leaves_no_task(site: Site) -> Outcome {
             std::future::pending()
         });
         let subscriber = bench.handle(stuck, SubscribeOptions::default()).await?;
-        settle(&site).await;
+        bench.open().await?;
         bench.arrives(&format!("to who gets stuck {round}"), &[&stays]).await?;
         settle(&site).await;
         site.ask("unsubscribe while the handler is stuck", subscriber.unsubscribe()).await?;
     }
     // What was opened to reach the subscribers may stay until the next message.
     bench.arrives("after all", &[&stays]).await?;
-    site.few_tasks("after handlers that would never end", allowed, Duration::from_secs(20)).await
+    site.few_tasks("after handlers that would never end", allowed, TASKS_END_WITHIN).await
 }
 
 async fn a_subscribe_that_is_given_up_leaves_nothing(site: Site) -> Outcome {
@@ -109,9 +122,8 @@ async fn a_subscribe_that_is_given_up_leaves_nothing(site: Site) -> Outcome {
         }
     }
     directory.turn(Mood::Works);
-    site.few_tasks(&format!("after {given_up} subscribes that were given up"), allowed, Duration::from_secs(10))
-        .await?;
-    site.sleep(RENEWED).await;
+    site.few_tasks(&format!("after {given_up} subscribes that were given up"), allowed, TASKS_END_WITHIN).await?;
+    site.let_pass(RENEWED).await;
     let message = message("to nobody");
     let publish = bench.broker.publish(&bench.topic, &message, Default::default());
     let _ = site.ends("publish to nobody", publish).await?;

@@ -8,7 +8,8 @@ use shaketable_sim::world::{Capability, Fault};
 use shaketable_stack::broker::PublishOptions;
 use shaketable_stack::plugin::{Ability, Order};
 
-use super::tools::{Bench, come_to_rest, judge_all, judge_shared, message, settle};
+use super::probes::open;
+use super::tools::{Bench, come_to_rest, judge_all, judge_shared, message};
 use crate::Level::{Must, Should};
 use crate::backend::{Act, Verb};
 use crate::requirement::{Need, check};
@@ -31,7 +32,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect; go-micro/plugins pull \
                  request 18: publishing and consuming block after one",
         needs: &[Need::Network, Need::World(Capability::Cut), Need::VirtualTime],
-        check: check!(subscriptions_survive_a_cut),
+        check: check!(subscriptions_survive_a_cut, "within {}", HEALED_WITHIN),
     },
     Requirement {
         id: "BRK-071",
@@ -39,7 +40,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "While a subscriber's host is cut off, publishing ends within a minute and others get messages.",
         source: "go-micro broker/http.go posts to all nodes of a topic, dead ones included",
         needs: &[Need::Network, Need::World(Capability::Cut), Need::VirtualTime],
-        check: check!(an_unreachable_subscriber_harms_nobody),
+        check: check!(an_unreachable_subscriber_harms_nobody, "each publish within {}", HELD_UP),
     },
     Requirement {
         id: "BRK-072",
@@ -47,7 +48,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "After a subscriber's host has died without a word, others get every message that follows.",
         source: "go-micro broker/http.go: Publish goes on to the next node where one cannot be reached",
         needs: &[Need::World(Capability::CrashWithoutFin), Need::VirtualTime],
-        check: check!(a_dead_host_harms_nobody),
+        check: check!(a_dead_host_harms_nobody, "each publish within {}", HELD_UP),
     },
     Requirement {
         id: "BRK-073",
@@ -55,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Within five minutes of a member's death the others of its queue get every message.",
         source: "go-micro broker/http.go: a subscription's registration with a TTL",
         needs: &[Need::Has(Ability::QueueGroups), Need::World(Capability::CrashWithoutFin), Need::VirtualTime],
-        check: check!(a_queue_forgets_a_dead_member),
+        check: check!(a_queue_forgets_a_dead_member, "after {}", FORGOTTEN),
     },
     Requirement {
         id: "BRK-074",
@@ -63,7 +64,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A host that has died and come back subscribes anew and gets each message once.",
         source: "go-micro issue 91: what is left of the dead subscriber",
         needs: &[Need::World(Capability::Crash), Need::VirtualTime],
-        check: check!(a_host_that_came_back_gets_messages_once),
+        check: check!(a_host_that_came_back_gets_messages_once, "within {}", HEALED_WITHIN),
     },
     Requirement {
         id: "BRK-075",
@@ -71,7 +72,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A subscriber whose host stood still gets what is published after it goes on.",
         source: "decision of shaketable: virtual machines are moved, and their processes stand still for seconds",
         needs: &[Need::World(Capability::Pause), Need::VirtualTime],
-        check: check!(a_host_that_stood_still_gets_messages),
+        check: check!(a_host_that_stood_still_gets_messages, "within {}", HEALED_WITHIN),
     },
     Requirement {
         id: "BRK-077",
@@ -104,7 +105,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-plugins issues 84 and 97, pull request 205: no subscription after a reconnect; go-micro/plugins pull \
                  request 18: publishing and consuming block after one",
         needs: &[Need::Backend(Verb::Restart)],
-        check: check!(subscriptions_survive_a_restart_of_the_backend),
+        check: check!(subscriptions_survive_a_restart_of_the_backend, "within {}", HEALED_WITHIN),
     },
 ];
 
@@ -113,12 +114,12 @@ async fn subscriptions_survive_a_cut(site: Site) -> Outcome {
     let there = Bench::on(&site, Host::Second).await?;
     let (one, _one) = here.subscribe(None).await?;
     let (two, _two) = there.subscribe(None).await?;
-    settle(&site).await;
+    open(&site, &[&here, &there]).await?;
     here.arrives("before the cut", &[&one, &two]).await?;
     site.cut(Host::Home, Host::Second, true).await?;
     for _ in 0..2 {
         publish_somehow(&here, "during the cut").await?;
-        site.sleep(OUTAGE / 2).await;
+        site.let_pass(OUTAGE / 2).await;
     }
     site.cut(Host::Home, Host::Second, false).await?;
     here.opens_within(HEALED_WITHIN, &[&one, &two]).await?;
@@ -140,7 +141,7 @@ async fn an_unreachable_subscriber_harms_nobody(site: Site) -> Outcome {
     let (one, _one) = here.subscribe(None).await?;
     let (_cut, _two) = there.subscribe(None).await?;
     let (three, _three) = third.subscribe(None).await?;
-    settle(&site).await;
+    open(&site, &[&here, &there, &third]).await?;
     here.arrives("before the cut", &[&one, &three]).await?;
     site.cut(Host::Home, Host::Second, true).await?;
     let sent: Vec<String> = (0..4).map(|number| format!("during the cut {number}")).collect();
@@ -161,7 +162,7 @@ async fn a_dead_host_harms_nobody(site: Site) -> Outcome {
     let there = Bench::on(&site, Host::Second).await?;
     let (one, _one) = here.subscribe(None).await?;
     let (dead, _two) = there.subscribe(None).await?;
-    settle(&site).await;
+    open(&site, &[&here, &there]).await?;
     here.arrives("before the crash", &[&one, &dead]).await?;
     let heard = dead.count();
     crash(&site, Host::Second, false).await?;
@@ -179,10 +180,10 @@ async fn a_queue_forgets_a_dead_member(site: Site) -> Outcome {
     let there = Bench::on(&site, Host::Second).await?;
     let (lives, _one) = here.subscribe(Some("workers")).await?;
     let (_dies, _two) = there.subscribe(Some("workers")).await?;
-    settle(&site).await;
+    open(&site, &[&here, &there]).await?;
     here.publish_many("before the crash", 2).await?;
     crash(&site, Host::Second, false).await?;
-    site.sleep(FORGOTTEN).await;
+    site.let_pass(FORGOTTEN).await;
     let before = lives.count();
     let sent = here.publish_many("after the crash", 8).await?;
     come_to_rest(&site, &[&lives], before + sent.len()).await;
@@ -194,11 +195,11 @@ async fn a_host_that_came_back_gets_messages_once(site: Site) -> Outcome {
     let before = Bench::on(&site, Host::Second).await?;
     let (one, _one) = here.subscribe(None).await?;
     let (_old, _two) = before.subscribe(None).await?;
-    settle(&site).await;
+    open(&site, &[&here, &before]).await?;
     crash(&site, Host::Second, true).await?;
-    site.sleep(Duration::from_secs(2)).await;
+    site.let_pass(Duration::from_secs(2)).await;
     site.inflict(Fault::Restart { host: Host::Second.name().to_owned() }).await?;
-    site.sleep(Duration::from_secs(2)).await;
+    site.let_pass(Duration::from_secs(2)).await;
     let after = Bench::on(&site, Host::Second).await?;
     let (new, _new) = after.subscribe(None).await?;
     here.opens_within(HEALED_WITHIN, &[&one, &new]).await?;
@@ -213,11 +214,11 @@ async fn a_host_that_stood_still_gets_messages(site: Site) -> Outcome {
     let there = Bench::on(&site, Host::Second).await?;
     let (one, _one) = here.subscribe(None).await?;
     let (two, _two) = there.subscribe(None).await?;
-    settle(&site).await;
+    open(&site, &[&here, &there]).await?;
     here.arrives("before", &[&one, &two]).await?;
     site.inflict(Fault::Pause { host: Host::Second.name().to_owned() }).await?;
     publish_somehow(&here, "meanwhile").await?;
-    site.sleep(OUTAGE / 2).await;
+    site.let_pass(OUTAGE / 2).await;
     site.inflict(Fault::Resume { host: Host::Second.name().to_owned() }).await?;
     here.opens_within(HEALED_WITHIN, &[&one, &two]).await?;
     here.arrives("afterwards", &[&one, &two]).await
@@ -229,7 +230,7 @@ async fn over_broken_links(site: &Site) -> Result<(Vec<String>, Vec<String>), Fi
     let here = Bench::connected(site).await?;
     let there = Bench::on(site, Host::Second).await?;
     let (inbox, _subscriber) = there.subscribe(None).await?;
-    settle(site).await;
+    open(site, &[&here, &there]).await?;
     here.opens_within(HEALED_WITHIN, &[&inbox]).await?;
     let done = AtomicBool::new(false);
     let publishing = async {
@@ -238,7 +239,7 @@ async fn over_broken_links(site: &Site) -> Result<(Vec<String>, Vec<String>), Fi
             let body = format!("message {}", sent.len());
             publish_somehow(&here, &body).await?;
             sent.push(body);
-            site.sleep(Duration::from_millis(5)).await;
+            site.let_pass(Duration::from_millis(5)).await;
         }
         Ok::<_, Finding>(sent)
     };
@@ -246,16 +247,16 @@ async fn over_broken_links(site: &Site) -> Result<(Vec<String>, Vec<String>), Fi
         let mut random = site.env().random("broken links");
         let names = |host: Host| vec![host.name().to_owned()];
         for round in 0..4 {
-            site.sleep(Duration::from_millis(random.random_range(100..300))).await;
+            site.let_pass(Duration::from_millis(random.random_range(100..300))).await;
             // Answers are lost in each round, and in every other one messages as well.
             site.inflict(Fault::Cut { from: names(Host::Second), to: names(Host::Home) }).await?;
             if round % 2 == 1 {
                 site.inflict(Fault::Cut { from: names(Host::Home), to: names(Host::Second) }).await?;
             }
-            site.sleep(Duration::from_millis(random.random_range(100..8000))).await;
+            site.let_pass(Duration::from_millis(random.random_range(100..8000))).await;
             site.cut(Host::Home, Host::Second, false).await?;
         }
-        site.sleep(Duration::from_millis(200)).await;
+        site.let_pass(Duration::from_millis(200)).await;
         done.store(true, Ordering::SeqCst);
         Ok::<_, Finding>(())
     };
@@ -281,10 +282,10 @@ async fn order_is_kept_over_broken_links(site: Site) -> Outcome {
 async fn subscriptions_survive_a_restart_of_the_backend(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("before", &[&inbox]).await?;
     site.backend(Act::Stop).await?;
-    site.sleep(Duration::from_secs(2)).await;
+    site.let_pass(Duration::from_secs(2)).await;
     site.backend(Act::Start).await?;
     bench.opens_within(HEALED_WITHIN, &[&inbox]).await?;
     bench.arrives("after", &[&inbox]).await?;

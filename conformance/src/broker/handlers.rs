@@ -11,7 +11,7 @@ use shaketable_stack::env::Env;
 use shaketable_stack::plugin::{Ability, Delivery};
 use shaketable_stack::{Error, ErrorKind};
 
-use super::tools::{ARRIVES, Bench, Inbox, calling, come_to_rest, judge_all, settle};
+use super::tools::{ARRIVES, ATTEMPTS, Bench, Inbox, calling, come_to_rest, judge_all, settle};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Need, Outcome, Requirement, Site, expect, expect_equal};
@@ -87,9 +87,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A handler may end its own subscription, and begin another.",
         source: "decision of shaketable: whoever waits for one event ends the subscription in the handler",
         needs: &[],
-        check: check!(a_handler_may_end_its_subscription),
+        check: check!(a_handler_may_end_its_subscription, "of {} messages one, within {} each", ATTEMPTS, ENDS_WITHIN),
     },
 ];
+
+/// How long a handler may take to end its own subscription and begin another.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 async fn a_subscriber_tells_its_topic_and_options(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
@@ -124,7 +127,7 @@ async fn acknowledging_twice_is_no_error(site: Site) -> Outcome {
         let inbox = Arc::<Inbox>::default();
         bench.handle(inbox.clone(), SubscribeOptions::default()).await?;
         bench.handle(handler, SubscribeOptions { auto_ack, queue: None }).await?;
-        settle(&site).await;
+        bench.open().await?;
         let body = format!("with auto_ack {auto_ack}");
         bench.arrives(&body, &[&inbox]).await?;
         let come = || {
@@ -158,7 +161,7 @@ async fn the_error_handler_is_told_of_failures(site: Site) -> Outcome {
     bench.connect().await?;
     bench.handle(failing(), SubscribeOptions::default()).await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("what fails", &[&inbox]).await?;
     let told = || {
         let told = failures.0.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
@@ -189,7 +192,7 @@ async fn harms_nobody(site: &Site, bad: impl Fn() -> StackHandled + Send + Sync 
     });
     bench.handle(handler, SubscribeOptions::default()).await?;
     let (after, _after) = bench.subscribe(None).await?;
-    settle(site).await;
+    bench.open().await?;
     let sent: Vec<String> = (0..8).map(|number| format!("message {number}")).collect();
     for body in &sent {
         let message = super::tools::message(body);
@@ -237,7 +240,7 @@ async fn a_handler_that_does_not_end_harms_nobody(site: Site) -> Outcome {
     let stuck = calling(|_| std::future::pending());
     bench.handle(stuck, SubscribeOptions::default()).await?;
     let (after, _after) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     for number in 0..3 {
         bench.arrives(&format!("message {number}"), &[&before, &after]).await?;
     }
@@ -254,7 +257,7 @@ async fn a_handler_may_publish(site: Site) -> Outcome {
         async move { broker.publish(&topic, &event.message, PublishOptions::default()).await }
     });
     bench.handle(handler, SubscribeOptions::default()).await?;
-    settle(&site).await;
+    bench.open().await?;
     // The publisher sees an end, and the message comes out at the other end.
     bench.arrives("to be passed on", &[&inbox]).await
 }
@@ -277,7 +280,7 @@ impl Once {
         let Some(own) = own else { return Ok(()) };
         own.unsubscribe().await?;
         // A broker that ends its handler with the subscription does so here.
-        self.env.sleep(Duration::from_millis(50)).await;
+        crate::site::takes(&self.env, Duration::from_millis(50)).await;
         self.broker.subscribe(&self.topic, self.other.clone(), SubscribeOptions::default()).await?;
         self.done.fetch_add(1, Ordering::SeqCst);
         Ok(())
@@ -304,18 +307,21 @@ async fn a_handler_may_end_its_subscription(site: Site) -> Outcome {
     };
     let own = bench.handle(handler, SubscribeOptions::default()).await?;
     *once.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
-    settle(&site).await;
+    bench.open().await?;
     let mut attempts = 0;
     while once.done.load(Ordering::SeqCst) == 0 {
         attempts += 1;
-        if attempts > 5 {
+        if attempts > ATTEMPTS {
             return Err(Finding::violated(
                 "a handler to end its own subscription and to begin another",
                 format!("it was called {} times and never came to its end", once.runs.load(Ordering::SeqCst)),
             ));
         }
         bench.publish("the first").await?;
-        site.sleep(Duration::from_secs(2)).await;
+        let end = site.env().now() + ENDS_WITHIN;
+        while once.done.load(Ordering::SeqCst) == 0 && site.env().now() < end {
+            site.look_again(Duration::from_millis(50)).await;
+        }
     }
     settle(&site).await;
     let runs = once.runs.load(Ordering::SeqCst);

@@ -159,7 +159,7 @@ async fn disconnecting_before_connect_does_nothing(site: Site) -> Outcome {
     bench.disconnect().await?;
     bench.connect().await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("hello", &[&inbox]).await
 }
 
@@ -169,7 +169,7 @@ async fn a_second_connect_changes_nothing(site: Site) -> Outcome {
     let address = bench.broker.address();
     bench.connect().await?;
     expect_equal("the address", &bench.broker.address(), &address)?;
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("message", 4).await?;
     come_to_rest(&site, &[&inbox], sent.len()).await;
     judge_all(&site, &sent, &inbox)
@@ -189,12 +189,12 @@ async fn disconnect_comes_to_an_end(site: Site) -> Outcome {
     let slow = calling(move |_| {
         let (env, pause) = (env.clone(), pause);
         async move {
-            env.sleep(pause).await;
+            crate::site::takes(&env, pause).await;
             Ok(())
         }
     });
     bench.handle(slow, SubscribeOptions::default()).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("hello", &[&inbox]).await?;
     bench.publish("and more").await?;
     bench.disconnect().await
@@ -203,7 +203,7 @@ async fn disconnect_comes_to_an_end(site: Site) -> Outcome {
 async fn after_disconnect_everything_is_refused(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (_inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.publish("hello").await?;
     bench.disconnect().await?;
     let kinds = [ErrorKind::NotConnected, ErrorKind::Closed];
@@ -216,7 +216,7 @@ async fn a_broker_connects_again(site: Site) -> Outcome {
     for round in 0..3 {
         bench.connect().await?;
         let (inbox, _subscriber) = bench.subscribe(None).await?;
-        settle(&site).await;
+        bench.open().await?;
         bench.arrives(&format!("round {round}"), &[&inbox]).await?;
         bench.disconnect().await?;
     }
@@ -229,7 +229,7 @@ async fn disconnect_ends_all_subscriptions(site: Site) -> Outcome {
     let payments = bench.about(&site.name("payments"));
     let (old, _old) = bench.subscribe(None).await?;
     let (old_payments, _old_payments) = payments.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("before", &[&old]).await?;
     bench.disconnect().await?;
     let came = old.count();
@@ -240,7 +240,7 @@ async fn disconnect_ends_all_subscriptions(site: Site) -> Outcome {
     settle(&site).await;
     bench.connect().await?;
     let (new, _new) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("connected again", &[&new]).await?;
     // Whether anybody is there to get it is not what is judged.
     let payment = message("a payment");
@@ -273,7 +273,7 @@ async fn nothing_begins_after_an_end_from_within(site: &Site) -> Outcome {
             let (env, runs, at_the_end, own) = (env.clone(), runs.clone(), at_the_end.clone(), own.clone());
             async move {
                 // Until then the others are there.
-                env.sleep(pause).await;
+                crate::site::takes(&env, pause).await;
                 let own = own.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(own) = own {
                     own.unsubscribe().await?;
@@ -285,10 +285,10 @@ async fn nothing_begins_after_an_end_from_within(site: &Site) -> Outcome {
     };
     let subscriber = bench.handle(handler, SubscribeOptions::default()).await?;
     *own.lock().unwrap_or_else(PoisonError::into_inner) = Some(subscriber);
-    settle(site).await;
+    bench.open().await?;
     let sent = bench.publish_many("while the first is handled", 4).await?;
     come_to_rest(site, &[&stays], sent.len()).await;
-    site.sleep(site.slack() * 4).await;
+    site.quiet_for(site.slack() * 4).await;
     // Who never got there is judged by another requirement.
     let Some(came) = at_the_end.get() else { return Ok(()) };
     let runs = runs.load(Ordering::SeqCst);
@@ -302,14 +302,14 @@ async fn nothing_begins_after_an_end_from_outside(site: &Site) -> Outcome {
     let (stays, _stays) = bench.subscribe(None).await?;
     for round in 0..4 {
         let (gone, leaving) = bench.subscribe(None).await?;
-        settle(site).await;
+        bench.open().await?;
         bench.arrives(&format!("before {round}"), &[&gone, &stays]).await?;
         // The last of these may still be on its way when the subscription ends.
         bench.publish_many(&format!("around {round}"), 3).await?;
         site.ask("unsubscribe", leaving.unsubscribe()).await?;
         let came = gone.count();
         bench.arrives(&format!("after {round}"), &[&stays]).await?;
-        site.sleep(site.slack() * 3).await;
+        site.quiet_for(site.slack() * 3).await;
         expect(gone.count() == came, "no delivery to begin after unsubscribe", || {
             format!("{:?}", gone.bodies().get(came..))
         })?;
@@ -339,12 +339,12 @@ async fn others_stay_subscribed(site: Site) -> Outcome {
 async fn others_of_another_topic_stay(site: &Site) -> Outcome {
     let bench = Bench::connected(site).await?;
     let (inbox, _stays) = bench.subscribe(None).await?;
-    settle(site).await;
+    bench.open().await?;
     // A broker that keeps what it has looked up knows from here on who is there.
     bench.arrives("before", &[&inbox]).await?;
     settle(site).await;
     let (_gone, leaving) = bench.about(&site.name("payments")).subscribe(None).await?;
-    settle(site).await;
+    bench.open().await?;
     site.ask("unsubscribe from another topic", leaving.unsubscribe()).await?;
     settle(site).await;
     bench.arrives("after another topic's subscriber has left", &[&inbox]).await
@@ -356,7 +356,7 @@ async fn others_of_the_topic_stay(site: &Site) -> Outcome {
     for _ in 0..4 {
         subscribers.push(bench.subscribe(None).await?);
     }
-    settle(site).await;
+    bench.open().await?;
     // The first, the last and one from the middle.
     for leaving in [0, 2, 1] {
         let (_gone, subscriber) = subscribers.remove(leaving);

@@ -14,6 +14,11 @@ use crate::requirement::{Need, check};
 use crate::selector::directory::{Directory, Mood};
 use crate::{Finding, Outcome, Requirement, Site, expect};
 
+/// How many connections so many messages may open.
+const CONNECTIONS: usize = 3;
+const MESSAGES: usize = 50;
+/// How many messages are published while the registry fails.
+const ACCEPTED: usize = 6;
 /// How late the bytes of a connection arrive where they are late.
 const LATE: Duration = Duration::from_millis(400);
 /// How long a publisher waits for one of them.
@@ -27,7 +32,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro broker/http.go: one http.Client for all messages, and each response is read to its end, so that its \
                  connection is used again; decision of shaketable: a host has fewer ports than messages",
         needs: &[Need::Network],
-        check: check!(messages_share_connections),
+        check: check!(messages_share_connections, "{} further connections for {} messages", CONNECTIONS, MESSAGES),
     },
     Requirement {
         id: "BRK-086",
@@ -36,7 +41,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro broker/http.go: Publish returns the error of GetService; registry/cache/cache.go, which it asks: get \
                  answers with what it has when the registry fails",
         needs: &[Need::InProcess("the registry that its plugin works with")],
-        check: check!(a_registry_that_fails_loses_nothing_in_silence),
+        check: check!(a_registry_that_fails_loses_nothing_in_silence, "of {} that are accepted one arrives", ACCEPTED),
     },
     Requirement {
         id: "BRK-090",
@@ -67,12 +72,13 @@ async fn messages_share_connections(site: Site) -> Outcome {
     let (site, connections) = opened_through(&site);
     let bench = Bench::connected(&site).await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("warm", &[&inbox]).await?;
     let before = connections.opened();
-    bench.publish_many("message", 50).await?;
+    bench.publish_many("message", MESSAGES).await?;
     let opened = connections.opened() - before;
-    expect(opened <= 3, "three more connections at most for 50 messages", || format!("{opened}"))
+    let expected = format!("{CONNECTIONS} more connections at most for {MESSAGES} messages");
+    expect(opened <= CONNECTIONS, expected, || format!("{opened}"))
 }
 
 async fn a_registry_that_fails_loses_nothing_in_silence(site: Site) -> Outcome {
@@ -80,13 +86,13 @@ async fn a_registry_that_fails_loses_nothing_in_silence(site: Site) -> Outcome {
     let bench = Bench::of(&site, site.broker(directory.clone()).await?);
     bench.connect().await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     bench.arrives("before", &[&inbox]).await?;
     settle(&site).await;
     let came = inbox.count();
     directory.turn(Mood::Fails);
     let mut published = 0;
-    for number in 0..6 {
+    for number in 0..ACCEPTED {
         let message = message(&format!("meanwhile {number}"));
         let publish = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
         published += usize::from(site.ends("publish while the registry fails", publish).await?.is_ok());
@@ -106,7 +112,7 @@ async fn a_registry_that_fails_loses_nothing_in_silence(site: Site) -> Outcome {
 async fn what_was_given_up_comes_in_order_or_not_at_all(site: Site) -> Outcome {
     let receiver = Bench::connected(&site).await?;
     let (inbox, _subscriber) = receiver.subscribe(None).await?;
-    settle(&site).await;
+    receiver.open().await?;
     let (slow, delay) = delayed(&site);
     let publisher = Bench::connected(&slow).await?;
     for round in 0..4 {
@@ -117,7 +123,7 @@ async fn what_was_given_up_comes_in_order_or_not_at_all(site: Site) -> Outcome {
         let _ = site.env().timeout(PATIENCE, publish).await;
         delay.set(Duration::ZERO);
         publisher.arrives(&format!("later {round}"), &[&inbox]).await?;
-        site.sleep(LATE * 2).await;
+        site.quiet_for(LATE * 2).await;
     }
     let bodies = inbox.bodies();
     let place = |body: String| bodies.iter().position(|came| *came == body);

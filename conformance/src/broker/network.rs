@@ -77,12 +77,12 @@ async fn relay(env: Env, delay: Delay, near: tokio::io::DuplexStream, far: Strea
     let there = async {
         let mut buffer = vec![0; BUFFER_BYTES];
         while let Ok(count @ 1..) = from_near.read(&mut buffer).await {
-            env.sleep(delay.get()).await;
+            crate::site::takes(&env, delay.get()).await;
             if to_far.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
         }
-        env.sleep(LINGER).await;
+        crate::site::takes(&env, LINGER).await;
     };
     let back = async {
         let mut buffer = vec![0; BUFFER_BYTES];

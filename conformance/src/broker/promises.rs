@@ -11,6 +11,7 @@ use shaketable_stack::{Error, ErrorKind};
 use super::tools::{Bench, Inbox, NEVER_TWICE, calling, come_to_rest, judge_all, message, settle};
 use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
+use crate::site::SLACK;
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
 const AT_LEAST_ONCE: Need =
@@ -19,6 +20,10 @@ const AT_LEAST_ONCE: Need =
 const REDELIVERED_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// How long nothing comes of a message that was acknowledged; a broker that ignores it repeats it sooner.
 const QUIET: Duration = Duration::from_secs(5 * 60);
+/// So many deliveries of one message are no accident.
+const AGAIN_AND_AGAIN: usize = 4;
+/// How long a consumer is slow for which publishers wait.
+const SLOW_FOR: Duration = Duration::from_secs(1);
 /// More than any buffer of a reasonable broker would hide, and still cheap.
 const BURST: usize = 1100;
 /// Promised buffers that are larger are not filled.
@@ -57,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Where delivery at least once is promised, a message whose handler has failed is delivered again.",
         source: "go-micro broker/rabbitmq of v6: AutoAck consumes in AMQP's no-ack mode and loses messages",
         needs: &[AT_LEAST_ONCE, Need::VirtualTime],
-        check: check!(a_message_whose_handler_failed_comes_again),
+        check: check!(a_message_whose_handler_failed_comes_again, "within {}", REDELIVERED_WITHIN),
     },
     Requirement {
         id: "BRK-030",
@@ -65,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Without automatic acknowledgement, a message that was not acknowledged is delivered again.",
         source: "go-micro broker/options.go: DisableAutoAck; broker/memory.go of v6 ignores AutoAck",
         needs: &[AT_LEAST_ONCE, Need::VirtualTime],
-        check: check!(a_message_that_was_not_acknowledged_comes_again),
+        check: check!(a_message_that_was_not_acknowledged_comes_again, "within {}", REDELIVERED_WITHIN),
     },
     Requirement {
         id: "BRK-031",
@@ -73,7 +78,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A message that its handler has acknowledged is not delivered again, also if the handler fails.",
         source: "go-micro broker/broker.go: Event.Ack",
         needs: &[AT_LEAST_ONCE, Need::VirtualTime],
-        check: check!(an_acknowledged_message_comes_no_more),
+        check: check!(an_acknowledged_message_comes_no_more, "not {} deliveries within {}", AGAIN_AND_AGAIN, QUIET),
     },
     Requirement {
         id: "BRK-032",
@@ -83,7 +88,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::Promises("publishers wait for slow consumers", |promises| {
             promises.slow_consumer == Some(SlowConsumer::Blocks)
         })],
-        check: check!(a_slow_consumer_loses_nothing),
+        check: check!(
+            a_slow_consumer_loses_nothing,
+            "{} messages, and a consumer that is slow for {}",
+            BURST,
+            SLOW_FOR
+        ),
     },
     Requirement {
         id: "BRK-033",
@@ -93,7 +103,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::Promises("slow consumers do not hold up publishers", |promises| {
             buffered(promises.slow_consumer)
         })],
-        check: check!(a_slow_consumer_holds_nobody_up),
+        check: check!(a_slow_consumer_holds_nobody_up, "each publish within {}", SLACK.times(4)),
     },
     Requirement {
         id: "BRK-034",
@@ -142,7 +152,7 @@ async fn no_message_comes_twice(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (one, _one) = bench.subscribe(None).await?;
     let (two, _two) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("message", 30).await?;
     come_to_rest(&site, &[&one, &two], sent.len() * 2).await;
     judge_all(&site, &sent, &one)?;
@@ -163,7 +173,7 @@ fn firsts(inbox: &Inbox) -> Vec<String> {
 async fn messages_of_one_publisher_keep_their_order(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (inbox, _subscriber) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("message", 60).await?;
     come_to_rest(&site, &[&inbox], sent.len()).await;
     let came = firsts(&inbox);
@@ -181,7 +191,7 @@ async fn all_subscribers_see_one_order(site: Site) -> Outcome {
     for _ in 0..3 {
         subscribers.push(bench.subscribe(None).await?);
     }
-    settle(&site).await;
+    bench.open().await?;
     let (one, two) = tokio::join!(bench.publish_many("one", 30), bench.publish_many("two", 30));
     let count = one?.len() + two?.len();
     let inboxes: Vec<_> = subscribers.iter().map(|(inbox, _)| inbox).collect();
@@ -230,11 +240,11 @@ async fn redelivered(
     });
     let options = SubscribeOptions { auto_ack, ..SubscribeOptions::default() };
     let _subscriber = bench.handle(handler, options).await?;
-    settle(site).await;
+    bench.open().await?;
     bench.publish("once").await?;
     let deadline = site.env().now() + within;
     while runs.load(Ordering::SeqCst) < wanted && site.env().now() < deadline {
-        site.sleep(Duration::from_secs(1)).await;
+        site.look_again(Duration::from_secs(1)).await;
     }
     let runs = runs.load(Ordering::SeqCst);
     expect(runs >= wanted, format!("the message to be delivered {wanted} times or more"), || format!("{runs} times"))
@@ -266,8 +276,10 @@ async fn a_message_that_was_not_acknowledged_comes_again(site: Site) -> Outcome 
 
 async fn an_acknowledged_message_comes_no_more(site: Site) -> Outcome {
     for (auto_ack, run) in [(false, Ending::Acknowledges), (true, Ending::AcknowledgesAndFails)] {
-        let late = redelivered(&site, auto_ack, move |_| run, 4, QUIET).await;
-        expect(late.is_err(), "an acknowledged message not to come again and again", || "4 deliveries".to_owned())?;
+        let late = redelivered(&site, auto_ack, move |_| run, AGAIN_AND_AGAIN, QUIET).await;
+        expect(late.is_err(), "an acknowledged message not to come again and again", || {
+            format!("{AGAIN_AND_AGAIN} deliveries")
+        })?;
     }
     Ok(())
 }
@@ -280,13 +292,13 @@ async fn gated(bench: &Bench) -> Result<(Arc<Inbox>, Arc<AtomicBool>), Finding> 
         let (kept, open, env) = (kept.clone(), open.clone(), env.clone());
         async move {
             while !open.load(Ordering::SeqCst) {
-                env.sleep(Duration::from_millis(50)).await;
+                crate::site::takes(&env, Duration::from_millis(50)).await;
             }
             shaketable_stack::broker::Handler::handle(&*kept, event).await
         }
     });
     let _subscriber = bench.handle(handler, SubscribeOptions::default()).await?;
-    settle(&bench.site).await;
+    bench.open().await?;
     Ok((inbox, gate))
 }
 
@@ -315,9 +327,9 @@ async fn a_slow_consumer_loses_nothing(site: Site) -> Outcome {
             break;
         }
         before = now;
-        site.sleep(site.slack()).await;
+        site.look_again(site.slack()).await;
     }
-    site.sleep(Duration::from_secs(1)).await;
+    site.let_pass(SLOW_FOR).await;
     gate.store(true, Ordering::SeqCst);
     site.ends("publish to a consumer that goes on", publishing.join()).await?;
     expect(!failed.load(Ordering::SeqCst), "publishing to wait for a consumer that is slow for a second", || {
@@ -336,7 +348,7 @@ async fn a_slow_consumer_holds_nobody_up(site: Site) -> Outcome {
         let message = message(&format!("message {number}"));
         let publish = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
         // Whether it says that somebody is too slow is its own affair.
-        let _ = site.within(&format!("publish message {number}"), site.slack() * 4, publish).await?;
+        let _ = site.within(&format!("publish message {number}"), site.by_world(SLACK.times(4)), publish).await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::broker::{Handler, SubscribeOptions};
 use shaketable_stack::plugin::Ability;
 
+use super::probes::open;
 use super::tools::{Bench, Inbox, NEVER_LOST, calling, come_to_rest, judge_all, judge_shared, settle};
 use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
@@ -81,7 +82,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "The members of a queue all get some of many messages.",
         source: "go-micro broker/options.go: Queue, to share the work",
         needs: QUEUES,
-        check: check!(members_of_a_queue_share_the_work),
+        check: check!(members_of_a_queue_share_the_work, "each of two or three members one of {} messages", MANY),
     },
     Requirement {
         id: "BRK-024",
@@ -101,6 +102,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// By pure chance one of three members goes without any of them once in ten milliards of runs.
+const MANY: usize = 60;
+
 fn refs(inboxes: &[Arc<Inbox>]) -> Vec<&Arc<Inbox>> {
     inboxes.iter().collect()
 }
@@ -112,7 +116,7 @@ async fn one_member_of_a_queue_gets_a_message(site: Site) -> Outcome {
     for _ in 0..members {
         inboxes.push(bench.subscribe(Some("workers")).await?.0);
     }
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("work", 12).await?;
     come_to_rest(&site, &refs(&inboxes), sent.len()).await;
     judge_shared(&site, &sent, &refs(&inboxes))
@@ -125,7 +129,7 @@ async fn members_on_several_hosts_share(site: Site) -> Outcome {
     for bench in [&here, &there, &there] {
         inboxes.push(bench.subscribe(Some("workers")).await?.0);
     }
-    settle(&site).await;
+    open(&site, &[&here, &there]).await?;
     let mut sent = here.publish_many("from here", 9).await?;
     sent.extend(there.publish_many("from there", 9).await?);
     come_to_rest(&site, &refs(&inboxes), sent.len()).await;
@@ -142,7 +146,7 @@ async fn each_queue_gets_every_message_once(site: Site) -> Outcome {
         }
         queues.push(members);
     }
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("order", 5).await?;
     let all: Vec<_> = queues.iter().flatten().collect();
     come_to_rest(&site, &all, sent.len() * queues.len()).await;
@@ -157,7 +161,7 @@ async fn queues_take_nothing_from_others(site: Site) -> Outcome {
         members.push(bench.subscribe(Some("workers")).await?.0);
     }
     let (after, _after) = bench.subscribe(None).await?;
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("order", 8).await?;
     let all: Vec<_> = members.iter().chain([&before, &after]).collect();
     come_to_rest(&site, &all, sent.len() * 3).await;
@@ -171,7 +175,7 @@ async fn a_queue_belongs_to_its_topic(site: Site) -> Outcome {
     let payments = orders.about(&site.name("payments"));
     let (of_orders, _of_orders) = orders.subscribe(Some("workers")).await?;
     let (of_payments, _of_payments) = payments.subscribe(Some("workers")).await?;
-    settle(&site).await;
+    orders.open().await?;
     let ordered = orders.publish_many("order", 6).await?;
     let paid = payments.publish_many("payment", 6).await?;
     come_to_rest(&site, &[&of_orders, &of_payments], ordered.len() + paid.len()).await;
@@ -185,7 +189,7 @@ async fn a_queue_goes_on_without_a_member(site: Site) -> Outcome {
     for _ in 0..3 {
         members.push(bench.subscribe(Some("workers")).await?);
     }
-    settle(&site).await;
+    bench.open().await?;
     bench.publish_many("before", 3).await?;
     let (gone, leaving) = members.remove(site.env().random("who leaves").random_range(0..3));
     site.ask("unsubscribe", leaving.unsubscribe()).await?;
@@ -207,14 +211,14 @@ async fn a_member_that_leaves_takes_nothing_along(site: Site) -> Outcome {
         let slow = calling(move |event| {
             let (kept, env) = (kept.clone(), env.clone());
             async move {
-                env.sleep(Duration::from_millis(20)).await;
+                crate::site::takes(&env, Duration::from_millis(20)).await;
                 kept.handle(event).await
             }
         });
         let options = SubscribeOptions { queue: Some("workers".to_owned()), ..SubscribeOptions::default() };
         members.push(bench.handle(slow, options).await?);
     }
-    settle(&site).await;
+    bench.open().await?;
     let mut sent = bench.publish_many("before", 24).await?;
     let leaving = members.swap_remove(site.env().random("who leaves").random_range(0..2));
     site.ask("unsubscribe", leaving.unsubscribe()).await?;
@@ -229,19 +233,20 @@ async fn members_of_a_queue_share_the_work(site: Site) -> Outcome {
     for _ in 0..site.env().random("members").random_range(2..4) {
         inboxes.push(bench.subscribe(Some("workers")).await?.0);
     }
-    settle(&site).await;
-    let sent = bench.publish_many("work", 60).await?;
+    bench.open().await?;
+    let sent = bench.publish_many("work", MANY).await?;
     come_to_rest(&site, &refs(&inboxes), sent.len()).await;
     let counts: Vec<usize> = inboxes.iter().map(|inbox| inbox.count()).collect();
-    // By pure chance one of three goes without once in ten milliards of runs.
-    expect(counts.iter().all(|count| *count > 0), "every member to get some of 60 messages", || format!("{counts:?}"))
+    expect(counts.iter().all(|count| *count > 0), format!("every member to get some of {MANY} messages"), || {
+        format!("{counts:?}")
+    })
 }
 
 async fn an_empty_queue_is_none(site: Site) -> Outcome {
     let bench = Bench::connected(&site).await?;
     let (one, _one) = bench.subscribe(Some("")).await?;
     let (two, _two) = bench.subscribe(Some("")).await?;
-    settle(&site).await;
+    bench.open().await?;
     let sent = bench.publish_many("order", 5).await?;
     come_to_rest(&site, &[&one, &two], sent.len() * 2).await;
     judge_all(&site, &sent, &one)?;

@@ -19,7 +19,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro internal/util/pool/default.go: Get looks up the dialled address and Release stores under the \
                  remote one, so that a host name is never found again; issue 275, micro/go-grpc issue 13",
         needs: &[Need::Network],
-        check: check!(calls_share_a_connection),
+        check: check!(calls_share_a_connection, "{} connections for {} calls", CONNECTIONS, CALLS),
     },
     Requirement {
         id: "CLI-036",
@@ -28,7 +28,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: an interface that opens connections must be able to close them; go-micro \
                  internal/util/pool/default.go: Close",
         needs: &[Need::Network],
-        check: check!(closing_releases_connections),
+        check: check!(closing_releases_connections, "within {}, but for {} tasks", RELEASED_WITHIN, TASKS_SPARE),
+    },
+    Requirement {
+        id: "CLI-068",
+        level: Should,
+        sentence: "A client that is dropped without being closed releases its connections and its tasks, too.",
+        source: "decision of shaketable: in Rust a value that is dropped has let go of what it held",
+        needs: &[Need::Network, Need::InProcess("that a value is dropped")],
+        check: check!(dropping_releases_connections),
     },
     Requirement {
         id: "CLI-037",
@@ -40,6 +48,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// How many connections so many calls one after the other may open.
+const CONNECTIONS: usize = 3;
+const CALLS: usize = 30;
+/// How soon a client that was closed holds nothing any more, but for tasks that its selector may have begun.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+const TASKS_SPARE: usize = 2;
+
 async fn calls_share_a_connection(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
     let served = serve(&site, Host::Second, &service, "one", &seen).await?;
@@ -50,17 +65,30 @@ async fn calls_share_a_connection(site: Site) -> Outcome {
     for address in [served.address(), by_name] {
         let (site, connections) = counted(&site);
         let caller = Caller::new(&site, Host::Home, &service).await?;
-        for _ in 0..30 {
+        for _ in 0..CALLS {
             let ask = Ask::of("Probe.Echo", "x").with(|options| options.addresses = vec![address.clone()]);
             caller.ask(ask).await?;
         }
         let opened = connections.opened();
-        expect(opened <= 3, format!("three connections at most for 30 calls to {address}"), || format!("{opened}"))?;
+        expect(
+            opened <= CONNECTIONS,
+            format!("{CONNECTIONS} connections at most for {CALLS} calls to {address}"),
+            || format!("{opened}"),
+        )?;
     }
     Ok(())
 }
 
 async fn closing_releases_connections(site: Site) -> Outcome {
+    is_released(site, false).await
+}
+
+async fn dropping_releases_connections(site: Site) -> Outcome {
+    is_released(site, true).await
+}
+
+/// Uses a client, closes or drops it, and waits until nothing of it is left.
+async fn is_released(site: Site, drops: bool) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
     let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let (site, connections) = counted(&site);
@@ -73,10 +101,15 @@ async fn closing_releases_connections(site: Site) -> Outcome {
     for answer in site.ends("five calls at once", futures_util::future::join_all(calls)).await? {
         answer?.map_err(|error| Finding::violated("answers", format!("`{error}`")))?;
     }
-    site.ask("close the client", caller.client.close()).await?;
+    if drops {
+        site.step("drop the client");
+        drop(caller);
+    } else {
+        site.ask("close the client", caller.client.close()).await?;
+    }
     // The selector may have begun to watch the service meanwhile.
-    let allowed = tasks + 2;
-    site.eventually("connections and tasks to be released", Duration::from_secs(5), || async {
+    let allowed = tasks + TASKS_SPARE;
+    site.eventually("connections and tasks to be released", RELEASED_WITHIN, || async {
         let (tasks_now, open_now) = (site.env().live_tasks(), connections.open());
         if open_now <= open && tasks_now.total() <= allowed {
             return Ok(());

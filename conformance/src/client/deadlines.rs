@@ -9,6 +9,7 @@ use shaketable_stack::ErrorKind;
 use super::stage::{Ask, Caller, Seen, serve};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -18,7 +19,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A call that is not answered ends with Timeout when its request time-out has passed, whatever the number of retries, and not before.",
         source: "go-plugins issue 311: three shapes of error for one time-out; go-micro client/options.go: RequestTimeout",
         needs: &[],
-        check: check!(a_call_ends_at_its_time_out),
+        check: check!(a_call_ends_at_its_time_out, "late by {}, and early by {}", SLACK, ROUNDED),
     },
     Requirement {
         id: "CLI-015",
@@ -26,7 +27,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "The earlier one of the context's deadline and the request time-out ends a call.",
         source: "go-micro client/rpc_client.go: the deadline of the context",
         needs: &[],
-        check: check!(the_earlier_deadline_counts),
+        check: check!(the_earlier_deadline_counts, "late by {}, and early by {}", SLACK, ROUNDED),
     },
     Requirement {
         id: "CLI-016",
@@ -42,7 +43,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A call whose deadline has passed before it begins fails with Timeout at once, and no handler runs.",
         source: "go-micro client/rpc_client.go: ctx.Done before the first attempt",
         needs: &[],
-        check: check!(a_passed_deadline_runs_nothing),
+        check: check!(a_passed_deadline_runs_nothing, "late by {}, and early by {}", SLACK, ROUNDED),
     },
     Requirement {
         id: "CLI-018",
@@ -51,7 +52,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro pull request 85: time-outs cascade; pull request 1058: the Timeout header does not follow \
                  the caller's",
         needs: &[],
-        check: check!(the_remaining_time_travels),
+        check: check!(
+            the_remaining_time_travels,
+            "less by {} for the way, or more by {} where it is rounded up",
+            ON_ITS_WAY,
+            GRAIN
+        ),
     },
     Requirement {
         id: "CLI-019",
@@ -59,12 +65,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "The deadline holds for everything, also for reaching a host from which nothing comes back.",
         source: "go-micro client/rpc_client.go: the context bounds dialling and waiting alike",
         needs: &[Need::Network, Need::World(Capability::Cut)],
-        check: check!(the_deadline_covers_a_host_that_is_cut_off),
+        check: check!(the_deadline_covers_a_host_that_is_cut_off, "late by {}", SLACK),
     },
 ];
 
 /// How exact the remaining time is: units are rounded up on the wire.
 const GRAIN: Duration = Duration::from_millis(50);
+/// How much of a time-out may be lost where clocks are read in milliseconds.
+const ROUNDED: Duration = Duration::from_millis(1);
+/// How long a request may be on its way; a lossy network may take its time with it.
+const ON_ITS_WAY: Duration = Duration::from_millis(1_500);
 
 async fn a_call_ends_at_its_time_out(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
@@ -86,7 +96,7 @@ async fn times_out(site: &Site, caller: &Caller, ask: Ask, limit: Duration) -> O
     let took = site.env().now() - since;
     let latest = limit + site.slack();
     let expected = format!("the end of the call {limit:?} after its beginning");
-    expect(took + Duration::from_millis(1) >= limit && took <= latest, expected, || format!("it after {took:?}"))
+    expect(took + ROUNDED >= limit && took <= latest, expected, || format!("it after {took:?}"))
 }
 
 async fn the_earlier_deadline_counts(site: Site) -> Outcome {
@@ -118,7 +128,7 @@ async fn a_passed_deadline_runs_nothing(site: Site) -> Outcome {
     caller.echo("x").await?;
     let ask = Ask { deadline: Some(Duration::ZERO), ..Ask::of("Probe.Wait", "0 late").idempotent() };
     times_out(&site, &caller, ask, Duration::ZERO).await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     expect_equal("the executions of the handler", &seen.count("Wait"), &0)
 }
 
@@ -136,8 +146,7 @@ async fn the_remaining_time_travels(site: Site) -> Outcome {
         let run = seen.last("Echo").ok_or_else(|| Finding::violated("the handler to run", "it did not"))?;
         let expected = format!("the handler to have at most the {given:?} of its caller, less what the way took");
         let remaining = run.remaining.ok_or_else(|| Finding::violated(expected.clone(), "no deadline"))?;
-        // A lossy network may take its time with the request.
-        let enough = remaining + millis(1_500) >= given;
+        let enough = remaining + ON_ITS_WAY >= given;
         expect(remaining <= given + GRAIN && enough, expected, || format!("{remaining:?}"))?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use shaketable_stack::ErrorKind;
 
+use super::stage::CALL_TIMEOUT;
 use super::stage::{Ask, Caller, Seen, serve};
 use crate::Level::Must;
 use crate::requirement::check;
@@ -14,7 +15,8 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "CLI-010",
         level: Must,
         sentence: "A handler's error comes back as Remote with its code, its detail and the id of who speaks.",
-        source: "go-micro errors/errors.go: Parse; client/rpc_codec.go",
+        source: "go-micro errors/errors.go: Parse; client/rpc_codec.go; go-micro/plugins v4 client/http/http.go: call reads \
+                 the body of an answer and never its status",
         needs: &[],
         check: check!(a_handlers_error_comes_back),
     },
@@ -24,7 +26,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "An endpoint that the server does not have is answered with an error of the other side, which is told at once.",
         source: "go-micro server/rpc_router.go: can't find service, can't find method",
         needs: &[],
-        check: check!(an_unknown_endpoint_is_told),
+        check: check!(an_unknown_endpoint_is_told, "within {} of a deadline of {}", TOLD_WITHIN, CALL_TIMEOUT),
     },
     Requirement {
         id: "CLI-012",
@@ -41,9 +43,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A call to a service that nobody has registered fails with NotFound or NoneAvailable, before its deadline.",
         source: "go-micro client/rpc_client.go: next, service not found",
         needs: &[],
-        check: check!(an_unknown_service_is_not_found),
+        check: check!(an_unknown_service_is_not_found, "within {} of a deadline of {}", TOLD_WITHIN, CALL_TIMEOUT),
     },
 ];
+
+/// How soon an error is told that waits for nothing.
+const TOLD_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 async fn a_handlers_error_comes_back(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
@@ -71,9 +76,7 @@ async fn an_unknown_endpoint_is_told(site: Site) -> Outcome {
         let since = site.env().now();
         caller.refused(Ask::of(endpoint, "x"), &kinds).await?;
         let took = site.env().now() - since;
-        expect(took < std::time::Duration::from_secs(10), "the answer before the deadline of 15 s", || {
-            format!("it after {took:?}")
-        })?;
+        expect(took < TOLD_WITHIN, "the answer before the deadline of 15 s", || format!("it after {took:?}"))?;
     }
     caller.echo("after the errors").await
 }
@@ -92,7 +95,5 @@ async fn an_unknown_service_is_not_found(site: Site) -> Outcome {
     let since = site.env().now();
     caller.refused(Ask::of("Probe.Echo", "x").retries(0), &kinds).await?;
     let took = site.env().now() - since;
-    expect(took < std::time::Duration::from_secs(10), "the error before the deadline of 15 s", || {
-        format!("it after {took:?}")
-    })
+    expect(took < TOLD_WITHIN, "the error before the deadline of 15 s", || format!("it after {took:?}"))
 }

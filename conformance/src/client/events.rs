@@ -23,7 +23,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "An event that is published reaches who subscribed to its topic, once, with its body encoded as its content type says.",
         source: "go-micro client/rpc_client.go: Publish",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(an_event_reaches_its_subscribers),
+        check: check!(an_event_reaches_its_subscribers, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "CLI-063",
@@ -31,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Publishing connects the broker where it is not connected, the first time as well as later.",
         source: "go-micro client/rpc_client.go: Publish connects once",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(publishing_connects_the_broker),
+        check: check!(publishing_connects_the_broker, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "CLI-064",
@@ -39,7 +39,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "An event carries the headers of the context that it was published with, its content type and its topic.",
         source: "go-micro client/rpc_client.go: Publish, Content-Type and Micro-Topic",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(an_event_carries_headers),
+        check: check!(an_event_carries_headers, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "CLI-065",
@@ -47,7 +47,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "An event with an exchange is published to that topic of the broker instead of its own.",
         source: "go-micro client/options.go: WithExchange",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(an_exchange_replaces_the_topic),
+        check: check!(an_exchange_replaces_the_topic, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "CLI-066",
@@ -97,14 +97,17 @@ async fn publish(
     site.ask(&format!("publish '{text}'"), caller.client.publish(&context, &message, options)).await
 }
 
+/// How long an event may be on its way.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
+
 /// Waits for `count` messages, and sees that no more come.
 async fn messages(site: &Site, keeper: &Keeper, count: usize) -> Result<Vec<Message>, Finding> {
-    site.eventually(&format!("{count} events at the subscriber"), Duration::from_secs(5), || async {
+    site.eventually(&format!("{count} events at the subscriber"), ARRIVES_WITHIN, || async {
         let arrived = lock(&keeper.0).len();
         if arrived >= count { Ok(()) } else { Err(format!("{arrived}")) }
     })
     .await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     let messages = lock(&keeper.0).clone();
     expect_equal("the number of events", &messages.len(), &count)?;
     Ok(messages)

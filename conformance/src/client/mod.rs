@@ -32,3 +32,8 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     events::REQUIREMENTS,
     crate::naming::CLIENT,
 ];
+
+/// What all these checks allow for.
+pub(crate) fn tolerances() -> Vec<String> {
+    stage::tolerances()
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use shaketable_stack::ErrorKind;
 use shaketable_stack::client::{Backoff, RetryDecision};
 
+use super::stage::BEGINS_WITHIN;
 use super::stage::{Ask, Caller, Seen, dead_address, serve};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
@@ -19,7 +20,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Without retries the handler runs exactly once, whether it succeeds or fails.",
         source: "go-micro/plugins v4 client/http/http.go: with Retries=0 it calls nobody and returns nil",
         needs: &[],
-        check: check!(without_retries_the_handler_runs_once),
+        check: check!(without_retries_the_handler_runs_once, "looked at {} later", LATER),
     },
     Requirement {
         id: "CLI-021",
@@ -35,7 +36,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A request that is not marked idempotent is not tried again by itself after a handler has failed.",
         source: "go-micro client/retry.go v1: RetryOnError repeats after code 500",
         needs: &[],
-        check: check!(a_handlers_failure_is_not_repeated),
+        check: check!(a_handlers_failure_is_not_repeated, "looked at {} later", LATER),
     },
     Requirement {
         id: "CLI-023",
@@ -44,7 +45,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro issue 2702: a slow handler runs once for each retry; client/retry.go: RetryOnError repeats \
                  after code 408",
         needs: &[],
-        check: check!(a_slow_handler_is_not_repeated),
+        check: check!(a_slow_handler_is_not_repeated, "looked at {} later", LATER),
     },
     Requirement {
         id: "CLI-024",
@@ -52,7 +53,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A request that is not marked idempotent is not tried elsewhere after its server has gone away while the handler ran.",
         source: "decision of shaketable: a handler may have run, and only its author knows what a second run does",
         needs: &[],
-        check: check!(a_lost_request_is_not_repeated),
+        check: check!(a_lost_request_is_not_repeated, "looked at {} later", LATER),
     },
     Requirement {
         id: "CLI-025",
@@ -77,7 +78,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Before an attempt the client waits as long as the call's backoff says.",
         source: "go-micro client/options.go: WithBackoff",
         needs: &[],
-        check: check!(a_calls_backoff_is_waited_for),
+        check: check!(
+            a_calls_backoff_is_waited_for,
+            "a backoff of {}, shorter by {} and longer by {}",
+            BACKOFF,
+            EARLY,
+            LATER
+        ),
     },
     Requirement {
         id: "CLI-028",
@@ -86,12 +93,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro client/rpc_client.go: the first success is returned; issue 277: with five retries every call of a \
                  service that was there ran out of time",
         needs: &[],
-        check: check!(a_success_is_not_repeated),
+        check: check!(a_success_is_not_repeated, "looked at {} later", LATER),
     },
 ];
 
 /// How long a surplus attempt has to show itself.
 const LATER: Duration = Duration::from_millis(1_500);
+/// A backoff, and how much sooner a handler may see the next attempt when the one before was on its way for long.
+const BACKOFF: Duration = Duration::from_millis(900);
+const EARLY: Duration = Duration::from_millis(300);
 
 async fn without_retries_the_handler_runs_once(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
@@ -99,7 +109,7 @@ async fn without_retries_the_handler_runs_once(site: Site) -> Outcome {
     let caller = Caller::new(&site, Host::Home, &service).await?;
     caller.ask(Ask::of("Probe.Echo", "x").retries(0)).await?;
     caller.refused(Ask::of("Probe.Fail", "500 broken").retries(0).idempotent(), &[ErrorKind::Remote]).await?;
-    site.sleep(LATER).await;
+    site.quiet_for(LATER).await;
     expect_equal("the executions of Echo and Fail", &(seen.count("Echo"), seen.count("Fail")), &(1, 1))
 }
 
@@ -126,7 +136,7 @@ async fn a_handlers_failure_is_not_repeated(site: Site) -> Outcome {
     let caller = Caller::new(&site, Host::Home, &service).await?;
     for (number, code) in [500, 503, 404].into_iter().enumerate() {
         caller.refused(Ask::of("Probe.Fail", format!("{code} no")).retries(3), &[ErrorKind::Remote]).await?;
-        site.sleep(LATER).await;
+        site.quiet_for(LATER).await;
         expect_equal(
             &format!("the executions after failures, the last with {code}"),
             &seen.count("Fail"),
@@ -144,7 +154,7 @@ async fn a_slow_handler_is_not_repeated(site: Site) -> Outcome {
     caller.echo("x").await?;
     let ask = Ask::of("Probe.Wait", "4000 slow").timeout(Duration::from_millis(1_800)).retries(2);
     caller.refused(ask, &[ErrorKind::Timeout]).await?;
-    site.sleep(LATER).await;
+    site.quiet_for(LATER).await;
     let runs = seen.count("Wait");
     expect(runs <= 1, "the handler to run once", || format!("{runs} executions"))
 }
@@ -158,13 +168,13 @@ async fn lost(site: &Site, ask: Ask) -> Result<(bool, usize), crate::Finding> {
     let ask = ask.with(|options| options.addresses = vec![served.address(), other.address()]);
     let leave = async {
         let begun = || async { if seen.count("Wait") > 0 { Ok(()) } else { Err("it has not".to_owned()) } };
-        site.eventually("the handler to begin", Duration::from_secs(10), begun).await?;
+        site.eventually("the handler to begin", BEGINS_WITHIN, begun).await?;
         served.stop().await
     };
     let (ended, left) = futures_util::future::join(caller.ends(ask), leave).await;
     left?;
     let succeeded = ended?.is_ok();
-    site.sleep(LATER).await;
+    site.quiet_for(LATER).await;
     Ok((succeeded, seen.count("Wait")))
 }
 
@@ -207,7 +217,7 @@ async fn a_calls_backoff_is_waited_for(site: Site) -> Outcome {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
     let _served = serve(&site, Host::Second, &service, "one", &seen).await?;
     let caller = Caller::new(&site, Host::Home, &service).await?;
-    let wait = Duration::from_millis(900);
+    let wait = BACKOFF;
     let ask = Ask::of("Probe.Fail", "500 broken").retries(2).idempotent().with(|options| {
         options.retry = Some(RetryDecision::new(|_, _, _| true));
         options.backoff = Some(Backoff::new(move |attempt| if attempt == 0 { Duration::ZERO } else { wait }));
@@ -217,7 +227,7 @@ async fn a_calls_backoff_is_waited_for(site: Site) -> Outcome {
     expect_equal("the executions", &times.len(), &3)?;
     for pair in times.windows(2) {
         let between = pair[1] - pair[0];
-        let fits = between + Duration::from_millis(300) >= wait && between <= wait + LATER;
+        let fits = between + EARLY >= wait && between <= wait + LATER;
         expect(fits, format!("about {wait:?} between two attempts"), || format!("{between:?}"))?;
     }
     Ok(())
@@ -229,6 +239,6 @@ async fn a_success_is_not_repeated(site: Site) -> Outcome {
     let caller = Caller::new(&site, Host::Home, &service).await?;
     let ask = Ask::of("Probe.Echo", "x").retries(3).idempotent();
     caller.ask(ask.with(|options| options.retry = Some(RetryDecision::new(|_, _, _| true)))).await?;
-    site.sleep(LATER).await;
+    site.quiet_for(LATER).await;
     expect_equal("the executions", &seen.count("Echo"), &1)
 }

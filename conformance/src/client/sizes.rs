@@ -17,7 +17,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Bodies of any size from nothing to 16 KiB and one byte travel both ways unchanged.",
         source: "go-micro issue 655: a body is cut at the size of a buffer",
         needs: &[],
-        check: check!(small_bodies_travel),
+        check: check!(small_bodies_travel, "within {}", TRANSFER_TIMEOUT),
     },
     Requirement {
         id: "CLI-046",
@@ -25,7 +25,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A body of one mebibyte travels both ways unchanged.",
         source: "go-micro transport/options.go: BuffSizeH2, 4 MiB; issue 655",
         needs: &[],
-        check: check!(a_mebibyte_travels),
+        check: check!(a_mebibyte_travels, "within {}", TRANSFER_TIMEOUT),
     },
     Requirement {
         id: "CLI-047",
@@ -33,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A body just below the promised limit travels both ways unchanged.",
         source: "go-micro client/grpc/options.go: MaxRecvMsgSize, MaxSendMsgSize",
         needs: &[Need::Promises("a largest message", |promises| promises.message_bytes_max.is_some())],
-        check: check!(the_promised_size_travels),
+        check: check!(the_promised_size_travels, "within {}", TRANSFER_TIMEOUT),
     },
     Requirement {
         id: "CLI-048",
@@ -42,7 +42,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro client/grpc/grpc.go: maxRecvMsgSizeValue, maxSendMsgSizeValue; issue 467: no bound on what \
                  is read",
         needs: &[Need::Promises("a largest message", |promises| promises.message_bytes_max.is_some())],
-        check: check!(too_much_is_refused),
+        check: check!(too_much_is_refused, "within {}", TRANSFER_TIMEOUT),
     },
 ];
 

@@ -11,6 +11,7 @@ use shaketable_stack::plugin::Ability;
 use super::stage::{Ask, Caller, Seen, Served, Text, serve};
 use crate::Level::Must;
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -53,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A stream ends with Timeout when its own time-out or its context's deadline has passed, though not at the request time-out.",
         source: "go-micro client/options.go v2: StreamTimeout",
         needs: &[Need::Has(Ability::Streams)],
-        check: check!(a_stream_ends_at_its_time_out),
+        check: check!(a_stream_ends_at_its_time_out, "late by {}, and early by a millisecond", SLACK.times(2)),
     },
     Requirement {
         id: "CLI-054",
@@ -123,7 +124,7 @@ async fn sending_while_a_receive_waits(site: Site) -> Outcome {
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     let receives = receive(&site, &*stream);
     let sends = async {
-        site.sleep(Duration::from_millis(200)).await;
+        site.take_effect(Duration::from_millis(200)).await;
         send(&site, &*stream, "while waiting").await
     };
     let (received, sent) = join(receives, sends).await;
@@ -173,7 +174,7 @@ async fn a_stream_ends_at_its_time_out(site: Site) -> Outcome {
         let mut message = Text::default();
         site.refused("receive what nobody sends", &[ErrorKind::Timeout], stream.recv(&mut message)).await?;
         let took = site.env().now() - since;
-        let fits = took + Duration::from_millis(1) >= limit && took <= limit + 2 * site.slack();
+        let fits = took + Duration::from_millis(1) >= limit && took <= limit + site.by_world(SLACK.times(2));
         expect(fits, format!("the end of the stream {limit:?} after its beginning"), || format!("it after {took:?}"))?;
         // Whether what is left can be closed in order is not judged; that it ends is.
         let _ = site.ends("close the stream", stream.close()).await?;

@@ -127,7 +127,7 @@ async fn closing_releases_a_receive(site: Site) -> Outcome {
     let kinds = [ErrorKind::Closed, ErrorKind::EndOfStream, ErrorKind::Disconnected];
     let receives = site.refused("receive until the close", &kinds, stream.recv(&mut message));
     let closes = async {
-        site.sleep(Duration::from_millis(300)).await;
+        site.take_effect(Duration::from_millis(300)).await;
         site.ask("close the stream", stream.close()).await
     };
     let (received, closed) = join(receives, closes).await;

@@ -6,7 +6,7 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::codec::{Codecs, MessageType};
 use shaketable_stack::plugin::{Setting, Settings};
 
-use super::tools::{CARRIER, Pipe, event, fails, message, stale, works, write};
+use super::tools::{CARRIER, Pipe, event, fails, message, read, stale, works, write};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Need, Outcome, Requirement, Site, expect, expect_equal};
@@ -62,6 +62,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro codec/json/json.go: Close closes the connection",
         needs: &[CARRIER],
         check: check!(close_releases_the_carrier),
+    },
+    Requirement {
+        id: "COD-056",
+        level: Must,
+        sentence: "A codec that is dropped without close lets go of its carrier, too.",
+        source: "decision of shaketable: in Rust what is dropped is gone, and a connection that somebody still holds does not \
+                 end",
+        needs: &[CARRIER],
+        check: check!(drop_releases_the_carrier),
     },
     Requirement {
         id: "COD-043",
@@ -142,11 +151,21 @@ async fn close_releases_the_carrier(site: Site) -> Outcome {
     let mut one = pipe.codec(&codec);
     write(&mut *one, "an event", &event())?;
     works("close", one.close())?;
-    expect(pipe.is_released(), "a carrier that nobody holds after close", || "the codec still holds it".to_owned())?;
-    // And so does one that is dropped.
-    let dropped = Pipe::default();
-    drop(dropped.codec(&codec));
-    expect(dropped.is_released(), "a carrier that nobody holds after drop", || "somebody still holds it".to_owned())
+    expect(pipe.is_released(), "a carrier that nobody holds after close", || "the codec still holds it".to_owned())
+}
+
+async fn drop_releases_the_carrier(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    let (unused, used) = (Pipe::default(), Pipe::default());
+    drop(unused.codec(&codec));
+    let mut one = used.codec(&codec);
+    write(&mut *one, "an event", &event())?;
+    works("read an event", read(&mut *one, stale()))?;
+    drop(one);
+    for pipe in [unused, used] {
+        expect(pipe.is_released(), "a carrier that nobody holds after drop", || "somebody still holds it".to_owned())?;
+    }
+    Ok(())
 }
 
 async fn an_unknown_setting_is_refused_by_the_codec(site: Site) -> Outcome {

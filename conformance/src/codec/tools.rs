@@ -161,6 +161,21 @@ where
     alike(what, &got, body)
 }
 
+/// The same, where writer and reader may say that it is too large.
+pub(super) fn survives_or_is_too_large<T>(factory: &Arc<dyn CodecFactory>, what: &str, body: &T, into: T) -> Outcome
+where
+    T: Payload + PartialEq,
+{
+    let pipe = Pipe::default();
+    let mut writer = pipe.codec(factory);
+    let passed =
+        writer.write(&message(MessageType::Event), Some(body)).and_then(|()| read(&mut *pipe.codec(factory), into));
+    match passed {
+        Err(error) if error.kind() == ErrorKind::TooLarge => Ok(()),
+        passed => alike(what, &works(&format!("write and read {what}"), passed)?, body),
+    }
+}
+
 /// The same through the marshaler.
 pub(super) fn survives_marshaler<T>(factory: &Arc<dyn CodecFactory>, what: &str, body: &T, mut into: T) -> Outcome
 where

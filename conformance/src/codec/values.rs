@@ -7,9 +7,10 @@ use shaketable_proto::probe::v1::{ProbeEvent, ProbeRequest, ProbeResponse};
 use shaketable_stack::codec::Frame;
 
 use super::sample::Sample;
-use super::tools::{MARSHALER, any_event, event, stale, survives, survives_marshaler, works};
+use super::tools::{MARSHALER, any_event, event, stale, survives, survives_marshaler, survives_or_is_too_large, works};
 use crate::Level::Must;
 use crate::requirement::check;
+use crate::sizes::{MODEST_BYTES, SIZES};
 use crate::{Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -83,9 +84,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "COD-009",
         level: Must,
-        sentence: "Bodies of every size up to four mebibytes survive.",
+        sentence: "Bodies of every size up to 4 MiB and a byte survive; one of more than half of what is promised, or of more \
+                   than 64 KiB where no size is, may be refused with TooLarge instead.",
         source: "go-micro codec/grpc/util.go: MaxMessageSize, 4 MiB, and decode, which takes what one Read gives for \
-                 the whole",
+                 the whole; decision of shaketable: what is written around a body, or instead of it, takes as \
+                 much again at most",
         needs: &[],
         check: check!(bodies_of_every_size_survive),
     },
@@ -213,12 +216,17 @@ async fn an_empty_message_survives(site: Site) -> Outcome {
 }
 
 async fn bodies_of_every_size_survive(site: Site) -> Outcome {
-    const SIZES: [usize; 12] = [0, 1, 4_095, 4_096, 4_097, 8_191, 8_192, 16_383, 16_384, 16_385, 1 << 20, 4 << 20];
     let codec = site.codec().await?;
+    let taken = site.promises().message_bytes_max.map_or(MODEST_BYTES, |bytes_max| bytes_max / 2);
     for size in SIZES {
         let payload: Vec<u8> = (0..size).map(|index| (index * 31 + (index >> 8) * 7) as u8).collect();
         let event = ProbeEvent { payload: payload.into(), ..event() };
-        survives(&codec, &format!("an event with {size} bytes"), &event, stale())?;
+        let what = format!("an event with {size} bytes");
+        if size <= taken {
+            survives(&codec, &what, &event, stale())?;
+        } else {
+            survives_or_is_too_large(&codec, &what, &event, stale())?;
+        }
     }
     Ok(())
 }

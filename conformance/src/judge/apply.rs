@@ -1,11 +1,11 @@
 //! Which requirements apply to a plugin in a world; known before anything runs, because a test runner shows a check that
 //! finds out at run time as passed. Nothing here touches a network.
 
-use std::collections::BTreeSet;
-
+use shaketable_sim::allocation::bytes_in_use;
 use shaketable_sim::engine::EngineInfo;
 use shaketable_stack::plugin::{Plugins, Promises, Simulatable};
 
+use super::live::LiveWorld;
 use crate::backend::Verb;
 use crate::requirement::base_name;
 use crate::{Check, Interface, Need, Requirement, requirements};
@@ -32,7 +32,7 @@ pub struct Suite {
 /// What a world offers to checks.
 pub(super) enum Offer<'a> {
     Simulated(&'a EngineInfo),
-    Live { verbs: &'a BTreeSet<Verb>, virtual_clock: bool },
+    Live(&'a LiveWorld),
 }
 
 impl Suite {
@@ -50,8 +50,7 @@ impl Suite {
         Ok(Self::of(interface, plugin, &promises, &Offer::Simulated(engine)))
     }
 
-    /// The suite for the plugin called `plugin` on real machines, where `verbs` can be done to its backend. With
-    /// `virtual_clock` it is behind an adapter whose time passes when the harness lets it.
+    /// The suite for the plugin called `plugin` on real machines.
     ///
     /// # Errors
     /// When there is no such plugin.
@@ -59,11 +58,10 @@ impl Suite {
         interface: Interface,
         plugin: &str,
         plugins: &Plugins,
-        verbs: &BTreeSet<Verb>,
-        virtual_clock: bool,
+        world: &LiveWorld,
     ) -> shaketable_stack::Result<Self> {
         let promises = interface.promises(plugins, plugin)?;
-        Ok(Self::of(interface, plugin, &promises, &Offer::Live { verbs, virtual_clock }))
+        Ok(Self::of(interface, plugin, &promises, &Offer::Live(world)))
     }
 
     fn of(interface: Interface, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> Self {
@@ -103,24 +101,30 @@ fn missing(need: Need, plugin: &str, promises: &Promises, offer: &Offer<'_>) -> 
         (Need::Network, Offer::Simulated(_)) => {
             promises.shared_state.then(|| "no network fault touches the plugin: its hosts share memory".to_owned())
         }
-        (Need::Network, Offer::Live { .. }) => {
-            Some("a live world does nothing to the network between hosts".to_owned())
-        }
+        (Need::Network, Offer::Live(_)) => Some("a live world does nothing to the network between hosts".to_owned()),
         (Need::World(capability), Offer::Simulated(engine)) => {
             (!engine.capabilities.contains(&capability)).then(|| format!("engine {} cannot {capability}", engine.name))
         }
-        (Need::World(capability), Offer::Live { .. }) => Some(format!("a live world cannot {capability}")),
+        (Need::World(capability), Offer::Live(_)) => Some(format!("a live world cannot {capability}")),
         (Need::InProcess(what), _) => (promises.simulatable == Simulatable::No(BEHIND_AN_ADAPTER))
             .then(|| format!("the protocol of adapters does not carry {what}")),
         // An adapter tells them too, or the verdict is that nothing is known.
         (Need::Tasks, _) => None,
+        (Need::Memory, Offer::Simulated(_)) => {
+            bytes_in_use().is_none().then(|| "this program does not count the memory that it has in use".to_owned())
+        }
+        (Need::Memory, Offer::Live { .. }) => (promises.simulatable != Simulatable::No(BEHIND_AN_ADAPTER))
+            .then(|| "in a live world the plugin shares its process's memory with the suite".to_owned()),
         // Known only when these have been checked.
         (Need::Upheld(_), _) => None,
-        (Need::VirtualTime, Offer::Simulated(_) | Offer::Live { virtual_clock: true, .. }) => None,
-        (Need::VirtualTime, Offer::Live { .. }) => Some("it would wait for minutes of real time".to_owned()),
-        (Need::Backend(verb), Offer::Live { verbs, .. }) => {
-            (!verbs.contains(&verb)).then(|| format!("nobody can {verb}: the backend was given without that"))
+        (Need::VirtualTime, Offer::Simulated(_)) => None,
+        (Need::VirtualTime, Offer::Live(world)) => {
+            (!world.virtual_clock).then(|| "it would wait for minutes of real time".to_owned())
         }
+        (Need::Backend(verb), Offer::Live(world)) => match &world.backend {
+            Some(backend) => backend.refusal(verb),
+            None => Some(format!("nobody can {verb}: there is no backend")),
+        },
         (Need::Backend(verb), Offer::Simulated(_)) => match (promises.backend, promises.shared_state) {
             (Some(_), _) => None,
             (None, true) if matches!(verb, Verb::LoseLeases | Verb::DeleteEntries | Verb::Restart) => None,

@@ -1,47 +1,174 @@
 //! A check in the live world: real sockets, real time, a real backend. Checks that only ask run side by side; those that
-//! disturb the backend run alone.
+//! disturb the backend run alone. Before the first of them it is seen whether there is a world at all: a backend that answers
+//! and a namespace in which nothing is.
 #![expect(clippy::disallowed_methods, reason = "the live world lives in real time")]
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
 use shaketable_sim::history::{Moment, Recorder};
+use shaketable_stack::Env;
 use shaketable_stack::env::{Namespace, os};
-use shaketable_stack::plugin::Plugins;
+use shaketable_stack::plugin::{Ability, Plugins};
+use shaketable_stack::registry::{GetOptions, ListOptions};
+use tokio::runtime::Runtime;
 
 use super::Subject;
 use super::job::CheckReport;
+use super::shaken::Shaken;
 use super::simulated::last_events;
+use super::source::BackendSource;
 use super::verify::VerifyRequest;
-use crate::backend::{Act, Backend, Verb};
+use crate::backend::Backend;
 use crate::site::{LeapingClock, Reach, Shared, Site};
-use crate::{Check, Finding, Need, Outcome, Requirement};
+use crate::{Check, Finding, Interface, Need, Outcome, Requirement};
 
 /// A check that is not over after this much real time hangs, whatever it waits for.
 const LIMIT: Duration = Duration::from_secs(170);
 
-/// Makes the backend of a live world, once for each session.
-pub type BackendMaker = Arc<dyn Fn() -> Result<Arc<dyn Backend>, String> + Send + Sync>;
+/// How long a plugin is asked, before the first check, for what is in the namespace already.
+const LOOK_WITHIN: Duration = Duration::from_secs(20);
+
+/// How many checks run side by side when nobody says otherwise.
+const AT_ONCE: usize = 16;
 
 /// Where plugins are judged on real machines.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LiveWorld {
     /// The backend, for plugins that need one.
-    pub backend: Option<Arc<dyn Backend>>,
+    pub backend: Option<BackendSource>,
     /// How many checks run side by side.
     pub at_once: usize,
     /// The plugin is behind an adapter whose time passes when the harness lets it.
     pub virtual_clock: bool,
+    /// What all names begin with that checks use; none is one that no other session uses.
+    pub namespace: Option<String>,
 }
 
-impl fmt::Debug for LiveWorld {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("LiveWorld").field("backend", &self.backend).finish_non_exhaustive()
+impl LiveWorld {
+    /// The world with this backend, in real time.
+    pub fn new(backend: Option<BackendSource>) -> Self {
+        Self { backend, at_once: AT_ONCE, virtual_clock: false, namespace: None }
     }
+}
+
+/// Where one check works.
+struct Stage {
+    runtime: Runtime,
+    /// In real time, whatever the plugin's is.
+    env: Env,
+    site: Site,
+    backend: Option<Arc<Shaken>>,
+    recorder: Recorder,
+}
+
+impl Stage {
+    /// A place for names that begin with `prefix`.
+    fn set_up(
+        request: &VerifyRequest,
+        world: &LiveWorld,
+        plugins: &Arc<Plugins>,
+        prefix: String,
+    ) -> Result<Self, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("failed to make a runtime: {error}"))?;
+        let promises = request.interface.promises(plugins, &request.plugin).map_err(|error| error.to_string())?;
+        let began = Instant::now();
+        let recorder = Recorder::new(Arc::new(move || Moment::after(began.elapsed())));
+        let env = {
+            let _entered = runtime.enter();
+            os::env(Namespace::new(&prefix))
+        };
+        let leaping = world.virtual_clock.then(|| Arc::new(LeapingClock::new(env.clock().clone())));
+        let of_plugin = leaping.as_ref().map_or_else(|| env.clone(), |clock| env.with_clock(clock.clone()));
+        let backend = world.backend.as_ref().map(BackendSource::made).transpose()?;
+        let backend = backend.map(|inner| Arc::new(Shaken::new(inner)));
+        let shared = Arc::new(Shared {
+            subject: Subject {
+                interface: request.interface,
+                plugin: request.plugin.clone(),
+                addresses: backend.as_ref().map(|backend| backend.addresses()).unwrap_or_default(),
+                beside: request.beside.clone(),
+            },
+            promises,
+            plugins: plugins.clone(),
+            recorder: recorder.clone(),
+            reach: Reach::Live(backend.clone().map(|backend| backend as Arc<dyn Backend>)),
+            leaping,
+            connections: OnceLock::new(),
+            prefix,
+            disturbed: AtomicBool::new(false),
+        });
+        Ok(Self { runtime, env: env.clone(), site: Site { shared, env: of_plugin }, backend, recorder })
+    }
+}
+
+/// The world in which the checks of `requirements` can be made: with its backend, which answers, and a namespace of its own.
+///
+/// # Errors
+/// One sentence with the mend, when there is no such world.
+pub(super) fn open(
+    world: &LiveWorld,
+    request: &VerifyRequest,
+    plugins: &Arc<Plugins>,
+    requirements: &[&Requirement],
+) -> Result<LiveWorld, String> {
+    let namespace = world.namespace.clone().unwrap_or_else(unique);
+    let world = LiveWorld { namespace: Some(namespace.clone()), ..world.clone() };
+    let Stage { runtime, env, site, backend, .. } = Stage::set_up(request, &world, plugins, namespace.clone())?;
+    let names: Vec<String> =
+        requirements.iter().map(|requirement| format!("{}user", prefix(&namespace, requirement))).collect();
+    let looked = runtime.block_on(async {
+        if let Some(backend) = &backend {
+            backend.ready(&env).await?;
+            if let Some(count @ 1..) = backend.held_in(&namespace).await? {
+                return Err(not_empty(&namespace, &format!("the backend holds {count} things in it")));
+            }
+        }
+        if request.interface != Interface::Registry {
+            return Ok(());
+        }
+        // What a plugin does instead of answering is for the checks to judge.
+        let look = tokio::spawn(async move { site.env().timeout(LOOK_WITHIN, known(&site, &names)).await });
+        match look.await {
+            Ok(Ok(Some(name))) => Err(not_empty(&namespace, &format!("the plugin knows the service '{name}'"))),
+            _ => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    looked.map(|()| world)
+}
+
+fn not_empty(namespace: &str, why: &str) -> String {
+    format!(
+        "the namespace '{namespace}' is not empty: {why}; nothing was checked. Empty the backend, or let the session choose a \
+         namespace of its own"
+    )
+}
+
+/// A service of the site's prefix that the registry under judgement knows, or one of `names` where it has no list.
+async fn known(site: &Site, names: &[String]) -> Option<String> {
+    let registry = site.registry().await.ok()?;
+    let mut found = None;
+    if site.promises().lacks.contains(&Ability::List) {
+        for name in names {
+            let services = registry.get_service(name, GetOptions::default()).await;
+            if services.is_ok_and(|services| !services.is_empty()) {
+                found = Some(name.clone());
+                break;
+            }
+        }
+    } else {
+        let listed = registry.list_services(ListOptions::default()).await.unwrap_or_default();
+        found = listed.iter().map(|service| service.name.clone()).find(|name| site.is_own(name));
+    }
+    // Whether it closes well is judged elsewhere.
+    let _ = registry.close().await;
+    found
 }
 
 /// Whether `requirement` disturbs the backend for others, or is disturbed by them.
@@ -57,48 +184,25 @@ pub(super) fn run(
     plugins: &Arc<Plugins>,
 ) -> CheckReport {
     let Check::Run { function, .. } = requirement.check else { return CheckReport::broken("there is no check") };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return CheckReport::broken(format!("failed to make a runtime: {error}")),
-    };
-    let promises = match request.interface.promises(plugins, &request.plugin) {
-        Ok(promises) => promises,
-        Err(error) => return CheckReport::broken(error.to_string()),
-    };
     let began = Instant::now();
-    let recorder = Recorder::new(Arc::new(move || Moment::after(began.elapsed())));
-    let prefix = unique(requirement.id);
-    let env = {
-        let _entered = runtime.enter();
-        os::env(Namespace::new(&prefix))
+    let namespace = world.namespace.clone().unwrap_or_else(unique);
+    let stage = match Stage::set_up(request, world, plugins, prefix(&namespace, requirement)) {
+        Ok(stage) => stage,
+        Err(why) => return CheckReport::broken(why),
     };
-    let leaping = world.virtual_clock.then(|| Arc::new(LeapingClock::new(env.clock().clone())));
-    let env = leaping.as_ref().map_or_else(|| env.clone(), |clock| env.with_clock(clock.clone()));
-    let backend = world.backend.clone().map(|inner| Arc::new(Shaken { inner, undone: Mutex::default() }));
-    let shared = Arc::new(Shared {
-        subject: Subject {
-            interface: request.interface,
-            plugin: request.plugin.clone(),
-            addresses: world.backend.as_ref().map(|backend| backend.addresses()).unwrap_or_default(),
-            beside: request.beside.clone(),
-        },
-        promises,
-        plugins: plugins.clone(),
-        recorder: recorder.clone(),
-        reach: Reach::Live(backend.clone().map(|backend| backend as Arc<dyn Backend>)),
-        leaping,
-        prefix: prefix.clone(),
-    });
+    let Stage { runtime, env, site, backend, recorder } = stage;
     let panics = Panics::watch();
     let outcome = runtime.block_on(async {
-        let check = tokio::spawn(function(Site { shared, env }));
+        let check = tokio::spawn(function(site));
         let outcome = match tokio::time::timeout(LIMIT, check).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Finding::violated("no panic", panics.said())),
             Err(_) => Err(Finding::violated(format!("an end within {LIMIT:?}"), "it hangs")),
         };
+        #[cfg(feature = "subject")]
+        let outcome = crate::subject::explained(&env, outcome).await;
         match backend {
-            Some(backend) => backend.undo().await.and(outcome),
+            Some(backend) => not_blamed(&env, &backend, outcome).await,
             None => outcome,
         }
     });
@@ -108,66 +212,30 @@ pub(super) fn run(
     CheckReport { finding: outcome.err(), events, took: began.elapsed() }
 }
 
-/// The backend of one check, which remembers what was done to it: a check that ends early leaves the next one a backend that
-/// works.
-#[derive(Debug)]
-struct Shaken {
-    inner: Arc<dyn Backend>,
-    /// What ends what was begun, in the order of the beginnings.
-    undone: Mutex<Vec<Act>>,
-}
-
-impl Shaken {
-    fn undone(&self) -> MutexGuard<'_, Vec<Act>> {
-        self.undone.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends what the check has begun and not ended.
-    async fn undo(&self) -> Outcome {
-        let undone = std::mem::take(&mut *self.undone());
-        for act in undone.into_iter().rev() {
-            self.inner.act(&act).await.map_err(Finding::Broke)?;
-        }
-        Ok(())
+/// Ends what the check did to `backend`. What the plugin is accused of while the backend is gone, although nothing is done to
+/// it any more, says nothing of the plugin.
+async fn not_blamed(env: &Env, backend: &Shaken, outcome: Outcome) -> Outcome {
+    backend.undo().await?;
+    match outcome {
+        Err(Finding::Violated { expected, observed }) => match backend.ready(env).await {
+            Ok(()) => Err(Finding::Violated { expected, observed }),
+            Err(why) => Err(Finding::Broke(format!("{why}; before that: expected {expected}; observed {observed}"))),
+        },
+        other => other,
     }
 }
 
-#[async_trait]
-impl Backend for Shaken {
-    fn addresses(&self) -> Vec<String> {
-        self.inner.addresses()
-    }
-
-    fn verbs(&self) -> BTreeSet<Verb> {
-        self.inner.verbs()
-    }
-
-    async fn act(&self, act: &Act) -> Result<(), String> {
-        self.inner.act(act).await?;
-        match act {
-            Act::Stop => self.undone().push(Act::Start),
-            Act::Pause => self.undone().push(Act::Resume),
-            Act::Cut => self.undone().push(Act::Heal),
-            ended => self.undone().retain(|due| due != ended),
-        }
-        Ok(())
-    }
-
-    async fn requests(&self) -> Result<u64, String> {
-        self.inner.requests().await
-    }
-
-    async fn held(&self) -> Result<u64, String> {
-        self.inner.held().await
-    }
+/// What the names of one check begin with.
+fn prefix(namespace: &str, requirement: &Requirement) -> String {
+    format!("{namespace}{}-", requirement.id.to_lowercase())
 }
 
-/// A prefix that no other check of this or another session uses.
-fn unique(id: &str) -> String {
+/// A namespace that no other session uses.
+fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{:x}-{:x}-{count}-", id.to_lowercase(), std::process::id(), now & 0xff_ffff)
+    format!("st-{:x}-{:x}-{count}-", std::process::id(), now & 0xff_ffff)
 }
 
 /// What a panic on this thread said last; the default hook still prints it.

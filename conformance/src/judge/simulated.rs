@@ -1,7 +1,8 @@
 //! A check in a simulated world. The check is a job of one of its hosts; a driver outside lets time pass and does what the
 //! check asks for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use shaketable_sim::backend::{Shared as SharedBackends, SimulatedBackend, simulated};
@@ -13,6 +14,7 @@ use shaketable_stack::env::Namespace;
 use shaketable_stack::plugin::Plugins;
 
 use super::job::{CheckJob, CheckReport};
+use super::squalls::Squalls;
 use super::weather::weather;
 use super::{Command, Commands, Subject};
 use crate::backend::Act;
@@ -50,6 +52,7 @@ pub(super) fn last_events(mut events: Vec<Event>) -> Vec<Event> {
 struct Driver {
     world: Box<dyn World>,
     backends: Vec<Arc<dyn SimulatedBackend>>,
+    squalls: Option<Squalls>,
     commands: Arc<Commands>,
     outcome: Arc<Mutex<Option<Outcome>>>,
 }
@@ -84,8 +87,10 @@ impl Driver {
         let mut world = engine::world(&job.engine, setup).map_err(broke)?;
         // Tasks of one host may wake those of another: the check's own, through this process's memory.
         let _ = namespace.shared::<Together>();
+        let mut hosts = Host::ALL.map(|host| host.name().to_owned()).to_vec();
         for backend in &backends {
             if let Some(program) = backend.program() {
+                hosts.push(backend.kind().to_owned());
                 world.add_host(HostSpec { name: backend.kind().to_owned(), program }).map_err(broke)?;
             }
         }
@@ -100,7 +105,9 @@ impl Driver {
             recorder: world.recorder().clone(),
             reach: Reach::Simulated(commands.clone()),
             leaping: None,
+            connections: OnceLock::new(),
             prefix: String::new(),
+            disturbed: AtomicBool::new(weather.loses_packets()),
         });
         let outcome: Arc<Mutex<Option<Outcome>>> = Arc::default();
         let place = outcome.clone();
@@ -112,7 +119,8 @@ impl Driver {
             }) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
         });
         world.submit(Host::Home.name(), check).map_err(broke)?;
-        Ok(Self { world, backends, commands, outcome })
+        let squalls = weather.has_squalls().then(|| Squalls::between(&hosts, job.seed));
+        Ok(Self { world, backends, squalls, commands, outcome })
     }
 
     fn drive(&mut self) -> Result<Outcome, WorldError> {
@@ -129,8 +137,12 @@ impl Driver {
             }
             let (commands, outcome) = (self.commands.clone(), self.outcome.clone());
             let go_on = move || commands.is_empty() && outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none();
-            self.world.advance_while(end, &go_on)?;
+            let next = self.squalls.as_ref().and_then(Squalls::next_at).map_or(end, |next| next.min(end));
+            self.world.advance_while(next, &go_on)?;
             let now = self.world.now();
+            for fault in self.squalls.as_mut().map(|squalls| squalls.due(now)).unwrap_or_default() {
+                self.world.inflict(&fault)?;
+            }
             for backend in &self.backends {
                 // Nobody judges by them here; what is not taken piles up.
                 drop(backend.take_truths(now));
@@ -195,6 +207,9 @@ impl Driver {
                     Fault::Heal { from: vec![host.clone()], to: clients() },
                     Fault::Heal { from: clients(), to: vec![host] },
                 ],
+                // It takes the place of the weather's latency, which is short beside it.
+                Act::Delay(by) => vec![Fault::Latency { a: vec![host], b: clients(), latency: Some(*by) }],
+                Act::Prompt => vec![Fault::Latency { a: vec![host], b: clients(), latency: None }],
                 Act::LoseLeases(_) => {
                     backend.lose(now, nodes);
                     continue;

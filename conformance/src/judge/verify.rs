@@ -19,7 +19,8 @@ use super::known::KnownFailures;
 use super::live::{self, LiveWorld};
 use super::pool::{self, Made, Rules};
 use super::weather::Weather;
-use crate::{Finding, Interface, Level, Requirement, by_id};
+use super::withdraw;
+use crate::{Finding, Interface, Level, Requirement};
 
 /// What to judge.
 #[derive(Clone, Debug)]
@@ -89,10 +90,7 @@ impl VerifyRequest {
     pub fn suite(&self, plugins: &Plugins) -> Result<Suite, String> {
         let suite = match &self.place {
             Place::Simulated { engine, .. } => Suite::simulated(self.interface, &self.plugin, plugins, engine),
-            Place::Live(world) => {
-                let verbs = world.backend.as_ref().map(|backend| backend.verbs()).unwrap_or_default();
-                Suite::live(self.interface, &self.plugin, plugins, &verbs, world.virtual_clock)
-            }
+            Place::Live(world) => Suite::live(self.interface, &self.plugin, plugins, world),
         };
         let mut suite = suite.map_err(|error| error.to_string())?;
         for id in &self.only {
@@ -133,11 +131,19 @@ pub fn verify(
     plugins: &Plugins,
     progress: &mut dyn FnMut(&Progress),
 ) -> Result<VerifyReport, String> {
-    let suite = request.suite(plugins)?;
+    let listed = request.suite(plugins)?;
     let plugins = Arc::new(plugins.clone());
+    let opened = opened(request, &listed, &plugins);
+    let asked = request;
+    let (request, broken) = match &opened {
+        Ok(opened) => (opened, None),
+        Err(why) => (request, Some(why)),
+    };
+    // A backend that is there may allow less than was said of it.
+    let suite = request.suite(&plugins)?;
     let mut tasks = Vec::new();
     for (row, (requirement, applicability)) in suite.rows.iter().enumerate() {
-        if *applicability != Applicability::Applies {
+        if *applicability != Applicability::Applies || broken.is_some() {
             continue;
         }
         match &request.place {
@@ -213,10 +219,21 @@ pub fn verify(
             row.status = Status::Unknown;
             row.reason = Some(STOPPED.to_owned());
         }
+        if let (Some(why), Applicability::Applies) = (broken, applicability) {
+            (row.status, row.reason) = (Status::Error, Some(why.clone()));
+        }
         row
     };
     let mut rows: Vec<Row> = suite.rows.iter().enumerate().map(row).collect();
-    withdraw(&mut rows);
+    let beside = match withdraw::unseen(&rows) {
+        ids if ids.is_empty() => Vec::new(),
+        only => {
+            // In a namespace of its own: that of these checks is not empty any more.
+            let request = VerifyRequest { only, levels: Vec::new(), fail_fast: false, ..asked.clone() };
+            verify(&request, &plugins, &mut |_| {})?.rows
+        }
+    };
+    withdraw::withdraw(&mut rows, &beside);
     let (world, seeds, weathers) = match &request.place {
         Place::Simulated { engine, seeds, weathers } => (
             format!("engine {}", engine.name),
@@ -237,18 +254,22 @@ pub fn verify(
     })
 }
 
-/// Withdraws accusations that rest on something which the plugin breaks, too: such a check has seen that other defect, perhaps
-/// nothing else.
-fn withdraw(rows: &mut [Row]) {
-    let broken: BTreeSet<String> =
-        rows.iter().filter(|row| !row.failures.is_empty()).map(|row| row.id.clone()).collect();
-    for row in rows.iter_mut().filter(|row| matches!(row.status, Status::Fail | Status::Warn | Status::Noted)) {
-        let Some((_, requirement)) = by_id(&row.id) else { continue };
-        if let Some(presumed) = requirement.presumed().find(|presumed| broken.contains(*presumed)) {
-            row.status = Status::NotApplicable;
-            row.reason = Some(format!("it can be judged only where {presumed} is upheld"));
-        }
-    }
+/// `request` in a world in which its checks can be made. Where nothing applies, nobody looks.
+///
+/// # Errors
+/// One sentence with the mend, when the world does not work.
+fn opened(request: &VerifyRequest, suite: &Suite, plugins: &Arc<Plugins>) -> Result<VerifyRequest, String> {
+    let applying: Vec<&Requirement> = suite
+        .rows
+        .iter()
+        .filter(|(_, applicability)| *applicability == Applicability::Applies)
+        .map(|(requirement, _)| *requirement)
+        .collect();
+    let place = match &request.place {
+        Place::Live(world) if !applying.is_empty() => Place::Live(live::open(world, request, plugins, &applying)?),
+        unchanged => unchanged.clone(),
+    };
+    Ok(VerifyRequest { place, ..request.clone() })
 }
 
 /// A requirement with checks `left` on which a finding rests.

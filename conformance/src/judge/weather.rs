@@ -16,21 +16,38 @@ pub struct Weather {
 }
 
 /// All of them, the mildest first.
-pub const WEATHERS: [Weather; 3] = [
+pub const ALL_WEATHERS: [Weather; 4] = [
     Weather { name: "calm", summary: "every packet takes a millisecond" },
     Weather { name: "gusty", summary: "half of the packets take 2 ms, one in a hundred more than 80 ms" },
     Weather {
         name: "lossy",
         summary: "1 to 5 ms; of a hundred packets two are lost, one comes twice, three are overtaken",
     },
+    Weather {
+        name: "squally",
+        summary: "every packet takes a millisecond, and every few seconds a link carries nothing for 60 to 180 ms",
+    },
 ];
+
+/// Those of the matrix, in which every check runs where nobody names one; a session takes as long as they are many.
+pub const WEATHERS: [Weather; 3] = [ALL_WEATHERS[0], ALL_WEATHERS[1], ALL_WEATHERS[2]];
 
 /// The weather called `name`.
 pub fn weather(name: &str) -> Option<Weather> {
-    WEATHERS.into_iter().find(|weather| weather.name == name)
+    ALL_WEATHERS.into_iter().find(|weather| weather.name == name)
 }
 
 impl Weather {
+    /// Whether links fall silent for moments.
+    pub(super) fn has_squalls(self) -> bool {
+        self.name == "squally"
+    }
+
+    /// Whether packets are lost in it.
+    pub(super) fn loses_packets(self) -> bool {
+        self.network().loss > 0.0 || self.has_squalls()
+    }
+
     /// The network that the simulator is given.
     pub(super) fn network(self) -> Network {
         let millis = Duration::from_millis;

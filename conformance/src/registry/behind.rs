@@ -15,6 +15,7 @@ use super::tools::{
 use crate::Level::{May, Must, Should};
 use crate::backend::{Act, Verb};
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -43,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
             Need::World(Capability::Cut),
             Need::Upheld(&["REG-068"]),
         ],
-        check: check!(a_watch_survives_a_compaction),
+        check: check!(a_watch_survives_a_compaction, "within {} after the fault", RECOVERY),
     },
     Requirement {
         id: "REG-135",
@@ -66,7 +67,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watch that goes on after a restart of the backend tells nothing twice.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Unique, an event never appears on it twice",
         needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Restart), Need::Network, Need::Upheld(&["REG-068"])],
-        check: check!(a_watch_tells_nothing_twice),
+        check: check!(a_watch_tells_nothing_twice, "within {} after the fault", RECOVERY),
     },
     Requirement {
         id: "REG-132",
@@ -75,7 +76,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                    an entry nor a lease.",
         source: "decision of shaketable: a lease without entries costs the backend until its time is over",
         needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::CountHeld)],
-        check: check!(nothing_is_left_behind),
+        check: check!(
+            nothing_is_left_behind,
+            "of two nodes {} with a TTL and {} without while they are registered, and none {} after they are not",
+            HELD_WITH_TTL,
+            HELD_WITHOUT,
+            SLACK
+        ),
     },
     Requirement {
         id: "REG-133",
@@ -90,9 +97,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
             Need::Network,
             Need::VirtualTime,
         ],
-        check: check!(renewal_outlives_a_short_cut),
+        check: check!(renewal_outlives_a_short_cut, "within {} after the fault", RECOVERY),
     },
 ];
+
+/// Two nodes: an entry each, and a lease each where they have a TTL.
+const HELD_WITH_TTL: u64 = 4;
+const HELD_WITHOUT: u64 = 2;
 
 async fn what_others_write_is_no_service(site: Site) -> Outcome {
     let registry = site.registry().await?;
@@ -149,7 +160,7 @@ async fn told_across_a_compaction(site: &Site) -> Result<Vec<Event>, Finding> {
     put(site, &other, &revised(&service(&name, "user-2"), 2)).await?;
     put(site, &other, &service(&name, "user-3")).await?;
     site.backend(Act::Compact).await?;
-    site.sleep(Duration::from_secs(15)).await;
+    site.let_pass(Duration::from_secs(15)).await;
     for fault in end {
         site.inflict(fault).await?;
     }
@@ -167,12 +178,12 @@ async fn a_watch_tells_nothing_twice(site: Site) -> Outcome {
     put(&site, &other, &service(&name, "user-1")).await?;
     ear.hears_of(Action::Create, "user-1").await?;
     site.backend(Act::Stop).await?;
-    site.sleep(Duration::from_secs(2)).await;
+    site.let_pass(Duration::from_secs(2)).await;
     site.backend(Act::Start).await?;
     register_again(&site, &other, &service(&name, "user-2"), super::tools::lasting(&site)).await?;
     let created = |events: &[Event]| events.iter().any(|event| is(event, Action::Create, "user-2"));
     hears_or_ends(&site, &ear, "create of user-2", created).await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     let events = ear.events();
     let once = ["user-1", "user-2"].iter().all(|node| events.iter().filter(|event| names(event, node)).count() <= 1);
     expect(once, "each creation to be told once", || shown(&events))
@@ -184,7 +195,7 @@ async fn nothing_is_left_behind(site: Site) -> Outcome {
     // What a registry holds for itself is there from the first registration on.
     register(&site, &registry, &user, Some(ttl)).await?;
     deregister(&site, &registry, &user).await?;
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let before = site.held().await?;
     let holds = async |at_most: u64, after: &str| -> Outcome {
         let probe = || async {
@@ -194,7 +205,9 @@ async fn nothing_is_left_behind(site: Site) -> Outcome {
         let what = format!("the backend to hold at most {at_most} entries and leases more than before, after {after}");
         site.eventually(&what, site.slack(), probe).await
     };
-    for (ttl, at_most) in [(Some(ttl), 4), (Some(ttl * 2), 4), (None, 2), (Some(ttl), 4)] {
+    for (ttl, at_most) in
+        [(Some(ttl), HELD_WITH_TTL), (Some(ttl * 2), HELD_WITH_TTL), (None, HELD_WITHOUT), (Some(ttl), HELD_WITH_TTL)]
+    {
         register(&site, &registry, &user, ttl).await?;
         register(&site, &registry, &revised(&user, 1), ttl).await?;
         holds(at_most, &format!("two nodes were registered with {ttl:?}")).await?;
@@ -212,11 +225,11 @@ async fn renewal_outlives_a_short_cut(site: Site) -> Outcome {
     let ear = listen(&site, &observer, Some(&user.name)).await?;
     register(&site, &owner, &user, Some(ttl)).await?;
     ear.hears_of(Action::Create, "user-1").await?;
-    site.sleep(ttl / 4).await;
+    site.let_pass(ttl / 4).await;
     site.backend(Act::Cut).await?;
-    site.sleep(ttl / 4).await;
+    site.let_pass(ttl / 4).await;
     site.backend(Act::Heal).await?;
-    site.sleep(ttl * 2).await;
+    site.let_pass(ttl * 2).await;
     register_again(&site, &owner, &user, Some(ttl)).await?;
     finds_nodes_within(&site, &observer, &user.name, &["user-1"], RECOVERY).await?;
     let changed = revised(&user, 1);

@@ -96,7 +96,7 @@ async fn registrations_at_the_same_time_are_all_found(site: Site) -> Outcome {
 async fn bustle(site: Site, registry: Arc<dyn Registry>, user: Service, pauses: Vec<u64>, stays: bool) -> Outcome {
     for (round, pause) in pauses.into_iter().enumerate() {
         put(&site, &registry, &revised(&user, round)).await?;
-        site.sleep(Duration::from_millis(pause)).await;
+        site.let_pass(Duration::from_millis(pause)).await;
         match round % 4 {
             0 => drop(found(&site, &registry, &user.name).await?),
             1 if !has(&site, Ability::List) => {}
@@ -170,14 +170,13 @@ async fn a_change_is_one_step(site: Site) -> Outcome {
     });
     let mut looks = 0;
     while written.try_recv().is_err() && looks < 2_000 {
-        let services = site.ends("get user while it changes", look(&registry, &user.name)).await?;
-        let services = services.map_err(|why| Finding::violated("a lookup to answer while a node changes", why))?;
+        let services = site.ask("get user while it changes", look(&registry, &user.name)).await?;
         let one = services.len() == 1 && services[0].nodes.len() == 1;
         expect(one, "exactly one node while it is changed", || super::tools::summary(&services))?;
         let state = services[0].nodes[0].metadata.get("revision").map_or(0, |text| text.parse().unwrap_or(99));
         let expected = if state == 0 { user.clone() } else { revised(&user, state) };
         expect(services[0] == expected, "one of the states that were registered", || format!("{:?}", services[0]))?;
-        site.sleep(Duration::from_millis(1)).await;
+        site.let_pass(Duration::from_millis(1)).await;
         looks += 1;
     }
     task.join().await;
@@ -196,13 +195,13 @@ async fn giving_up_blocks_nobody(site: Site) -> Outcome {
         let _ = site.env().timeout(wait, look(&registry, &user.name)).await;
     }
     // Behind an adapter, or in a backend, a call that was given up may still be under way.
-    site.sleep(site.slack() * 2).await;
+    site.take_effect(site.slack() * 2).await;
     let last = revised(&user, 100);
     put(&site, &registry, &last).await?;
     finds(&site, &other, &user.name, std::slice::from_ref(&last)).await?;
     deregister(&site, &registry, &user).await?;
     finds_nodes_within::<&str>(&site, &other, &user.name, &[], settling(&site)).await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     finds(&site, &other, &user.name, &[]).await?;
     if !has(&site, Ability::List) {
         return Ok(());

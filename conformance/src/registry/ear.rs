@@ -115,7 +115,10 @@ impl Ear {
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        self.watcher.stop();
+        // That a watcher can be stopped twice is a requirement of its own.
+        if self.end().is_none() {
+            self.watcher.stop();
+        }
     }
 }
 

@@ -1,5 +1,4 @@
-//! What etcd guarantees of a watch, as far as it can be said of a registry: ordered, unique, reliable, atomic,
-//! resumable at
+//! What etcd guarantees of a watch, as far as it can be said of a registry: ordered, unique, reliable, atomic, resumable at
 //! what a lookup has shown, and the same for everyone who watches.
 
 use std::collections::BTreeMap;
@@ -12,7 +11,8 @@ use shaketable_stack::registry::{Action, Event, RegisterOptions, Registry, Servi
 
 use super::ear::{Ear, is, listen, open, shown};
 use super::tools::{
-    all_or, deregister, finds, found, lasting, look, of_nodes, put, revised, revision, service, settling, summary,
+    all_or, answered, deregister, finds, found, found_within, lasting, of_nodes, put, revised, revision, service,
+    settling, summary,
 };
 use crate::Level::{Must, Should};
 use crate::backend::{Act, Verb};
@@ -137,7 +137,7 @@ async fn each_change_is_told_once(site: Site) -> Outcome {
     hears_revision(&ear, 10).await?;
     deregister(&site, &registry, &user).await?;
     ear.hears_of(Action::Delete, "user-1").await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     let events = ear.events();
     let mut times: BTreeMap<usize, usize> = BTreeMap::new();
     for event in events.iter().filter(|event| event.action != Action::Delete) {
@@ -199,7 +199,7 @@ async fn an_event_is_of_its_time(site: Site) -> Outcome {
     let user = service(&site.name("user"), "user-1");
     let watcher = open(&site, &registry, Some(&user.name)).await?;
     put(&site, &registry, &revised(&user, 1)).await?;
-    site.sleep(settling(&site).min(Duration::from_secs(2))).await;
+    site.take_effect(settling(&site).min(Duration::from_secs(2))).await;
     put(&site, &registry, &revised(&user, 2)).await?;
     finds(&site, &registry, &user.name, &[revised(&user, 2)]).await?;
     let event = site.ask("read the first event", watcher.next()).await?;
@@ -226,7 +226,7 @@ async fn lookups_and_events_add_up(site: Site) -> Outcome {
                 } else {
                     deregister(&site, &other, &user).await?
                 }
-                site.sleep(Duration::from_millis(60)).await;
+                site.let_pass(Duration::from_millis(60)).await;
             }
             put(&site, &other, &service(&name, "user-last")).await
         }
@@ -236,11 +236,16 @@ async fn lookups_and_events_add_up(site: Site) -> Outcome {
         // Nobody waits any more when the check has ended meanwhile.
         let _ = done.send(changes.await);
     });
-    site.sleep(Duration::from_millis(20)).await;
+    site.let_pass(Duration::from_millis(20)).await;
     let ear = listen(&site, &registry, Some(&name)).await?;
-    // A lookup may lag by a second; from here on it shows nothing older than the watch.
-    site.sleep(Duration::from_millis(1_200)).await;
-    let mut known = nodes_of(&site.ends("get user", look(&registry, &name)).await?.unwrap_or_default());
+    // A lookup may lag; one that shows what was registered after the watch began shows nothing older than the watch.
+    let mark = service(&name, "user-mark");
+    put(&site, &other, &mark).await?;
+    let marked = |services: &[Service]| {
+        if nodes_of(services).contains_key("user-mark") { Ok(()) } else { Err(summary(services)) }
+    };
+    found_within(&site, &registry, &name, ("a lookup to find user-mark", settling(&site)), marked).await?;
+    let mut known = nodes_of(&answered(&site, &registry, &name).await?);
     let outcome = site.ends("make all changes", finished).await?;
     outcome.map_err(|_| Finding::Broke("the task that makes changes has vanished".to_owned()))??;
     task.join().await;
@@ -252,11 +257,11 @@ async fn lookups_and_events_add_up(site: Site) -> Outcome {
             Action::Delete => known.retain(|id, _| !told.contains_key(id)),
         }
     }
-    let probe = || async {
-        let later = look(&registry, &name).await?;
-        if nodes_of(&later) == known { Ok(()) } else { Err(format!("{}, and by events {known:?}", summary(&later))) }
+    let what = "a lookup and the events after it to add up to a later lookup";
+    let judge = |later: &[Service]| {
+        if nodes_of(later) == known { Ok(()) } else { Err(format!("{}, and by events {known:?}", summary(later))) }
     };
-    site.eventually("a lookup and the events after it to add up to a later lookup", settling(&site), probe).await
+    found_within(&site, &registry, &name, (what, settling(&site)), judge).await
 }
 
 /// The nodes of `services` by id, with their revisions.

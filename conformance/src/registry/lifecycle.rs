@@ -127,7 +127,7 @@ async fn registries_of_one_process_are_apart(site: Site) -> Outcome {
     let ear = if watches { Some(listen(&site, &stays, Some(&user.name)).await?) } else { None };
     site.ask("close one registry", closed.close()).await?;
     drop(dropped);
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     put(&site, &stays, &user).await?;
     finds(&site, &stays, &user.name, std::slice::from_ref(&user)).await?;
     if let Some(ear) = ear {

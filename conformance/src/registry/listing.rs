@@ -4,7 +4,7 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::plugin::Ability;
 use shaketable_stack::registry::{ListOptions, Service};
 
-use super::tools::{deregister, finds, in_order, lists, of_nodes, put, service, settling, summary, told};
+use super::tools::{deregister, excused, finds, in_order, lists, of_nodes, patiently, put, service, settling, summary};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Need, Outcome, Requirement, Site};
@@ -70,12 +70,16 @@ async fn the_list_holds_versions_and_nodes(site: Site) -> Outcome {
         put(&site, &registry, service).await?;
     }
     let probe = || async {
-        let listed = told(registry.list_services(ListOptions::default()).await)?;
+        let listed = patiently(&site, || registry.list_services(ListOptions::default())).await;
+        let listed = match excused(&site, "list", listed)? {
+            Ok(listed) => listed,
+            Err(finding) => return Ok(Err(finding)),
+        };
         let own: Vec<Service> = listed.iter().filter(|service| site.is_own(&service.name)).cloned().collect();
         let own = in_order(&own);
-        if own == services { Ok(()) } else { Err(summary(&own)) }
+        if own == services { Ok(Ok(())) } else { Err(summary(&own)) }
     };
-    site.eventually(&format!("the list to hold {}", summary(&services)), settling(&site), probe).await
+    site.eventually(&format!("the list to hold {}", summary(&services)), settling(&site), probe).await?
 }
 
 async fn a_service_without_nodes_is_not_listed(site: Site) -> Outcome {

@@ -22,6 +22,7 @@ mod watch;
 mod watch_end;
 
 use crate::Requirement;
+use crate::tolerance::InWords;
 
 /// The requirements, module by module.
 pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
@@ -45,3 +46,26 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     leaks::REQUIREMENTS,
     crate::naming::REGISTRY,
 ];
+
+/// What all these checks allow for.
+pub(crate) fn tolerances() -> Vec<String> {
+    vec![
+        format!(
+            "A change has reached every lookup, list and watcher within {}, and the expiry slack that the plugin promises.",
+            tools::CHANGED_WITHIN.in_words()
+        ),
+        "A registration that nobody renews may be found until its TTL, the TTL granularity and the expiry slack that the plugin \
+         promises, and twice the slack are over."
+            .to_owned(),
+        format!(
+            "When a fault is over, each operation that is tried again and again works within {}, and a watch has told what it \
+             must, or has ended with an error.",
+            tools::RECOVERY.in_words()
+        ),
+        format!(
+            "Where the network loses packets, or a check has done a fault, a lookup that fails is made {} times before its \
+             failure counts.",
+            tools::LOOKS.in_words()
+        ),
+    ]
+}

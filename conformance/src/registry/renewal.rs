@@ -57,7 +57,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node that ran out while its owner was paused is back when that registers again.",
         source: "go-plugins issue 127; go-micro pull request 820: lease not found, and registering fails for ever",
         needs: &[Need::Has(Ability::Ttl), TIMELY, Need::World(Capability::Pause)],
-        check: check!(what_ran_out_is_back),
+        check: check!(what_ran_out_is_back, "registered again within {}", RECOVERY),
     },
     Requirement {
         id: "REG-054",
@@ -65,7 +65,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node whose lease the backend lost is back when it is registered again.",
         source: "go-micro pull request 2959: a lease that etcd no longer knows",
         needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases)],
-        check: check!(a_lost_lease_is_replaced),
+        check: check!(a_lost_lease_is_replaced, "registered again within {}", RECOVERY),
     },
     Requirement {
         id: "REG-055",
@@ -73,7 +73,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node whose entry somebody deleted is back when it is registered again, although its lease lives.",
         source: "micro-in-cn questions issue 5: a key that is deleted from outside is never written again",
         needs: &[Need::Backend(Verb::DeleteEntries)],
-        check: check!(a_deleted_entry_is_replaced),
+        check: check!(a_deleted_entry_is_replaced, "registered again within {}", RECOVERY),
     },
     Requirement {
         id: "REG-056",
@@ -81,7 +81,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Fifty nodes that lose their leases at once are all back after each has registered again.",
         source: "go-micro issue 2821: mass expiry empties what callers know",
         needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::LoseLeases)],
-        check: check!(a_mass_loss_is_made_good),
+        check: check!(a_mass_loss_is_made_good, "found within {}", RECOVERY),
     },
     Requirement {
         id: "REG-057",
@@ -131,7 +131,7 @@ async fn what_is_registered_again_stays(site: Site) -> Outcome {
     // Longer than the sixteen answers that etcd's client keeps for who does not read them; a person waits for less.
     let rounds = if site.is_simulated() { 40 } else { 12 };
     for round in 0..rounds {
-        site.sleep(ttl / 3).await;
+        site.let_pass(ttl / 3).await;
         for (name, id) in [(&user.name, "user-1"), (&order.name, "order-1")] {
             let ids = found(&site, &observer, name).await?;
             let expected = format!("{id}, which is renewed three times within each TTL, to be found");
@@ -154,10 +154,10 @@ async fn renewal_leaves_no_gap(site: Site) -> Outcome {
     register(&site, &owner, &user, Some(ttl)).await?;
     ear.hears_of(Action::Create, "user-1").await?;
     for _ in 0..12 {
-        site.sleep(ttl / 3).await;
+        site.let_pass(ttl / 3).await;
         register(&site, &owner, &user, Some(ttl)).await?;
     }
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     let events = ear.events();
     let gap = events.iter().skip(1).any(|event| event.action != Action::Update);
     expect(!gap, "no deletion and no second creation of a node that is renewed in time", || shown(&events))
@@ -177,7 +177,7 @@ async fn every_service_of_a_client_is_renewed(site: Site) -> Outcome {
         for service in &services {
             register(&site, &owner, service, Some(ttl)).await?;
         }
-        site.sleep(ttl / 3).await;
+        site.let_pass(ttl / 3).await;
     }
     for service in &services {
         finds_nodes_within(
@@ -206,7 +206,7 @@ async fn the_first_registrant_may_end(site: Site) -> Outcome {
     outcome.map_err(|_| Finding::Broke("the task that registers has vanished".to_owned()))??;
     task.join().await;
     for _ in 0..9 {
-        site.sleep(ttl / 3).await;
+        site.let_pass(ttl / 3).await;
         let ids = found(&site, &observer, &user.name).await?;
         expect(ids == ["user-1"], "a node that others renew to outlive its first registrant", || format!("{ids:?}"))?;
         register(&site, &owner, &user, Some(ttl)).await?;
@@ -219,7 +219,7 @@ async fn what_ran_out_is_back(site: Site) -> Outcome {
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
     register(&site, &owner, &user, Some(ttl)).await?;
     site.inflict(Fault::Pause { host: Host::Second.name().to_owned() }).await?;
-    site.sleep(ttl + lingers(&site)).await;
+    site.let_pass(ttl + lingers(&site)).await;
     finds_nodes_within::<&str>(&site, &observer, &user.name, &[], site.slack()).await?;
     site.inflict(Fault::Resume { host: Host::Second.name().to_owned() }).await?;
     register_again(&site, &owner, &user, Some(ttl)).await?;
@@ -240,7 +240,7 @@ async fn is_back_after(
         register(site, &owner, &user, ttl).await?;
         finds(site, &observer, &user.name, std::slice::from_ref(&user)).await?;
         site.backend(act(ids.to_vec())).await?;
-        site.sleep(pause).await;
+        site.let_pass(pause).await;
         register_again(site, &owner, &user, ttl).await?;
         finds(site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     }
@@ -268,7 +268,7 @@ async fn a_mass_loss_is_made_good(site: Site) -> Outcome {
     }
     finds_nodes_within(&site, &observer, &name, &ids, RECOVERY).await?;
     site.backend(Act::LoseLeases(ids.clone())).await?;
-    site.sleep(ttl / 2).await;
+    site.let_pass(ttl / 2).await;
     for id in &ids {
         register_again(&site, &owner, &service(&name, id), Some(ttl)).await?;
     }
@@ -284,7 +284,7 @@ async fn taken_from(site: &Site, owner: &Arc<dyn Registry>, observer: &Arc<dyn R
     for act in [Act::LoseLeases(ids.clone()), Act::DeleteEntries(ids.clone()), Act::LoseLeases(ids[..1].to_vec())] {
         finds_nodes_within(site, observer, &user.name, &ids, ttl * 2).await?;
         site.backend(act).await?;
-        site.sleep(site.slack()).await;
+        site.take_effect(site.slack()).await;
     }
     finds_nodes_within(site, observer, &user.name, &ids, ttl * 2).await?;
     Ok(user)
@@ -295,7 +295,7 @@ async fn what_was_lost_comes_back_by_itself(site: Site) -> Outcome {
     let user = taken_from(&site, &owner, &observer).await?;
     // What is deregistered is not lost.
     deregister(&site, &owner, &user).await?;
-    site.sleep(short_ttl(&site) * 2).await;
+    site.quiet_for(short_ttl(&site) * 2).await;
     finds(&site, &observer, &user.name, &[]).await
 }
 
@@ -320,7 +320,7 @@ async fn losses_are_told(site: Site) -> Outcome {
     let mut lost: Vec<&str> = Vec::new();
     for (number, (act, pause, id)) in taken.into_iter().enumerate() {
         site.backend(act).await?;
-        site.sleep(pause).await;
+        site.let_pass(pause).await;
         if pause.is_zero() {
             user = revised(&user, number);
         }
@@ -343,6 +343,6 @@ async fn what_was_lost_can_be_deregistered(site: Site) -> Outcome {
     finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.backend(Act::LoseLeases(vec![user.nodes[0].id.clone()])).await?;
     deregister(&site, &owner, &user).await?;
-    site.sleep(ttl).await;
+    site.quiet_for(ttl).await;
     finds(&site, &observer, &user.name, &[]).await
 }

@@ -21,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watch tells what changes after a restart of the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable",
         needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Restart)],
-        check: check!(a_watch_outlives_a_restart),
+        check: check!(a_watch_outlives_a_restart, "within {} after the fault", RECOVERY),
     },
     Requirement {
         id: "REG-107",
@@ -29,7 +29,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watch tells what changes after a pause of the backend, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable",
         needs: &[Need::Has(Ability::Watch), Need::Backend(Verb::Pause)],
-        check: check!(a_watch_outlives_a_pause),
+        check: check!(a_watch_outlives_a_pause, "within {} after the fault", RECOVERY),
     },
     Requirement {
         id: "REG-108",
@@ -43,7 +43,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
             Need::World(Capability::Cut),
             Need::Upheld(&["REG-068"]),
         ],
-        check: check!(a_watch_leaves_out_nothing_of_a_cut),
+        check: check!(a_watch_leaves_out_nothing_of_a_cut, "within {} after the fault", RECOVERY),
     },
     Requirement {
         id: "REG-109",
@@ -51,7 +51,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watch tells what changed while its own host paused, or ends with an error.",
         source: "https://etcd.io/docs/v3.6/learning/api_guarantees/: watch is Resumable and Reliable",
         needs: &[Need::Has(Ability::Watch), Need::World(Capability::Pause), Need::Upheld(&["REG-068"])],
-        check: check!(a_watch_leaves_out_nothing_of_a_pause),
+        check: check!(a_watch_leaves_out_nothing_of_a_pause, "within {} after the fault", RECOVERY),
     },
 ];
 
@@ -86,7 +86,7 @@ async fn outlives(site: &Site, fault: [Act; 2], lasts: Duration) -> Outcome {
     }
     let [begin, end] = fault;
     site.backend(begin).await?;
-    site.sleep(lasts).await;
+    site.let_pass(lasts).await;
     site.backend(end).await?;
     register_again(site, &other, &service(&user.name, "user-2"), lasting(site)).await?;
     let gone = || async {
@@ -124,11 +124,11 @@ async fn tells_what_happened(site: &Site, ear: &Ear, [begin, end]: [Vec<Fault>; 
     for fault in begin {
         site.inflict(fault).await?;
     }
-    site.sleep(Duration::from_secs(2)).await;
+    site.let_pass(Duration::from_secs(2)).await;
     deregister(site, &other, &service(&name, "user-1")).await?;
     put(site, &other, &revised(&service(&name, "user-2"), 2)).await?;
     put(site, &other, &service(&name, "user-3")).await?;
-    site.sleep(Duration::from_secs(15)).await;
+    site.let_pass(Duration::from_secs(15)).await;
     for fault in end {
         site.inflict(fault).await?;
     }

@@ -1,11 +1,15 @@
 //! Sizes: records are stored whole or refused, from the smallest to those beyond what backends take.
 
 use shaketable_stack::registry::{Endpoint, RegisterOptions, Service, Value};
+use shaketable_stack::{Error, ErrorKind};
 
-use super::tools::{finds, lasting, put, service};
+use super::tools::{RECOVERY, REFUSALS, finds, finds_within, lasting, put, register_again, service, settling};
 use crate::Level::Must;
 use crate::requirement::check;
-use crate::{Need, Outcome, Requirement, Site};
+use crate::{Need, Outcome, Requirement, Site, expect};
+
+/// Labels that every registry takes, whatever it promises.
+const SMALL_BYTES: usize = 4 << 10;
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -19,19 +23,21 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "REG-023",
         level: Must,
-        sentence: "A record of any size is stored whole or refused, never cut.",
+        sentence: "A record of any size is stored whole or refused, never cut; one with a label of 4 KiB, or of half of what \
+                   is promised, is stored.",
         source: "go-micro registry/mdns_registry.go: encode cuts a record into texts of 255 bytes; issue 2072: what is \
-                 too long for a datagram is lost",
+                 too long for a datagram is lost; decision of shaketable: what is written around a label takes as much again \
+                 at most",
         needs: &[Need::Upheld(&["REG-010"])],
         check: check!(a_record_is_stored_whole_or_refused),
     },
     Requirement {
         id: "REG-024",
         level: Must,
-        sentence: "A record that is refused for its size leaves what was registered before it, and the registry \
-            working.",
+        sentence: "A record beyond the promised size is refused, one of more than 4 MiB where no size is promised is refused \
+                   or stored whole, and a refusal leaves what was registered before it, and the registry working.",
         source: "decision of shaketable: etcd refuses requests beyond 1.5 MiB, and a refusal changes nothing",
-        needs: &[],
+        needs: &[Need::Upheld(&["REG-010"])],
         check: check!(a_refused_record_changes_nothing),
     },
 ];
@@ -62,29 +68,58 @@ fn of_size(site: &Site, bytes: usize) -> Service {
 }
 
 async fn a_record_is_stored_whole_or_refused(site: Site) -> Outcome {
+    const SIZES: [usize; 12] =
+        [1, 255, 256, 4_095, 4_096, 4_097, 16_383, 16_384, 16_385, 65_536, 1 << 20, (4 << 20) + 1];
     let registry = site.registry().await?;
-    for bytes in [1, 255, 256, 4_095, 4_096, 4_097, 16_383, 16_384, 16_385, 65_536, 1 << 20] {
+    let taken = site.promises().message_bytes_max.map_or(SMALL_BYTES, |bytes_max| bytes_max / 2);
+    for bytes in SIZES {
         let user = of_size(&site, bytes);
+        let what = format!("register a record with a label of {bytes} bytes");
         let register = registry.register(&user, RegisterOptions { ttl: lasting(&site) });
-        if site.ends(&format!("register a record with a label of {bytes} bytes"), register).await?.is_err() {
-            return Ok(());
+        if let Err(error) = site.ends(&what, register).await? {
+            let or = if bytes > taken { format!(", or to be refused with one of {REFUSALS:?}") } else { String::new() };
+            let may = bytes > taken && refuses(&error);
+            expect(may, format!("'{what}' to succeed{or}"), || format!("the error `{error}`"))?;
+            // Who hangs up on what is too large takes a moment to be connected again.
+            site.disturb();
+            continue;
         }
-        finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
+        // A bad network takes its time for a large one.
+        let limit = if bytes > SMALL_BYTES { RECOVERY } else { settling(&site) };
+        finds_within(&site, &registry, &user.name, std::slice::from_ref(&user), limit).await?;
     }
     Ok(())
+}
+
+/// Whether `error` is how a registry, or the backend behind it, says no to a record; some hang up on what is too large, and it
+/// may take longer to carry than anybody waits.
+fn refuses(error: &Error) -> bool {
+    let kind = error.kind();
+    REFUSALS.contains(&kind) || matches!(kind, ErrorKind::Disconnected | ErrorKind::Timeout)
 }
 
 async fn a_refused_record_changes_nothing(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let small = of_size(&site, 100);
     put(&site, &registry, &small).await?;
-    let large = of_size(&site, (4 << 20) + 1);
+    let promised = site.promises().message_bytes_max;
+    let bytes = promised.unwrap_or(4 << 20) + 1;
+    let what = format!("register a record with a label of {bytes} bytes");
+    let large = of_size(&site, bytes);
     let register = registry.register(&large, RegisterOptions { ttl: lasting(&site) });
-    if site.ends("register a record with a label of more than 4 MiB", register).await?.is_ok() {
-        return Ok(());
-    }
-    finds(&site, &registry, &small.name, std::slice::from_ref(&small)).await?;
+    let Err(error) = site.ends(&what, register).await? else {
+        expect(promised.is_none(), format!("'{what}', which is more than is promised, to be refused"), || {
+            "it succeeded".to_owned()
+        })?;
+        return finds_within(&site, &registry, &large.name, std::slice::from_ref(&large), RECOVERY).await;
+    };
+    expect(refuses(&error), format!("'{what}' to be refused with one of {REFUSALS:?}"), || {
+        format!("the error `{error}`")
+    })?;
+    // Who hangs up on what is too large takes a moment to be connected again.
+    site.disturb();
+    finds_within(&site, &registry, &small.name, std::slice::from_ref(&small), RECOVERY).await?;
     let other = of_size(&site, 200);
-    put(&site, &registry, &other).await?;
+    register_again(&site, &registry, &other, lasting(&site)).await?;
     finds(&site, &registry, &other.name, std::slice::from_ref(&other)).await
 }

@@ -1,5 +1,4 @@
-//! What checks of registries have in common: services to register, looks at what is there, and times to wait for. It
-//! knows
+//! What checks of registries have in common: services to register, looks at what is there, and times to wait for. It knows
 //! the interface and what a plugin promises.
 
 use std::sync::Arc;
@@ -11,6 +10,8 @@ use shaketable_stack::registry::{
 };
 use shaketable_stack::{ErrorKind, Result as StackResult};
 
+use crate::site::SLACK;
+use crate::tolerance::ByWorld;
 use crate::{Finding, Need, Outcome, Site};
 
 /// A TTL can be judged only where the plugin says how exactly it keeps one.
@@ -69,11 +70,19 @@ pub(super) fn lasting(site: &Site) -> Option<Duration> {
     (!without).then_some(Duration::from_secs(60))
 }
 
-/// A TTL that a check can wait for: six units of the plugin's, and long beside what messages take.
+/// A TTL that a check can wait for. In the simulator, where waiting costs nothing: six units of the plugin's, and long beside
+/// what messages take.
 pub(super) fn short_ttl(site: &Site) -> Duration {
     let unit = site.promises().ttl_granularity.unwrap_or(Duration::from_secs(1));
-    let least = if site.is_simulated() { Duration::from_secs(6) } else { Duration::from_secs(2) };
-    if site.is_simulated() { least.max(unit * 6) } else { least.max(unit * 2) }
+    if site.is_simulated() { Duration::from_secs(6).max(unit * 6) } else { shortest_ttl(unit, site.slack()) }
+}
+
+/// The shortest TTL in real time of a plugin that keeps TTLs in units of `unit`, on a machine that may be `slack` late. Two
+/// units: one is what rounding alone may make of anything, and backends have a least TTL near their unit (etcd: two seconds).
+/// And no less than one and a half times the slack: a check that renews each third of a TTL leaves two thirds of it, and a
+/// machine that is as late as it may be is no reason to accuse a plugin.
+fn shortest_ttl(unit: Duration, slack: Duration) -> Duration {
+    (unit * 2).max(slack * 3 / 2)
 }
 
 /// A TTL for registrations that a check renews three times within it, on a machine that may be busy meanwhile.
@@ -91,8 +100,14 @@ pub(super) fn lingers(site: &Site) -> Duration {
 /// go
 /// on showing something that is gone.
 pub(super) fn settling(site: &Site) -> Duration {
-    Duration::from_secs(1) + site.slack() + site.promises().expiry_slack.unwrap_or_default()
+    site.by_world(CHANGED_WITHIN) + site.promises().expiry_slack.unwrap_or_default()
 }
+
+/// Within which a change has reached everyone who is not promised to go on seeing what was.
+pub(super) const CHANGED_WITHIN: ByWorld = SLACK.after(Duration::from_secs(1));
+
+/// How often a lookup is made before its failure counts, where something is or was broken.
+pub(super) const LOOKS: usize = 3;
 
 /// Within which a plugin that lost its backend works again once that is back.
 pub(super) const RECOVERY: Duration = Duration::from_secs(30);
@@ -130,43 +145,99 @@ pub(super) async fn deregister(site: &Site, registry: &Arc<dyn Registry>, servic
     site.ask(&what, registry.deregister(service, DeregisterOptions::default())).await
 }
 
-/// What `registry` answers for `name`: in the order of versions, nodes in the order of ids; nothing when it knows
-/// nothing.
+/// What `registry` answers for `name`, asked once: in the order of versions, nodes in the order of ids; nothing when it
+/// knows nothing.
 ///
 /// # Errors
-/// Any failure but `NotFound`, in words.
-pub(super) async fn look(registry: &Arc<dyn Registry>, name: &str) -> Result<Vec<Service>, String> {
-    let mut last = String::new();
-    // A connection may fail in bad weather; whoever polls takes another look, and so does one look.
-    for _ in 0..3 {
-        match registry.get_service(name, GetOptions::default()).await {
-            Ok(services) => return Ok(in_order(&services)),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => last = format!("the error `{error}`"),
-        }
+/// Any failure but `NotFound`.
+pub(super) async fn look(registry: &Arc<dyn Registry>, name: &str) -> StackResult<Vec<Service>> {
+    match registry.get_service(name, GetOptions::default()).await {
+        Ok(services) => Ok(in_order(&services)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
-    Err(last)
+}
+
+/// What `registry` answers for `name`, as [`look`] gives it; it must answer.
+///
+/// # Errors
+/// A violation when it fails, but with `NotFound`, or hangs.
+pub(super) async fn answered(site: &Site, registry: &Arc<dyn Registry>, name: &str) -> Result<Vec<Service>, Finding> {
+    site.ask(&format!("get {}", short(name)), patiently(site, || look(registry, name))).await
 }
 
 /// The ids of the nodes that `registry` knows of `name`, in order; none when it knows none.
 ///
 /// # Errors
-/// Any failure but `NotFound`.
+/// As those of [`answered`].
 pub(super) async fn found(site: &Site, registry: &Arc<dyn Registry>, name: &str) -> Result<Vec<String>, Finding> {
-    let what = format!("get {}", short(name));
-    let services = site.ends(&what, look(registry, name)).await?;
-    services.map(|services| node_ids(&services)).map_err(|why| Finding::violated(format!("'{what}' to answer"), why))
+    Ok(node_ids(&answered(site, registry, name).await?))
+}
+
+/// What `call` gives. Where something is or was broken, a failure may be the network's: it is made [`LOOKS`] times before it
+/// counts.
+pub(super) async fn patiently<T, Calling>(site: &Site, mut call: impl FnMut() -> Calling) -> StackResult<T>
+where
+    Calling: Future<Output = StackResult<T>>,
+{
+    let mut result = call().await;
+    for _ in 1..LOOKS {
+        if result.is_ok() || !site.is_disturbed() {
+            break;
+        }
+        result = call().await;
+    }
+    result
+}
+
+/// What a probe makes of a call: where something is, or was, broken, a failure is a reason to ask again, and otherwise the end
+/// of the wait.
+pub(super) fn excused<T>(site: &Site, what: &str, result: StackResult<T>) -> Result<Result<T, Finding>, String> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) if site.is_disturbed() => Err(format!("the error `{error}`")),
+        Err(error) => {
+            let expected = format!("'{what}' to succeed, while nothing is broken");
+            Ok(Err(Finding::violated(expected, format!("the error `{error}`"))))
+        }
+    }
+}
+
+/// Looks `name` up until `judge` complains no more of what is found, at most for `limit`; `what` says what is waited for.
+pub(super) async fn found_within(
+    site: &Site,
+    registry: &Arc<dyn Registry>,
+    name: &str,
+    (what, limit): (&str, Duration),
+    judge: impl Fn(&[Service]) -> Result<(), String>,
+) -> Outcome {
+    let probe = || async {
+        let found = patiently(site, || look(registry, name)).await;
+        match excused(site, &format!("get {}", short(name)), found)? {
+            Ok(services) => judge(&services).map(Ok),
+            Err(finding) => Ok(Err(finding)),
+        }
+    };
+    site.eventually(what, limit, probe).await?
 }
 
 /// Waits until a lookup of `name` finds exactly `wanted`, whatever the order.
 pub(super) async fn finds(site: &Site, registry: &Arc<dyn Registry>, name: &str, wanted: &[Service]) -> Outcome {
+    finds_within(site, registry, name, wanted, settling(site)).await
+}
+
+/// The same, at most for `limit`.
+pub(super) async fn finds_within(
+    site: &Site,
+    registry: &Arc<dyn Registry>,
+    name: &str,
+    wanted: &[Service],
+    limit: Duration,
+) -> Outcome {
     let wanted = in_order(wanted);
-    let probe = || async {
-        let services = look(registry, name).await?;
-        if services == wanted { Ok(()) } else { Err(difference(&services, &wanted)) }
-    };
     let what = format!("a lookup of {} to find {}", short(name), summary(&wanted));
-    site.eventually(&what, settling(site), probe).await
+    let judge = |services: &[Service]| if services == wanted { Ok(()) } else { Err(difference(services, &wanted)) };
+    found_within(site, registry, name, (&what, limit), judge).await
 }
 
 /// Waits until a lookup of `name` finds the nodes `ids` and no others.
@@ -189,11 +260,12 @@ pub(super) async fn finds_nodes_within<Id: AsRef<str>>(
 ) -> Outcome {
     let mut wanted: Vec<&str> = ids.iter().map(AsRef::as_ref).collect();
     wanted.sort_unstable();
-    let probe = || async {
-        let ids = node_ids(&look(registry, name).await?);
+    let what = format!("the nodes of {} to be {wanted:?}", short(name));
+    let judge = |services: &[Service]| {
+        let ids = node_ids(services);
         if ids == wanted { Ok(()) } else { Err(format!("{ids:?}")) }
     };
-    site.eventually(&format!("the nodes of {} to be {wanted:?}", short(name)), limit, probe).await
+    found_within(site, registry, name, (&what, limit), judge).await
 }
 
 /// Waits until the list of all services holds exactly `wanted` of this check's names.
@@ -201,16 +273,19 @@ pub(super) async fn lists(site: &Site, registry: &Arc<dyn Registry>, wanted: &[S
     let mut wanted = wanted.to_vec();
     wanted.sort();
     let probe = || async {
-        let listed = registry.list_services(ListOptions::default()).await;
-        let listed = listed.map_err(|error| format!("the error `{error}`"))?;
+        let listed = patiently(site, || registry.list_services(ListOptions::default())).await;
+        let listed = match excused(site, "list", listed)? {
+            Ok(listed) => listed,
+            Err(finding) => return Ok(Err(finding)),
+        };
         let mut names: Vec<&str> =
             listed.iter().map(|service| service.name.as_str()).filter(|name| site.is_own(name)).collect();
         names.sort_unstable();
         names.dedup();
-        if names == wanted { Ok(()) } else { Err(format!("{} names: {}", names.len(), short(&names.join(", ")))) }
+        if names == wanted { Ok(Ok(())) } else { Err(format!("{} names: {}", names.len(), short(&names.join(", ")))) }
     };
     let what = format!("the list to hold these {} services: {}", wanted.len(), short(&wanted.join(", ")));
-    site.eventually(&what, settling(site), probe).await
+    site.eventually(&what, settling(site), probe).await?
 }
 
 /// What came of a call, in words.
@@ -284,5 +359,20 @@ pub(super) fn short(text: &str) -> String {
         text.to_owned()
     } else {
         text.chars().take(SHOWN).chain("…".chars()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::shortest_ttl;
+
+    #[test]
+    fn the_shortest_ttl_follows_the_granularity_down_to_what_a_busy_machine_allows() {
+        let ms = Duration::from_millis;
+        for (unit, wanted) in [(0, 1_500), (1, 1_500), (500, 1_500), (900, 1_800), (1_000, 2_000), (30_000, 60_000)] {
+            assert_eq!(shortest_ttl(ms(unit), ms(1_000)), ms(wanted), "units of {unit} ms");
+        }
     }
 }

@@ -193,12 +193,16 @@ async fn a_deregistered_node_is_a_delete(site: Site) -> Outcome {
 async fn expiry_is_a_delete(site: Site) -> Outcome {
     let (owner, observer) = (site.registry().await?, site.registry().await?);
     let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    // One that lasts longer is no reason to look later.
+    let order = service(&site.name("order"), "order-1");
+    register(&site, &observer, &order, Some(ttl * 3)).await?;
     let ear = listen(&site, &observer, Some(&user.name)).await?;
     register(&site, &owner, &user, Some(ttl)).await?;
     finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
     site.ask("close the owner's registry", owner.close()).await?;
     let gone = |events: &[_]| events.iter().any(|event| is(event, Action::Delete, "user-1"));
-    ear.hears_within("delete of user-1", ttl + lingers(&site) + site.slack(), gone).await
+    ear.hears_within("delete of user-1", ttl + lingers(&site) + site.slack(), gone).await?;
+    deregister(&site, &observer, &order).await
 }
 
 async fn every_node_of_a_call_is_told(site: Site) -> Outcome {
@@ -243,7 +247,7 @@ async fn the_past_is_not_told(site: Site) -> Outcome {
     deregister(&site, &registry, &gone).await?;
     finds(&site, &registry, &user.name, std::slice::from_ref(&user)).await?;
     // What is written may be told a moment later, and is the past only then.
-    site.sleep(settling(&site).min(std::time::Duration::from_secs(2))).await;
+    site.take_effect(settling(&site).min(std::time::Duration::from_secs(2))).await;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     put(&site, &registry, &service(&user.name, "user-3")).await?;
     ear.hears_of(Action::Create, "user-3").await?;
@@ -302,7 +306,7 @@ async fn an_unknown_service_can_be_watched(site: Site) -> Outcome {
     let registry = site.registry().await?;
     let name = site.name("later");
     let ear = listen(&site, &registry, Some(&name)).await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     expect(ear.end().is_none(), "the watch of an unknown service to go on", || format!("{:?}", ear.end()))?;
     put(&site, &registry, &service(&name, "later-1")).await?;
     // As what it is told is another requirement.
@@ -329,7 +333,7 @@ async fn a_renewal_is_not_told(site: Site) -> Outcome {
     let user = of_nodes(&site.name("user"), "1.0.0", &["user-1", "user-2"]);
     put(&site, &registry, &user).await?;
     finds(&site, &registry, &user.name, &in_order(std::slice::from_ref(&user))).await?;
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
     for _ in 0..3 {
         put(&site, &registry, &user).await?;

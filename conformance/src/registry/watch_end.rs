@@ -10,10 +10,13 @@ use super::ear::{listen, open};
 use super::tools::{all_or, finds, put, revised, service, settling};
 use crate::Level::Must;
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Need, Outcome, Requirement, Site, expect};
 
 /// Far more than any registry keeps for a watcher, where it says how much that is.
 const BEYOND: usize = 40;
+/// How long a registration may take while a watcher does not listen.
+const HELD_UP: Duration = Duration::from_secs(5);
 
 const CUTS_OFF: Need = Need::Promises(
     "cuts off watchers that fall behind",
@@ -27,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Stopping a watcher releases whoever waits for its next event with WatcherStopped.",
         source: "go-micro pull request 506: ErrWatcherStopped; etcd answers \"could not get next\"",
         needs: &[Need::Has(Ability::Watch)],
-        check: check!(stopping_releases_who_waits),
+        check: check!(stopping_releases_who_waits, "within {}", SLACK),
     },
     Requirement {
         id: "REG-081",
@@ -67,7 +70,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watcher that nobody reads delays neither registrations nor lookups nor other watchers.",
         source: "go-micro registry/consul/watcher.go: a channel of ten events, then it blocks",
         needs: &[Need::Has(Ability::Watch), Need::Upheld(&["REG-010"])],
-        check: check!(who_does_not_listen_delays_nobody),
+        check: check!(
+            who_does_not_listen_delays_nobody,
+            "each registration within {}, while {} changes are not read",
+            HELD_UP,
+            BEYOND
+        ),
     },
     Requirement {
         id: "REG-086",
@@ -75,7 +83,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A watcher that fell behind beyond what is kept is told so by an error, not left with a gap.",
         source: "go-micro registry/mdns_registry.go: 32 events, then they are dropped in silence",
         needs: &[Need::Has(Ability::Watch), CUTS_OFF, Need::VirtualTime],
-        check: check!(who_fell_behind_is_told),
+        check: check!(who_fell_behind_is_told, "{} changes more than are promised to be kept", BEYOND),
     },
 ];
 
@@ -86,7 +94,7 @@ async fn stopping_releases_who_waits(site: Site) -> Outcome {
     put(&site, &registry, &service(&name, "user-1")).await?;
     for service in [Some(name.as_str()), all_or(&site, &name)] {
         let ear = listen(&site, &registry, service).await?;
-        site.sleep(site.slack()).await;
+        site.take_effect(site.slack()).await;
         ear.watcher.stop();
         let probe = || async {
             match ear.end() {
@@ -137,7 +145,7 @@ async fn the_other_watchers_go_on(site: Site) -> Outcome {
     stays.hears_of(Action::Create, "user-1").await?;
     after.stop();
     drop(before);
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     put(&site, &registry, &service(&name, "user-2")).await?;
     stays.hears_of(Action::Create, "user-2").await?;
     all.hears_of(Action::Create, "user-2").await
@@ -148,7 +156,7 @@ async fn closing_releases_who_waits(site: Site) -> Outcome {
     let name = site.name("user");
     put(&site, &registry, &service(&name, "user-1")).await?;
     let ear = listen(&site, &registry, Some(&name)).await?;
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     site.ask("close", registry.close()).await?;
     let probe = || async { if ear.end().is_some() { Ok(()) } else { Err("it goes on waiting".to_owned()) } };
     site.eventually("who waits for an event to be released", settling(&site), probe).await
@@ -160,11 +168,10 @@ async fn who_does_not_listen_delays_nobody(site: Site) -> Outcome {
     put(&site, &registry, &user).await?;
     let deaf = open(&site, &registry, Some(&user.name)).await?;
     let ear = listen(&site, &registry, Some(&user.name)).await?;
-    let limit = Duration::from_secs(5);
     for number in 1..=BEYOND {
         let changed = revised(&user, number);
         let change = put(&site, &registry, &changed);
-        site.within("register while a watcher does not listen", limit, change).await??;
+        site.within("register while a watcher does not listen", HELD_UP, change).await??;
     }
     finds(&site, &registry, &user.name, &[revised(&user, BEYOND)]).await?;
     let last = |events: &[shaketable_stack::registry::Event]| {
@@ -186,7 +193,7 @@ async fn who_fell_behind_is_told(site: Site) -> Outcome {
     for number in 1..=changes {
         put(&site, &registry, &revised(&user, number)).await?;
     }
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let mut last = 0;
     for _ in 0..=changes {
         match site.ends("the next of many events", watcher.next()).await? {

@@ -180,7 +180,7 @@ impl Shared {
             (state.mood, state.takes)
         };
         if !takes.is_zero() {
-            self.env.sleep(takes).await;
+            crate::site::takes(&self.env, takes).await;
         }
         match mood {
             Mood::Hangs => pending().await,

@@ -16,6 +16,8 @@ use crate::{Outcome, Requirement, Site, expect, expect_equal};
 const CYCLES: usize = 1000;
 /// Tasks and watchers that may come and go by themselves.
 const SPARE: usize = 4;
+/// How long they may take to go.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -40,7 +42,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A thousand selectors that were used and closed leave no task and no watcher.",
         source: "go-micro issue 631 and pull request 634: watchers leak",
         needs: &[Need::Tasks],
-        check: check!(a_thousand_selectors_leave_nothing),
+        check: check!(
+            a_thousand_selectors_leave_nothing,
+            "{} watchers and tasks more than before, within {}",
+            SPARE,
+            GONE_WITHIN
+        ),
     },
     Requirement {
         id: "SEL-056",
@@ -48,7 +55,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A thousand lookups of services that do not exist leave no task and no watcher.",
         source: "go-micro issue 631 and go-plugins issue 383: watching a service that does not exist leaks",
         needs: &[Need::Tasks],
-        check: check!(a_thousand_misses_leave_nothing),
+        check: check!(
+            a_thousand_misses_leave_nothing,
+            "{} watchers and tasks more than before, within {}",
+            SPARE,
+            GONE_WITHIN
+        ),
     },
     Requirement {
         id: "SEL-057",
@@ -56,7 +68,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "The number of watchers of a service does not grow with the number of lookups and changes.",
         source: "go-micro registry/cache/cache.go: watchedRunning keeps one loop for a service",
         needs: &[Need::Tasks],
-        check: check!(watchers_do_not_grow),
+        check: check!(watchers_do_not_grow, "{} watchers and tasks more than before, within {}", SPARE, GONE_WITHIN),
     },
 ];
 
@@ -88,7 +100,7 @@ async fn a_load_that_is_given_up_keeps_no_other_from_its_answer(site: Site) -> O
     bench.directory.take_time(Duration::from_millis(200));
     let given_up = site.env().timeout(Duration::from_millis(50), bench.selector.load(&bench.user));
     let waiting = async {
-        site.sleep(Duration::from_millis(10)).await;
+        site.let_pass(Duration::from_millis(10)).await;
         bench.load(&bench.user).await
     };
     let (_given_up, waited) = tokio::join!(given_up, waiting);
@@ -120,15 +132,14 @@ async fn few(bench: &Bench, after: &str, watchers: usize, tasks: usize) -> Outco
         let open = bench.directory.watchers();
         std::future::ready(if open <= watchers { Ok(()) } else { Err(format!("{open} watchers")) })
     };
-    let within = Duration::from_secs(5);
-    bench.site.eventually(&format!("at most {watchers} watchers {after}"), within, look).await?;
-    bench.site.few_tasks(after, tasks, within).await
+    bench.site.eventually(&format!("at most {watchers} watchers {after}"), GONE_WITHIN, look).await?;
+    bench.site.few_tasks(after, tasks, GONE_WITHIN).await
 }
 
 async fn a_thousand_misses_leave_nothing(site: Site) -> Outcome {
     let bench = Bench::over(&site, &["a"]).await?;
     bench.pick(&SelectOptions::default()).await?;
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let (watchers, tasks) = (bench.directory.watchers(), site.tasks().await?.total);
     for number in 0..CYCLES {
         let picked = bench.try_pick(&site.name(&format!("nobody-{number}")), &SelectOptions::default()).await?;
@@ -140,7 +151,7 @@ async fn a_thousand_misses_leave_nothing(site: Site) -> Outcome {
 async fn watchers_do_not_grow(site: Site) -> Outcome {
     let bench = Bench::over(&site, &["a"]).await?;
     bench.pick(&SelectOptions::default()).await?;
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let (watchers, tasks) = (bench.directory.watchers(), site.tasks().await?.total);
     for round in 0..100 {
         bench.load(&bench.user).await?;
@@ -148,7 +159,7 @@ async fn watchers_do_not_grow(site: Site) -> Outcome {
             0 => bench.directory.put(&service(&bench.user, "1.0.0", &["a", "b"])),
             _ => bench.directory.remove(&bench.user, "b"),
         }
-        site.sleep(Duration::from_millis(10)).await;
+        site.let_pass(Duration::from_millis(10)).await;
         bench.pick(&SelectOptions::default()).await?;
     }
     few(&bench, "after a hundred lookups and changes", watchers.max(1) + SPARE, tasks + site.tolerated(SPARE, 100))

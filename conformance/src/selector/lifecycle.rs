@@ -41,7 +41,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Close ends the tasks of the selector and the watchers that it has opened.",
         source: "go-micro issue 631 and pull request 634: watchers leak",
         needs: &[Need::InProcess("which tasks are the plugin's")],
-        check: check!(close_releases_watchers_and_tasks),
+        check: check!(close_releases_watchers_and_tasks, "within {}", GONE_WITHIN),
     },
     Requirement {
         id: "SEL-048",
@@ -81,7 +81,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A selector that is dropped without close ends its tasks and its watchers.",
         source: "decision of shaketable: in Rust what is dropped is gone",
         needs: &[Need::InProcess("that a value is dropped")],
-        check: check!(a_dropped_selector_leaves_nothing),
+        check: check!(a_dropped_selector_leaves_nothing, "within {}", GONE_WITHIN),
     },
     Requirement {
         id: "SEL-061",
@@ -135,7 +135,7 @@ async fn close_releases_watchers_and_tasks(site: Site) -> Outcome {
         bench.directory.put(&service(&name, "1.0.0", &["a"]));
         bench.pick_of(&name, &SelectOptions::default()).await?;
     }
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     site.ask("close", bench.selector.close()).await?;
     nothing_left(&site, "after close", &bench.directory, tasks).await
 }
@@ -175,7 +175,7 @@ async fn init_changes_the_registry(site: Site) -> Outcome {
     bench.load(&bench.user).await?;
     bench.reaches(&["c", "d"], &bench.random()).await?;
     bench.directory.put(&service(&bench.user, "1.0.0", &["e"]));
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     bench.reaches(&["c", "d"], &bench.random()).await
 }
 
@@ -196,7 +196,7 @@ async fn a_dropped_selector_leaves_nothing(site: Site) -> Outcome {
     let tasks = site.env().live_tasks().total();
     let bench = Bench::over(&site, &["a"]).await?;
     bench.pick(&SelectOptions::default()).await?;
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let Bench { directory, selector, .. } = bench;
     drop(selector);
     nothing_left(&site, "after the selector was dropped", &directory, tasks).await

@@ -97,7 +97,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro registry/options.go: Timeout, which bounds the lookup of a selection; pull request 2841: \
                  callers are stuck while etcd times out",
         needs: &[Need::VirtualTime],
-        check: check!(a_registry_that_hangs_does_not_hold_up_callers),
+        check: check!(a_registry_that_hangs_does_not_hold_up_callers, "within {}", HELD_UP),
     },
     Requirement {
         id: "SEL-011",

@@ -15,6 +15,11 @@ use crate::{Outcome, Requirement, Site, expect, expect_equal};
 const FORGIVEN_WITHIN: Duration = Duration::from_secs(600);
 /// More than any selector takes for a bad node.
 const MANY: usize = 20;
+/// How long who has failed three times in a row is left out, and how exactly.
+const LEFT_OUT_FOR: Duration = Duration::from_secs(30);
+const GRAIN: Duration = Duration::from_secs(1);
+/// How soon a change that the registry tells is known.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -49,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-plugins selector/blacklist: 30 seconds; decision of shaketable: a node that is never tried again \
                  cannot show that it is well",
         needs: &[Need::VirtualTime],
-        check: check!(a_node_that_failed_comes_back),
+        check: check!(a_node_that_failed_comes_back, "within {}", FORGIVEN_WITHIN),
     },
     Requirement {
         id: "SEL-040",
@@ -65,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node that has failed many times in a row is left out until it answers, and where all are, NoneAvailable.",
         source: "go-plugins selector/blacklist; go-micro selector/selector.go: Mark",
         needs: &[],
-        check: check!(a_node_that_fails_is_left_out),
+        check: check!(a_node_that_fails_is_left_out, "after {} failures", MANY),
     },
     Requirement {
         id: "SEL-042",
@@ -73,7 +78,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node is left out after three failures in a row, for half a minute since the last of them.",
         source: "go-plugins selector/blacklist and go-micro pull request 81: three errors, 30 seconds",
         needs: &[Need::VirtualTime],
-        check: check!(three_failures_count_for_half_a_minute),
+        check: check!(three_failures_count_for_half_a_minute, "{}, but for {} less or more", LEFT_OUT_FOR, GRAIN),
     },
     Requirement {
         id: "SEL-043",
@@ -81,7 +86,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A node that has moved to another address is not held for what happened at the old one.",
         source: "decision of shaketable: a process that was started again elsewhere under its old id is a new one",
         needs: &[Need::VirtualTime],
-        check: check!(a_node_that_moved_is_innocent),
+        check: check!(a_node_that_moved_is_innocent, "{} after the registry has told so", TOLD_WITHIN),
     },
     Requirement {
         id: "SEL-044",
@@ -173,29 +178,34 @@ async fn three_failures_count_for_half_a_minute(site: Site) -> Outcome {
     bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     bench.mark_times("b", Marked::Failed, 1);
     bench.reaches(&["a", "c"], &bench.random()).await?;
-    site.sleep(20 * second).await;
+    site.let_pass(20 * second).await;
     bench.mark_times("b", Marked::Failed, 1);
-    site.sleep(29 * second).await;
+    site.let_pass(LEFT_OUT_FOR - GRAIN).await;
     bench.reaches(&["a", "c"], &bench.random()).await?;
-    site.sleep(2 * second).await;
+    site.let_pass(2 * GRAIN).await;
     bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     // What was marked before counts no more.
     bench.mark_times("b", Marked::Failed, 2);
     bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     // A node that comes meanwhile changes nothing of it.
     bench.directory.put(&service(&bench.user, "1.0.0", &["a", "b", "c", "d"]));
-    site.sleep(site.slack()).await;
-    bench.reaches(&["a", "b", "c", "d"], &bench.random()).await?;
+    comes_to_reach(&bench, &["a", "b", "c", "d"]).await?;
     bench.mark_times("b", Marked::Failed, 1);
     bench.reaches(&["a", "c", "d"], &bench.random()).await?;
     // Each has half a minute of its own.
-    site.sleep(20 * second).await;
+    site.let_pass(20 * second).await;
     bench.mark_times("c", Marked::Failed, 3);
-    site.sleep(11 * second).await;
+    site.let_pass(LEFT_OUT_FOR - 20 * second + GRAIN).await;
     bench.reaches(&["a", "b", "d"], &bench.random()).await?;
-    site.sleep(20 * second).await;
+    site.let_pass(20 * second).await;
     bench.mark_times("a", Marked::Failed, 3);
     bench.reaches(&["b", "c", "d"], &bench.random()).await
+}
+
+/// Waits until selections reach exactly `nodes`.
+async fn comes_to_reach(bench: &Bench, nodes: &[&str]) -> Outcome {
+    let look = || async { bench.reaches(nodes, &bench.random()).await.map_err(|finding| finding.to_string()) };
+    bench.site.eventually(&format!("selections to reach {nodes:?}"), TOLD_WITHIN, look).await
 }
 
 async fn a_node_that_moved_is_innocent(site: Site) -> Outcome {
@@ -208,8 +218,7 @@ async fn a_node_that_moved_is_innocent(site: Site) -> Outcome {
         node.address = "10.9.8.7:9090".to_owned();
     }
     bench.directory.put(&moved);
-    site.sleep(site.slack()).await;
-    bench.reaches(&["a", "b"], &bench.random()).await?;
+    comes_to_reach(&bench, &["a", "b"]).await?;
     // A late word about the old address does not concern the new one.
     bench.mark("b", Marked::Failed);
     bench.reaches(&["a", "b"], &bench.random()).await
@@ -220,7 +229,7 @@ async fn a_node_that_failed_comes_back(site: Site) -> Outcome {
     bench.reaches(&["a", "b", "c"], &bench.random()).await?;
     bench.mark("b", Marked::Failed);
     bench.mark("c", Marked::Failed);
-    site.sleep(FORGIVEN_WITHIN).await;
+    site.let_pass(FORGIVEN_WITHIN).await;
     bench.reaches(&["a", "b", "c"], &bench.random()).await
 }
 

@@ -11,6 +11,7 @@ mod strategies;
 mod tools;
 
 use crate::Requirement;
+use crate::tolerance::InWords;
 
 /// The requirements, module by module.
 pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
@@ -23,3 +24,11 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     endurance::REQUIREMENTS,
     crate::naming::SELECTOR,
 ];
+
+/// What all these checks allow for.
+pub(crate) fn tolerances() -> Vec<String> {
+    vec![format!(
+        "What is said to be selected, or not, is looked at with {} selections at random.",
+        tools::DRAWS.in_words()
+    )]
+}

@@ -117,7 +117,7 @@ impl Bench {
 }
 
 /// Of eight nodes one is missed in so many random draws once in ten milliards of runs.
-const DRAWS: usize = 200;
+pub(super) const DRAWS: usize = 200;
 
 /// One node after the other, as an option of a selection.
 pub(super) fn in_turns() -> SelectOptions {

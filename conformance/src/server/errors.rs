@@ -37,7 +37,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A handler that panics is an error for its caller, told at once, and the server goes on.",
         source: "go-micro server/rpc_server.go: a panic is recovered and the caller is never answered",
         needs: &[],
-        check: check!(a_panic_is_an_error),
+        check: check!(a_panic_is_an_error, "within {}", SOON),
     },
     Requirement {
         id: "SRV-016",
@@ -62,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A request to a handler or a method that is not there is answered with an error at once.",
         source: "go-micro server/rpc_router.go: readHeader, can't find service, can't find method",
         needs: &[],
-        check: check!(an_unknown_endpoint_is_an_error),
+        check: check!(an_unknown_endpoint_is_an_error, "within {}", SOON),
     },
     Requirement {
         id: "SRV-019",
@@ -70,7 +70,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A request to an endpoint that is not of the form Type.Method is answered with an error at once, and the server goes on.",
         source: "go-micro server/rpc_router.go: readHeader, service/endpoint request ill-formed",
         needs: &[],
-        check: check!(an_ill_formed_endpoint_is_an_error),
+        check: check!(an_ill_formed_endpoint_is_an_error, "within {}", SOON),
     },
 ];
 

@@ -20,7 +20,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "An event reaches the subscriptions of its topic, each once, decoded as its content type says, with its headers.",
         source: "go-micro server/rpc_events.go: HandleEvent; subscriber.go",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(an_event_reaches_its_subscriptions),
+        check: check!(an_event_reaches_its_subscriptions, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-060",
@@ -29,7 +29,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro issues 1209 and 2687, go-plugins issue 555; v6 server/rpc_server.go: each heartbeat adds \
                  subscribers anew",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(each_queue_gets_an_event_once),
+        check: check!(each_queue_gets_an_event_once, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-061",
@@ -37,7 +37,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Subscriptions of two servers with one queue share the events: each goes to one of them.",
         source: "go-micro server/handler.go: SubscriberQueue",
         needs: &[Need::Has(Ability::Events), Need::Has(Ability::QueueGroups)],
-        check: check!(servers_share_a_queue),
+        check: check!(servers_share_a_queue, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-062",
@@ -46,7 +46,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro server/server.go: Subscribe; decision of shaketable: no restart is needed to listen to one \
                  topic more",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(a_late_subscription_gets_events),
+        check: check!(a_late_subscription_gets_events, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-063",
@@ -54,7 +54,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "After the stop no subscription gets an event, and after the next start each gets every event once.",
         source: "go-micro server/rpc_server.go: Deregister unsubscribes",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(a_stopped_server_gets_no_events),
+        check: check!(a_stopped_server_gets_no_events, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-064",
@@ -99,16 +99,19 @@ pub(super) async fn publish(site: &Site, publisher: &Caller, topic: &str, text: 
     Ok(())
 }
 
+/// How long an event may be on its way.
+pub(super) const ARRIVES_WITHIN: Duration = Duration::from_secs(5);
+
 /// Waits until the subscriptions got `wanted`, in whatever order, and sees that nothing more comes.
 pub(super) async fn arrive(site: &Site, got: &Got, wanted: &[(&str, &str)]) -> Outcome {
     let mut wanted: Vec<_> = wanted.iter().map(|(label, text)| ((*label).to_owned(), (*text).to_owned())).collect();
     wanted.sort();
-    site.eventually(&format!("{} events", wanted.len()), Duration::from_secs(5), || async {
+    site.eventually(&format!("{} events", wanted.len()), ARRIVES_WITHIN, || async {
         let arrived = lock(got).len();
         if arrived >= wanted.len() { Ok(()) } else { Err(format!("{:?}", lock(got))) }
     })
     .await?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     let mut arrived = lock(got).clone();
     arrived.sort();
     expect_equal("subscriptions and the events that they got", &arrived, &wanted)
@@ -149,7 +152,7 @@ async fn each_queue_gets_an_event_once(site: Site) -> Outcome {
     publish(&site, &publisher, &topic, "early").await?;
     let early = [("first", "early"), ("second", "early"), ("third", "early")];
     arrive(&site, &got, &early).await?;
-    site.sleep(10 * interval).await;
+    site.let_pass(10 * interval).await;
     publish(&site, &publisher, &topic, "late").await?;
     let late = early.map(|(queue, _)| (queue, "late"));
     arrive(&site, &got, &[early, late].concat()).await?;
@@ -185,7 +188,7 @@ async fn a_late_subscription_gets_events(site: Site) -> Outcome {
     let (topic, got) = (site.name("news"), Got::default());
     subscribe(&stage, subscription(&topic, "late", &got)).await?;
     // It may be subscribed in the background.
-    site.sleep(site.slack()).await;
+    site.take_effect(site.slack()).await;
     let publisher = publisher(&stage).await?;
     publish(&site, &publisher, &topic, "one").await?;
     arrive(&site, &got, &[("late", "one")]).await?;

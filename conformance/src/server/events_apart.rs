@@ -9,7 +9,7 @@ use shaketable_stack::plugin::Ability;
 use shaketable_stack::server::Subscription;
 use shaketable_stack::{Error, ErrorKind, Result as StackResult};
 
-use super::events::{Got, arrive, publish, publisher, subscribe, subscription};
+use super::events::{ARRIVES_WITHIN, Got, arrive, publish, publisher, subscribe, subscription};
 use super::tools::Stage;
 use crate::Level::{Must, Should};
 use crate::client::stage::{Text, lock};
@@ -23,7 +23,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A subscription that fails or panics goes on getting events, and so do the others and requests.",
         source: "go-micro server/rpc_router.go: ProcessMessage recovers a subscriber's panic",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(a_failing_subscription_fails_alone),
+        check: check!(a_failing_subscription_fails_alone, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-066",
@@ -31,7 +31,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A topic that the broker refuses keeps neither the server from serving nor the other topics from being subscribed to.",
         source: "go-micro pull request 2785: a failing Subscribe stops the later ones",
         needs: &[Need::Has(Ability::Events)],
-        check: check!(a_refused_topic_keeps_nobody),
+        check: check!(a_refused_topic_keeps_nobody, "within {}", ARRIVES_WITHIN),
     },
     Requirement {
         id: "SRV-067",
@@ -74,7 +74,7 @@ async fn a_failing_subscription_fails_alone(site: Site) -> Outcome {
     }
     let wanted = [("sad", "fail"), ("glad", "one"), ("sad", "panic"), ("glad", "two"), ("sad", "again")];
     // Who delivers at least once may come back with what failed.
-    site.eventually("each event at its subscription", Duration::from_secs(5), || async {
+    site.eventually("each event at its subscription", ARRIVES_WITHIN, || async {
         let got = lock(&got).clone();
         let missing = wanted.iter().find(|(label, text)| !got.iter().any(|own| own.0 == *label && own.1 == *text));
         missing.map_or(Ok(()), |missing| Err(format!("all but {missing:?}")))
@@ -162,7 +162,7 @@ async fn a_stop_waits_for_events(site: Site) -> Outcome {
         let (got, env) = (own.clone(), env.clone());
         async move {
             lock(&got).push(("began".to_owned(), event.text.clone()));
-            env.sleep(Duration::from_secs(2)).await;
+            crate::site::takes(&env, Duration::from_secs(2)).await;
             lock(&got).push(("ended".to_owned(), event.text));
             Ok(())
         }
@@ -174,7 +174,7 @@ async fn a_stop_waits_for_events(site: Site) -> Outcome {
     let publishes = publish(&site, &publisher, &topic, "text");
     let stops = async {
         let begun = || async { if lock(&got).is_empty() { Err("it has not".to_owned()) } else { Ok(()) } };
-        site.eventually("the subscription to begin", Duration::from_secs(5), begun).await?;
+        site.eventually("the subscription to begin", ARRIVES_WITHIN, begun).await?;
         stage.stop().await?;
         let wanted = vec![("began".to_owned(), "text".to_owned()), ("ended".to_owned(), "text".to_owned())];
         expect_equal("what the subscription has done when the stop has ended", &*lock(&got), &wanted)

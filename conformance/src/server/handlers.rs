@@ -7,6 +7,7 @@ use super::tools::Stage;
 use crate::Level::{Must, Should};
 use crate::client::stage::{Ask, Text};
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Outcome, Requirement, Site, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -32,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A handler that is added while the server runs is served and registered.",
         source: "decision of shaketable: subscribers may be added while a server runs, and a handler is no less",
         needs: &[],
-        check: check!(a_late_handler_is_served),
+        check: check!(a_late_handler_is_served, "within {}", SLACK.times(2)),
     },
 ];
 
@@ -67,7 +68,7 @@ async fn a_late_handler_is_served(site: Site) -> Outcome {
     let late = stage.server.handle(answering("Late", "late"));
     site.ask("add a handler", std::future::ready(late)).await?;
     expect_equal("the answer", &caller.ask(Ask::of("Late.Where", "x")).await?.as_str(), &"late")?;
-    site.eventually("its endpoint in the registry", 2 * site.slack(), || async {
+    site.eventually("its endpoint in the registry", site.by_world(SLACK.times(2)), || async {
         let records = stage.registered().await.map_err(|finding| finding.to_string())?;
         let names: Vec<_> = records.iter().flat_map(|record| &record.endpoints).map(|own| own.name.clone()).collect();
         if names.iter().any(|name| name == "Late.Where") { Ok(()) } else { Err(format!("{names:?}")) }

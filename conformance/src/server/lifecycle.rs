@@ -8,7 +8,10 @@ use shaketable_stack::ErrorKind;
 use super::tools::Stage;
 use crate::Level::Must;
 use crate::client::stage::Ask;
+use crate::client::stage::BEGINS_WITHIN;
 use crate::requirement::check;
+use crate::site::SLACK;
+use crate::tolerance::ByWorld;
 use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -26,7 +29,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A stop deregisters first: while requests under way are waited for, the server is not in the registry.",
         source: "go-micro server/rpc_server.go: registrar deregisters before it waits; issue 2805",
         needs: &[],
-        check: check!(a_stop_deregisters_first),
+        check: check!(a_stop_deregisters_first, "looked at {} after the stop has begun", LOOKED_AT),
     },
     Requirement {
         id: "SRV-041",
@@ -40,10 +43,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "SRV-042",
         level: Must,
-        sentence: "A stop ends soon after the drain time-out, whatever handlers are still doing, and their callers are told.",
+        sentence: "A stop ends within four seconds after the drain time-out, whatever handlers are still doing, and their \
+                   callers are told.",
         source: "go-micro server/grpc/grpc.go: GracefulStop is bounded; pull request 2892",
         needs: &[],
-        check: check!(a_stop_waits_no_longer_than_allowed),
+        check: check!(
+            a_stop_waits_no_longer_than_allowed,
+            "within {}, and within {} of the call its caller is told",
+            ENDS_WITHIN,
+            TOLD_WITHIN
+        ),
     },
     Requirement {
         id: "SRV-043",
@@ -88,20 +97,26 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// How much longer than the drain time-out a stop may take, and the call of a request that it ends.
+const ENDS_WITHIN: ByWorld = SLACK.times(4);
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
+/// When the registry is looked at after a stop has begun.
+const LOOKED_AT: Duration = Duration::from_secs(1);
+
 async fn a_stopped_server_is_deregistered(site: Site) -> Outcome {
     let stage = Stage::new(&site).await?;
     stage.start().await?;
     expect_equal("the nodes in the registry while it runs", &stage.nodes().await?.len(), &1)?;
     stage.stop().await?;
     expect_equal("the nodes in the registry after the stop", &stage.nodes().await?.len(), &0)?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     expect_equal("the nodes in the registry some time after the stop", &stage.nodes().await?.len(), &0)
 }
 
 /// Waits until the handler `Wait` has begun.
 async fn begun(stage: &Stage) -> Outcome {
     let begun = || async { if stage.seen.count("Wait") > 0 { Ok(()) } else { Err("it has not".to_owned()) } };
-    stage.site.eventually("the handler to begin", Duration::from_secs(10), begun).await
+    stage.site.eventually("the handler to begin", BEGINS_WITHIN, begun).await
 }
 
 async fn a_stop_deregisters_first(site: Site) -> Outcome {
@@ -112,7 +127,7 @@ async fn a_stop_deregisters_first(site: Site) -> Outcome {
     let stop = async {
         begun(&stage).await?;
         let look = async {
-            site.sleep(Duration::from_secs(1)).await;
+            site.let_pass(LOOKED_AT).await;
             Ok::<_, Finding>((stage.nodes().await?.len(), stage.seen.ended().len()))
         };
         let (stopped, looked) = join(stage.stop(), look).await;
@@ -158,15 +173,18 @@ async fn a_stop_waits_no_longer_than_allowed(site: Site) -> Outcome {
     };
     let stop = async {
         begun(&stage).await?;
-        site.within("stop the server", Duration::from_millis(700) + 4 * site.slack(), stage.server.stop()).await
+        site.within("stop the server", Duration::from_millis(700) + site.by_world(ENDS_WITHIN), stage.server.stop())
+            .await
     };
     let (called, stopped) = join(call, stop).await;
     // Whether what was given up is an error of the stop is left to the server.
     let _ = stopped?;
     let (ended, took) = called?;
-    expect(ended.is_err() && took < Duration::from_secs(10), "an error for the caller, soon", || match ended {
-        Ok(answer) => format!("the answer '{answer}' after {took:?}"),
-        Err(error) => format!("`{error}` after {took:?}"),
+    expect(ended.is_err() && took < TOLD_WITHIN, format!("an error for the caller within {TOLD_WITHIN:?}"), || {
+        match ended {
+            Ok(answer) => format!("the answer '{answer}' after {took:?}"),
+            Err(error) => format!("`{error}` after {took:?}"),
+        }
     })
 }
 

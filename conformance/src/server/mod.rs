@@ -4,7 +4,7 @@ mod errors;
 mod events;
 mod events_apart;
 mod handlers;
-mod leaks;
+pub(crate) mod leaks;
 mod lifecycle;
 mod record;
 mod registration;
@@ -32,3 +32,8 @@ pub(crate) const REQUIREMENTS: &[&[Requirement]] = &[
     events_apart::REQUIREMENTS,
     crate::naming::SERVER,
 ];
+
+/// What all these checks allow for.
+pub(crate) fn tolerances() -> Vec<String> {
+    crate::client::stage::tolerances()
+}

@@ -11,6 +11,7 @@ use shaketable_stack::{Error, ErrorKind};
 use super::tools::Stage;
 use crate::Level::Must;
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -20,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A server renews its registration, so that it is found for as long as it runs.",
         source: "go-micro server/rpc_server.go: the ticker of RegisterInterval",
         needs: &[Need::VirtualTime],
-        check: check!(a_registration_is_renewed),
+        check: check!(a_registration_is_renewed, "looked at every second for {}, with a TTL of {}", WATCHED_FOR, TTL),
     },
     Requirement {
         id: "SRV-035",
@@ -28,7 +29,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A registration that somebody has removed is restored at the next interval.",
         source: "micro-in-cn questions issue 5; go-plugins issue 127, go-micro pull requests 820 and 2959",
         needs: &[],
-        check: check!(a_lost_registration_is_restored),
+        check: check!(
+            a_lost_registration_is_restored,
+            "with an interval of {} within {}",
+            INTERVAL,
+            SLACK.after(INTERVAL * 2)
+        ),
     },
     Requirement {
         id: "SRV-036",
@@ -36,7 +42,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A registration that fails at the start fails neither the start nor the server, and is tried again at the next interval.",
         source: "go-micro server/rpc_server.go: Start logs a failing Register",
         needs: &[],
-        check: check!(a_failed_registration_is_tried_again),
+        check: check!(
+            a_failed_registration_is_tried_again,
+            "with an interval of {} within {}",
+            INTERVAL,
+            SLACK.after(INTERVAL * 2)
+        ),
     },
     Requirement {
         id: "SRV-037",
@@ -44,7 +55,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A server whose register check fails is not found from the next interval on, until it passes again.",
         source: "go-micro issue 1066; server/options.go: RegisterCheck",
         needs: &[],
-        check: check!(a_failing_check_keeps_it_out),
+        check: check!(
+            a_failing_check_keeps_it_out,
+            "with an interval of {} within {}",
+            INTERVAL,
+            SLACK.after(INTERVAL * 2)
+        ),
     },
     Requirement {
         id: "SRV-038",
@@ -52,22 +68,25 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "While its register check fails a server registers nothing, not even for a moment.",
         source: "go-micro v2 to v6 server/rpc_server.go: Deregister and Register in one tick",
         needs: &[],
-        check: check!(a_failing_check_registers_nothing),
+        check: check!(a_failing_check_registers_nothing, "after {}, for {}", SLACK.after(INTERVAL), INTERVAL * 5),
     },
 ];
 
 /// How often the servers of these checks renew.
 const INTERVAL: Duration = Duration::from_millis(400);
+/// For how long a server is looked at whose registration has so short a TTL.
+const WATCHED_FOR: Duration = Duration::from_secs(40);
+const TTL: Duration = Duration::from_secs(3);
 
 async fn a_registration_is_renewed(site: Site) -> Outcome {
     let stage = Stage::new(&site).await?;
     stage.set(|options| {
-        options.register_ttl = Duration::from_secs(3);
+        options.register_ttl = TTL;
         options.register_interval = Duration::from_secs(1);
     })?;
     stage.start().await?;
-    for second in 1..=40 {
-        site.sleep(Duration::from_secs(1)).await;
+    for second in 1..=WATCHED_FOR.as_secs() {
+        site.let_pass(Duration::from_secs(1)).await;
         expect_equal(&format!("the nodes in the registry after {second} s"), &stage.nodes().await?.len(), &1)?;
     }
     stage.stop().await
@@ -81,7 +100,7 @@ async fn a_lost_registration_is_restored(site: Site) -> Outcome {
     for _ in 0..2 {
         let other = site.registry().await?;
         site.ask("remove the registration", other.deregister(&record, DeregisterOptions::default())).await?;
-        stage.until_nodes(1, 2 * INTERVAL + site.slack()).await?;
+        stage.until_nodes(1, site.by_world(SLACK.after(INTERVAL * 2))).await?;
         expect_equal("the record in the registry", &stage.registered().await?, &vec![record.clone()])?;
     }
     stage.stop().await
@@ -92,10 +111,10 @@ async fn a_failed_registration_is_tried_again(site: Site) -> Outcome {
     stage.set(|options| options.register_interval = INTERVAL)?;
     spy.failing.store(true, Ordering::Relaxed);
     stage.start().await?;
-    site.sleep(2 * INTERVAL).await;
+    site.let_pass(2 * INTERVAL).await;
     expect_equal("the nodes in the registry while it fails", &stage.nodes().await?.len(), &0)?;
     spy.failing.store(false, Ordering::Relaxed);
-    stage.until_nodes(1, 2 * INTERVAL + site.slack()).await?;
+    stage.until_nodes(1, site.by_world(SLACK.after(INTERVAL * 2))).await?;
     stage.caller().await?.echo("registered after all").await?;
     stage.stop().await
 }
@@ -120,13 +139,13 @@ async fn a_failing_check_keeps_it_out(site: Site) -> Outcome {
     let _ = site.ends("start the server while its check fails", stage.server.start()).await?;
     expect_equal("the nodes in the registry after the start", &stage.nodes().await?.len(), &0)?;
     passes.store(true, Ordering::Relaxed);
-    stage.until_nodes(1, 2 * INTERVAL + site.slack()).await?;
+    stage.until_nodes(1, site.by_world(SLACK.after(INTERVAL * 2))).await?;
     passes.store(false, Ordering::Relaxed);
-    stage.until_nodes(0, 2 * INTERVAL + site.slack()).await?;
-    site.sleep(2 * INTERVAL).await;
+    stage.until_nodes(0, site.by_world(SLACK.after(INTERVAL * 2))).await?;
+    site.quiet_for(2 * INTERVAL).await;
     expect_equal("the nodes in the registry two intervals later", &stage.nodes().await?.len(), &0)?;
     passes.store(true, Ordering::Relaxed);
-    stage.until_nodes(1, 2 * INTERVAL + site.slack()).await?;
+    stage.until_nodes(1, site.by_world(SLACK.after(INTERVAL * 2))).await?;
     stage.stop().await
 }
 
@@ -140,9 +159,9 @@ async fn a_failing_check_registers_nothing(site: Site) -> Outcome {
     stage.start().await?;
     passes.store(false, Ordering::Relaxed);
     // A renewal that is under way may still end.
-    site.sleep(INTERVAL + site.slack()).await;
+    site.take_effect(INTERVAL + site.slack()).await;
     let before = spy.registrations();
-    site.sleep(5 * INTERVAL).await;
+    site.quiet_for(5 * INTERVAL).await;
     let during = spy.registrations() - before;
     expect(during == 0, "no registration in five intervals of a failing check", || format!("{during}"))?;
     stage.stop().await

@@ -10,6 +10,7 @@ use shaketable_stack::server::{Endpoint, EndpointKind, Handler, HandlerWrapper, 
 
 use super::tools::Stage;
 use crate::Level::Must;
+use crate::client::stage::BEGINS_WITHIN;
 use crate::client::stage::{Ask, Caller, Seen, Served, lock, serve};
 use crate::requirement::check;
 use crate::{Finding, Host, Outcome, Requirement, Site, expect, expect_equal};
@@ -37,7 +38,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "The handler's context has the deadline that the caller sent, and never a later one.",
         source: "go-micro pull request 85; server/rpc_server.go: ServeConn makes a deadline of the header Timeout",
         needs: &[],
-        check: check!(the_handler_sees_the_deadline),
+        check: check!(
+            the_handler_sees_the_deadline,
+            "less by {} for the way, or more by {} where it is rounded up",
+            ON_ITS_WAY,
+            GRAIN
+        ),
     },
     Requirement {
         id: "SRV-004",
@@ -54,7 +60,12 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A handler that takes long keeps no other request waiting.",
         source: "go-micro server/rpc_server.go: one goroutine for each request",
         needs: &[],
-        check: check!(a_slow_handler_blocks_nobody),
+        check: check!(
+            a_slow_handler_blocks_nobody,
+            "{} answers within {} beside a handler that takes eight seconds",
+            QUICK,
+            QUICK_WITHIN
+        ),
     },
     Requirement {
         id: "SRV-006",
@@ -83,6 +94,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// How exact the remaining time is: units are rounded up on the wire.
+const GRAIN: Duration = Duration::from_millis(50);
+/// How long a request may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_millis(1_500);
+/// How long so many requests may take that are answered at once.
+const QUICK_WITHIN: Duration = Duration::from_secs(5);
+const QUICK: usize = 5;
+
 /// A server on the second host, and a client on this one.
 pub(super) async fn pair(site: &Site) -> Result<(Caller, Served, Arc<Seen>), Finding> {
     let (service, seen) = (site.name("user"), Arc::new(Seen::default()));
@@ -94,7 +113,7 @@ async fn a_request_reaches_its_handler(site: Site) -> Outcome {
     let (caller, _served, seen) = pair(&site).await?;
     caller.echo("hello").await?;
     expect_equal("the answer of Probe.Where", &caller.ask(Ask::of("Probe.Where", "there")).await?.as_str(), &"one")?;
-    site.sleep(site.slack()).await;
+    site.quiet_for(site.slack()).await;
     let runs: Vec<_> = seen.runs().iter().map(|run| (run.method, run.text.clone())).collect();
     let wanted = vec![("Echo", "hello".to_owned()), ("Where", "there".to_owned())];
     expect_equal("the handlers that ran", &runs, &wanted)
@@ -121,7 +140,7 @@ async fn the_handler_sees_the_deadline(site: Site) -> Outcome {
         let run = seen.last("Echo").ok_or_else(|| Finding::violated("the handler to run", "it did not"))?;
         let expected = format!("the handler to have at most the {given:?} of its caller, less what the way took");
         let left = run.remaining.ok_or_else(|| Finding::violated(expected.clone(), "no deadline"))?;
-        let fits = left <= given + Duration::from_millis(50) && left + Duration::from_millis(1_500) >= given;
+        let fits = left <= given + GRAIN && left + ON_ITS_WAY >= given;
         expect(fits, expected, || format!("{left:?}"))?;
     }
     Ok(())
@@ -148,7 +167,7 @@ async fn a_slow_handler_blocks_nobody(site: Site) -> Outcome {
     let slow = caller.ends(Ask::of("Probe.Wait", "8000 slow"));
     let quick = async {
         let begun = || async { if seen.count("Wait") > 0 { Ok(()) } else { Err("it has not".to_owned()) } };
-        site.eventually("the slow handler to begin", Duration::from_secs(5), begun).await?;
+        site.eventually("the slow handler to begin", BEGINS_WITHIN, begun).await?;
         let since = site.env().now();
         for number in 0..5 {
             caller.echo(&format!("quick {number}")).await?;
@@ -158,9 +177,11 @@ async fn a_slow_handler_blocks_nobody(site: Site) -> Outcome {
     let (slow, quick) = join(slow, quick).await;
     let quick = quick?;
     slow?.map_err(|error| Finding::violated("an answer of the slow handler", format!("`{error}`")))?;
-    expect(quick < Duration::from_secs(5), "five quick answers beside a handler that takes 8 s", || {
-        format!("they took {quick:?}")
-    })
+    expect(
+        quick < QUICK_WITHIN,
+        format!("{QUICK} quick answers within {QUICK_WITHIN:?} beside a handler that takes 8 s"),
+        || format!("they took {quick:?}"),
+    )
 }
 
 async fn requests_in_a_row_are_answered_as_themselves(site: Site) -> Outcome {

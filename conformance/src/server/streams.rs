@@ -14,6 +14,7 @@ use crate::Level::Must;
 use crate::client::stage::{Ask, Caller, Text};
 use crate::client::streams::{receive, send};
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -32,7 +33,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro server/rpc_stream.go: Recv, io.EOF at EOS; go-plugins issue 183: a handler gets another \
                  error instead",
         needs: &[Need::Has(Ability::Streams)],
-        check: check!(a_handler_sees_the_clients_end),
+        check: check!(a_handler_sees_the_clients_end, "within {}", ENDS_WITHIN),
     },
     Requirement {
         id: "SRV-053",
@@ -56,7 +57,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A handler that waits for a message learns that its client has let go of the stream, instead of waiting for ever.",
         source: "go-micro server/rpc_stream.go: Recv fails with the connection; issue 111",
         needs: &[Need::Has(Ability::Streams)],
-        check: check!(a_handler_learns_that_its_client_is_gone),
+        check: check!(a_handler_learns_that_its_client_is_gone, "within {}", ENDS_WITHIN),
     },
     Requirement {
         id: "SRV-056",
@@ -72,7 +73,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A stop ends the streams that are open when the drain time-out has passed, and their clients are told.",
         source: "go-micro server/grpc/grpc.go: Stop after GracefulStop; pull request 2892",
         needs: &[Need::Has(Ability::Streams)],
-        check: check!(a_stop_ends_streams),
+        check: check!(a_stop_ends_streams, "within {}", SLACK.times(4)),
     },
     Requirement {
         id: "SRV-058",
@@ -83,6 +84,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(without_streams_opening_fails),
     },
 ];
+
+/// How soon a handler has ended that has learnt of its stream's end.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 async fn a_stream_ends_with_its_handler(site: Site) -> Outcome {
     let (caller, _served, _) = pair(&site).await?;
@@ -106,7 +110,7 @@ async fn a_handler_sees_the_clients_end(site: Site) -> Outcome {
     site.ask("close the sending side", stream.close_send()).await?;
     expect_equal("what the handler says then", &receive(&site, &*stream).await?.as_str(), &"done")?;
     let ended = || async { if seen.ended().is_empty() { Err("it has not".to_owned()) } else { Ok(()) } };
-    site.eventually("the handler to end", Duration::from_secs(5), ended).await?;
+    site.eventually("the handler to end", ENDS_WITHIN, ended).await?;
     expect_equal("how the handler ended", &seen.ended(), &vec!["in order".to_owned()])
 }
 
@@ -138,7 +142,7 @@ async fn a_handler_learns_that_its_client_is_gone(site: Site) -> Outcome {
     receive(&site, &*stream).await?;
     drop(stream);
     let ended = || async { if seen.ended().is_empty() { Err("it waits".to_owned()) } else { Ok(()) } };
-    site.eventually("the handler to end", Duration::from_secs(10), ended).await
+    site.eventually("the handler to end", ENDS_WITHIN, ended).await
 }
 
 async fn streams_are_told_apart(site: Site) -> Outcome {
@@ -166,10 +170,10 @@ async fn a_stop_ends_streams(site: Site) -> Outcome {
     let stream = caller.stream(Ask::of("Probe.Chat", "")).await?;
     send(&site, &*stream, "x").await?;
     receive(&site, &*stream).await?;
-    let limit = Duration::from_millis(600) + 4 * site.slack();
+    let limit = Duration::from_millis(600) + site.by_world(SLACK.times(4));
     let _ = site.within("stop the server", limit, stage.server.stop()).await?;
     let mut message = Text::default();
-    let ended = site.within("receive after the stop", 4 * site.slack(), stream.recv(&mut message)).await?;
+    let ended = site.within("receive after the stop", site.by_world(SLACK.times(4)), stream.recv(&mut message)).await?;
     expect(ended.is_err(), "the stream to be over", || format!("{message:?}"))
 }
 

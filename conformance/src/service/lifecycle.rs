@@ -1,12 +1,11 @@
 //! Starting and stopping, in every order and number.
 
-use std::time::Duration;
-
 use futures_util::future::{join, join_all};
 use shaketable_stack::ErrorKind;
 
 use super::tools::{HOOKS, Log, Setup, options};
 use crate::Level::Must;
+use crate::client::stage::BEGINS_WITHIN;
 use crate::client::stage::{Ask, Caller};
 use crate::requirement::check;
 use crate::server::tools::Stage;
@@ -188,7 +187,7 @@ pub(super) async fn busy(
     let call = caller.ends(Ask::of("Probe.Wait", text).retries(0));
     let stops = async {
         let begun = || async { if setup.stage.seen.count("Wait") > 0 { Ok(()) } else { Err("not yet".to_owned()) } };
-        setup.stage.site.eventually("the handler to begin", Duration::from_secs(10), begun).await?;
+        setup.stage.site.eventually("the handler to begin", BEGINS_WITHIN, begun).await?;
         stop.await
     };
     let (called, stopped) = join(call, stops).await;

@@ -7,10 +7,13 @@ use tokio::sync::oneshot;
 
 use super::lifecycle::busy;
 use super::tools::{HOOKS, Setup};
-use crate::Level::Must;
+use crate::Level::{Must, Should};
 use crate::client::stage::Caller;
 use crate::requirement::check;
-use crate::{Outcome, Requirement, Site, expect, expect_equal};
+use crate::server::leaks::nothing_is_left;
+use crate::server::tools::Stage;
+use crate::site::ANSWER_WITHIN;
+use crate::{Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -19,7 +22,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A run starts the service, serves until its shutdown completes, stops it with all hooks, and ends.",
         source: "go-micro service/service.go: Run",
         needs: &[],
-        check: check!(a_run_ends_with_its_shutdown),
+        check: check!(a_run_ends_with_its_shutdown, "within {}", RUN_WITHIN),
     },
     Requirement {
         id: "SVC-017",
@@ -27,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A run whose start fails ends at once with an error, and does not wait for its shutdown.",
         source: "go-micro service/service.go: Run returns the error of Start",
         needs: &[],
-        check: check!(a_run_that_cannot_start_ends),
+        check: check!(a_run_that_cannot_start_ends, "within {}", ANSWER_WITHIN),
     },
     Requirement {
         id: "SVC-018",
@@ -43,7 +46,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A service that was stopped leaves no tasks and no connections of its client behind.",
         source: "decision of shaketable: the client belongs to the service, and what was stopped runs no more",
         needs: &[],
-        check: check!(a_stopped_service_leaves_no_tasks),
+        check: check!(a_stopped_service_leaves_no_tasks, "within {}, but for one task", RELEASED_WITHIN),
+    },
+    Requirement {
+        id: "SVC-022",
+        level: Should,
+        sentence: "A started service that is dropped without being stopped answers nobody any more, and leaves no tasks and no \
+                   connections of its client behind.",
+        source: "decision of shaketable: in Rust a value that is dropped has let go of what it held",
+        needs: &[Need::InProcess("that a value is dropped")],
+        check: check!(a_dropped_service_leaves_nothing),
     },
     Requirement {
         id: "SVC-020",
@@ -55,6 +67,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// How long a run may take that is shut down after two seconds.
+const RUN_WITHIN: Duration = Duration::from_secs(25);
+/// How soon nothing is left of a service that was stopped.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+
 async fn a_run_ends_with_its_shutdown(site: Site) -> Outcome {
     let setup = Setup::new(&site).await?;
     let (shut, shutdown) = oneshot::channel::<()>();
@@ -65,13 +82,13 @@ async fn a_run_ends_with_its_shutdown(site: Site) -> Outcome {
     let meanwhile = async {
         setup.until_nodes(1).await?;
         setup.caller().await?.echo("while it runs").await?;
-        site.sleep(Duration::from_secs(2)).await;
+        site.let_pass(Duration::from_secs(2)).await;
         expect_equal("the hooks that ran", &setup.ran(), &HOOKS[..4].to_vec())?;
         expect_equal("the nodes in the registry", &setup.stage.nodes().await?.len(), &1)?;
         let _ = shut.send(());
         Outcome::Ok(())
     };
-    let (ran, meanwhile) = join(site.within("run the service", Duration::from_secs(25), run), meanwhile).await;
+    let (ran, meanwhile) = join(site.within("run the service", RUN_WITHIN, run), meanwhile).await;
     meanwhile?;
     expect(ran?.is_ok(), "the run to end without an error", || "one".to_owned())?;
     expect_equal("the hooks that ran", &setup.ran(), &HOOKS.to_vec())?;
@@ -111,11 +128,27 @@ async fn a_stopped_service_leaves_no_tasks(site: Site) -> Outcome {
         setup.stop().await?;
     }
     // The selector may have begun to watch the service.
-    site.eventually("tasks to end", Duration::from_secs(5), || async {
+    site.eventually("tasks to end", RELEASED_WITHIN, || async {
         let tasks = site.env().live_tasks();
         if tasks.total() <= before + 1 { Ok(()) } else { Err(format!("{:?} (before: {before})", tasks.counts())) }
     })
     .await
+}
+
+async fn a_dropped_service_leaves_nothing(site: Site) -> Outcome {
+    let setup = Setup::new(&site).await?;
+    let before = site.env().live_tasks().total();
+    setup.start().await?;
+    let caller = setup.caller().await?;
+    caller.echo("from outside").await?;
+    // A service may call itself.
+    Caller::of_client(&site, setup.service.client(), &setup.stage.service).echo("from inside").await?;
+    let address = setup.stage.address()?;
+    site.step("drop the service and its server");
+    let Setup { stage: Stage { parts, server, .. }, service, .. } = setup;
+    drop((service, server));
+    // The selector may have begun to watch the service.
+    nothing_is_left(&site, &parts, caller, &address, before + 1).await
 }
 
 async fn two_services_are_two(site: Site) -> Outcome {

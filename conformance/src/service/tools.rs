@@ -23,6 +23,9 @@ pub(super) struct Setup {
     pub(super) log: Log,
 }
 
+/// How soon the registry shows what has become of the server.
+pub(super) const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+
 /// What hooks wrote.
 pub(super) type Log = Arc<Mutex<Vec<(&'static str, usize)>>>;
 
@@ -76,7 +79,7 @@ impl Setup {
 
     /// Waits until the service has that many nodes.
     pub(super) async fn until_nodes(&self, count: usize) -> Outcome {
-        self.stage.until_nodes(count, Duration::from_secs(5)).await
+        self.stage.until_nodes(count, SHOWN_WITHIN).await
     }
 }
 

@@ -1,21 +1,50 @@
 //! Waiting with a deadline: for an answer, for something to hold, for nothing to happen. What does not come in time is a
-//! violation that says what was waited for.
+//! violation that says what was waited for. What waits for a fixed time is here alone, and each kind of it has its reason.
 
 use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use shaketable_stack::env::Elapsed;
+use shaketable_stack::env::{Elapsed, Env};
 use shaketable_stack::{Error, ErrorKind, Result as StackResult};
 
 use super::Site;
+use crate::tolerance::{ByWorld, InWords};
 use crate::{Finding, Outcome};
 
 /// How long a plugin may take to answer while nothing is broken; beyond it, it hangs.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// How much later than it should a thing may happen: what messages take, and on real machines what schedulers add.
+pub(crate) const SLACK: ByWorld = ByWorld { simulated: Duration::from_millis(500), live: Duration::from_secs(1) };
+
+/// Between two looks: short enough to see what happens, long enough to let others work.
+const PAUSE: ByWorld = ByWorld { simulated: Duration::from_millis(10), live: Duration::from_millis(25) };
 
 /// How long a message between two processes of one machine may take.
 const ARRIVES_WITHIN: Duration = Duration::from_millis(100);
+
+/// What every check allows for.
+pub(crate) fn tolerances() -> Vec<String> {
+    vec![
+        format!(
+            "Every call, and the making of a plugin, ends within {}, well or not, also where its requirement says nothing of \
+             time.",
+            ANSWER_WITHIN.in_words()
+        ),
+        format!("What is allowed *the slack* may be late by {}.", SLACK.in_words()),
+        format!(
+            "What must come to hold within a time is looked at every {} until then, and what must not come is waited for as \
+             long as the slack, or as the requirement says.",
+            PAUSE.in_words()
+        ),
+    ]
+}
+
+/// What a handler, a peer or a network that a check has made takes its time for.
+pub(crate) async fn takes(env: &Env, duration: Duration) {
+    env.sleep(duration).await;
+}
 
 impl Site {
     /// Waits for `work`, which the plugin must end within [`ANSWER_WITHIN`], well or not.
@@ -152,8 +181,53 @@ impl Site {
         }
     }
 
-    /// Lets time pass. Where it passes only when a check lets it, nobody waits.
-    pub async fn sleep(&self, duration: Duration) {
+    /// Lets time pass that is itself part of what is checked: a TTL, an interval, the length of a fault, the pace of a load.
+    pub async fn let_pass(&self, duration: Duration) {
+        self.sleep(duration).await;
+    }
+
+    /// Gives what must not come the time to come. Whoever calls this looks next whether it has.
+    pub async fn quiet_for(&self, duration: Duration) {
+        self.sleep(duration).await;
+    }
+
+    /// Gives what was begun the time to take effect where nothing shows that it has: that a task waits in a call, that who was
+    /// told to end has ended, that nobody takes a message. What can be seen is waited for with
+    /// [`eventually`](Self::eventually).
+    pub async fn take_effect(&self, duration: Duration) {
+        self.sleep(duration).await;
+    }
+
+    /// Between two looks of a check that looks again and again by itself.
+    pub async fn look_again(&self, after: Duration) {
+        self.sleep(after).await;
+    }
+
+    /// Waits until `count` has not changed for `duration` or what counts has ended, and no longer than `limit`.
+    pub async fn stands_still(&self, duration: Duration, limit: Duration, count: impl Fn() -> Option<u64>) {
+        let begun = self.env.now();
+        let (mut last, mut since) = (count(), begun);
+        while last.is_some() && self.env.now() - since < duration && self.env.now() - begun < limit {
+            self.look_again(duration / 20).await;
+            let now = count();
+            if now != last {
+                (last, since) = (now, self.env.now());
+            }
+        }
+    }
+
+    /// What `time` is in this world.
+    pub(crate) fn by_world(&self, time: ByWorld) -> Duration {
+        if self.is_simulated() { time.simulated } else { time.live }
+    }
+
+    /// How much later than it should a thing may happen: what messages take, and on real machines what schedulers add.
+    pub fn slack(&self) -> Duration {
+        self.by_world(SLACK)
+    }
+
+    /// Where time passes only when a check lets it, nobody waits.
+    async fn sleep(&self, duration: Duration) {
         let Some(clock) = &self.shared.leaping else { return self.env.sleep(duration).await };
         // An adapter that breaks here says so to whatever is asked of it next.
         #[cfg(feature = "subject")]
@@ -162,8 +236,7 @@ impl Site {
         tokio::task::yield_now().await;
     }
 
-    /// Between two looks: short enough to see what happens, long enough to let others work.
     fn pause(&self) -> Duration {
-        if self.is_simulated() { Duration::from_millis(10) } else { Duration::from_millis(25) }
+        self.by_world(PAUSE)
     }
 }

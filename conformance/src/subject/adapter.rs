@@ -5,36 +5,46 @@ use std::sync::mpsc;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use shaketable_proto::subject::v1::StatsRequest;
+use shaketable_proto::subject::v1::subject_client::SubjectClient;
 use shaketable_stack::{Error, ErrorKind, Result};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use super::process::Process;
 use super::served::Served;
-use super::status;
-
-/// An adapter that does not answer a synchronous call within this time hangs.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+use super::{SubjectCommand, status};
 
 /// How long the connection to an adapter that has said its handshake may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Limits a generated client.
+macro_rules! client {
+    ($client:ident, $adapter:expr) => {
+        $client::new($adapter.channel())
+            .max_decoding_message_size($crate::subject::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size($crate::subject::MESSAGE_BYTES_MAX)
+    };
+}
+pub(super) use client;
 
 /// A running adapter.
 #[derive(Debug)]
 pub(super) struct Adapter {
     process: Mutex<Process>,
+    answer_within: Duration,
     runtime: Option<tokio::runtime::Runtime>,
     channel: Channel,
     served: OnceLock<Served>,
 }
 
 impl Adapter {
-    /// Starts `line`.
+    /// Starts `command`.
     ///
     /// # Errors
     /// One sentence.
-    pub(super) fn start(line: &str) -> std::result::Result<Self, String> {
-        let process = Process::start(line)?;
+    pub(super) fn start(command: &SubjectCommand) -> std::result::Result<Self, String> {
+        let process = Process::start(command)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("subject")
@@ -47,7 +57,9 @@ impl Adapter {
             let _entered = runtime.enter();
             endpoint.connect_timeout(CONNECT_WITHIN).connect_lazy()
         };
-        Ok(Self { process: Mutex::new(process), runtime: Some(runtime), channel, served: OnceLock::new() })
+        let answer_within = command.limits.answer_within;
+        let process = Mutex::new(process);
+        Ok(Self { process, answer_within, runtime: Some(runtime), channel, served: OnceLock::new() })
     }
 
     /// The connection.
@@ -93,11 +105,11 @@ impl Adapter {
             // Nobody waits any more when the deadline has passed.
             let _ = answer.send(call.await);
         });
-        match answered.recv_timeout(ANSWER_WITHIN) {
+        match answered.recv_timeout(self.answer_within) {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.error(operation, &status, ErrorKind::Closed)),
             Err(_) => Err(Error::new(ErrorKind::Timeout, operation)
-                .detail(format!("the adapter did not answer within {ANSWER_WITHIN:?}"))),
+                .detail(format!("the adapter did not answer within {:?}", self.answer_within))),
         }
     }
 
@@ -125,25 +137,40 @@ impl Adapter {
 
     /// The error that `status` tells of, or that the adapter is gone.
     pub(super) fn error(&self, operation: &'static str, status: &Status, cancelled: ErrorKind) -> Error {
-        // A status that came over the wire has no source.
-        let is_connection_lost = std::error::Error::source(status).is_some();
-        let obituary = self.process.lock().unwrap_or_else(PoisonError::into_inner).obituary(is_connection_lost);
-        match obituary {
+        match self.obituary(is_connection_lost(status)) {
             Some(text) => Error::new(ErrorKind::Internal, operation).detail(text),
             None => status::error(operation, status, cancelled),
         }
     }
+
+    /// What is wrong with the adapter itself: it has ended, cannot be reached, or hangs. One that is sound answers a question
+    /// for its `Stats` whatever its plugin does, be it that it has none.
+    #[expect(clippy::disallowed_methods, reason = "an adapter is a process of its own, in real time")]
+    pub(super) async fn complaint(&self) -> Option<String> {
+        if let Some(text) = self.obituary(false) {
+            return Some(text);
+        }
+        let (mut client, within) = (client!(SubjectClient, self), self.answer_within);
+        let asking = async move { tokio::time::timeout(within, client.stats(StatsRequest {})).await };
+        match AbortOnDrop(self.runtime.as_ref()?.spawn(asking)).await {
+            Ok(Err(_)) => Some(format!("the adapter hangs: it does not even answer Stats within {within:?}")),
+            Ok(Ok(Err(status))) if is_connection_lost(&status) => {
+                let text = self.obituary(true);
+                Some(text.unwrap_or_else(|| format!("the adapter cannot be reached: {}", status.message())))
+            }
+            _ => None,
+        }
+    }
+
+    fn obituary(&self, is_connection_lost: bool) -> Option<String> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).obituary(is_connection_lost)
+    }
 }
 
-/// Limits a generated client.
-macro_rules! client {
-    ($client:ident, $adapter:expr) => {
-        $client::new($adapter.channel())
-            .max_decoding_message_size($crate::subject::MESSAGE_BYTES_MAX)
-            .max_encoding_message_size($crate::subject::MESSAGE_BYTES_MAX)
-    };
+/// A status that came over the wire has no source.
+fn is_connection_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
 }
-pub(super) use client;
 
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 

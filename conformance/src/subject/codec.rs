@@ -10,16 +10,16 @@ use shaketable_stack::plugin::Settings;
 use shaketable_stack::{Error, ErrorKind, Result};
 
 use super::adapter::{Adapter, client};
-use super::{adapter, open_request};
+use super::{SubjectCommand, adapter, open_request};
 
 /// Opens an instance.
 pub(super) async fn open(
     env: Env,
-    line: String,
+    command: SubjectCommand,
     settings: Settings,
     content_types: &'static [&'static str],
 ) -> Result<Arc<dyn CodecFactory>> {
-    let adapter = adapter(&env, &line)?;
+    let adapter = adapter(&env, &command)?;
     let request = open_request(&env, settings)?;
     let mut client = client!(CodecClient, adapter);
     let instance = adapter.call("open", async move { client.open(request).await }).await?.id;

@@ -1,21 +1,12 @@
-//! An adapter's process: started with a deadline for its handshake, and always ended, with everything that it has started.
+//! An adapter's process: started with a deadline for its handshake; what it says last is kept, for messages.
 #![expect(clippy::disallowed_methods, reason = "a process lives in real time")]
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
-use super::Handshake;
-
-/// How long an adapter may take until it says its handshake.
-pub const START_WITHIN: Duration = Duration::from_secs(20);
-
-/// How long it may take to end by itself when its standard input closes.
-const END_WITHIN: Duration = Duration::from_secs(1);
+use super::group::Group;
+use super::{Handshake, SubjectCommand};
 
 /// How long its end may take to be seen once the connection to it is lost.
 const END_IS_SEEN_WITHIN: Duration = Duration::from_millis(500);
@@ -32,9 +23,7 @@ const CAUSES: [&str; 4] = ["fatal error:", "panic:", "thread '", "Traceback "];
 /// A running adapter.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
-    /// An adapter ends when this closes.
-    stdin: Option<ChildStdin>,
+    group: Group,
     handshake: Handshake,
     last_words: Arc<Ear>,
 }
@@ -82,28 +71,21 @@ impl LastWords {
 }
 
 impl Process {
-    /// Starts `line` and waits for its handshake.
+    /// Starts `command` and waits for its handshake.
     ///
     /// # Errors
     /// One sentence: what went wrong, and what the adapter said last.
-    pub(super) fn start(line: &str) -> Result<Self, String> {
-        let failed = |what: &str| format!("failed to start the adapter `{line}`: {what}");
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("exec {line}")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // A group of its own, so that what it starts ends with it.
-            .process_group(0)
-            .spawn()
-            .map_err(|error| failed(&error.to_string()))?;
-        let stdin = child.stdin.take();
+    pub(super) fn start(command: &SubjectCommand) -> Result<Self, String> {
+        let failed = |what: &str| format!("failed to start the adapter `{}`: {what}", command.line);
+        let start_within = command.limits.start_within;
+        let mut group = Group::start(&command.line).map_err(|error| failed(&error.to_string()))?;
+        let (stdout, stderr) = group.streams();
         let last_words = Arc::<Ear>::default();
-        if let Some(stderr) = child.stderr.take() {
+        if let Some(stderr) = stderr {
             listen(stderr, last_words.clone());
         }
         let (said, first_line) = mpsc::channel();
-        if let Some(stdout) = child.stdout.take() {
+        if let Some(stdout) = stdout {
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stdout).take(1 << 20);
                 let mut line = String::new();
@@ -114,17 +96,16 @@ impl Process {
                 let _ = std::io::copy(&mut reader.into_inner(), &mut std::io::sink());
             });
         }
-        let handshake = match first_line.recv_timeout(START_WITHIN) {
+        let handshake = match first_line.recv_timeout(start_within) {
             Ok(Ok(line)) if line.trim().is_empty() => Err("it ended without a handshake".to_owned()),
             Ok(Ok(line)) => Handshake::read(line.trim()),
             Ok(Err(error)) => Err(format!("its handshake cannot be read: {error}")),
-            Err(_) => Err(format!("it said nothing within {START_WITHIN:?}")),
+            Err(_) => Err(format!("it said nothing within {start_within:?}")),
         };
         match handshake {
-            Ok(handshake) => Ok(Self { child, stdin, handshake, last_words }),
+            Ok(handshake) => Ok(Self { group, handshake, last_words }),
             Err(why) => {
-                drop(stdin);
-                end(&mut child);
+                drop(group);
                 Err(failed(&format!("{why}{}", in_words(&last_words))))
             }
         }
@@ -139,40 +120,9 @@ impl Process {
     /// a moment.
     pub(super) fn obituary(&mut self, is_connection_lost: bool) -> Option<String> {
         let within = if is_connection_lost { END_IS_SEEN_WITHIN } else { Duration::ZERO };
-        let status = ended(&mut self.child, within)?;
+        let status = self.group.ended(within)?;
         Some(format!("the adapter has ended ({status}){}", in_words(&self.last_words)))
     }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        end(&mut self.child);
-    }
-}
-
-/// How `child` has ended, or ends `within`.
-fn ended(child: &mut Child, within: Duration) -> Option<ExitStatus> {
-    let deadline = Instant::now() + within;
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Waits for a moment, and then kills the whole group.
-fn end(child: &mut Child) {
-    ended(child, END_WITHIN);
-    // What it has started may live on without it.
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let _ = child.wait();
 }
 
 /// Keeps the end of what is said.
@@ -199,9 +149,14 @@ fn in_words(ear: &Ear) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
-    use super::Process;
+    use super::super::group::tests::{all_end, stubborn};
+    use super::{Process, SubjectCommand};
+
+    fn not_started(command: &SubjectCommand) -> String {
+        Process::start(command).map(drop).unwrap_err()
+    }
 
     #[test]
     fn an_adapter_that_does_not_start_is_told_with_its_last_words() {
@@ -210,43 +165,27 @@ mod tests {
             ("sh -c 'echo cannot find etcd >&2; exit 3'", "cannot find etcd"),
             ("echo hello", "no handshake"),
         ] {
-            let text = Process::start(line).map(drop).unwrap_err();
+            let text = not_started(&SubjectCommand::new(line));
             assert!(text.contains(told), "{text}");
         }
+    }
+
+    #[test]
+    fn an_adapter_that_says_nothing_is_told_and_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ids");
+        let mut command = SubjectCommand::new(stubborn(&file, "echo waiting for etcd >&2"));
+        command.limits.start_within = Duration::from_secs(2);
+        let text = not_started(&command);
+        assert!(text.contains("it said nothing within 2s") && text.contains("waiting for etcd"), "{text}");
+        all_end(&file);
     }
 
     #[test]
     fn why_a_runtime_gave_up_is_told_though_a_long_dump_follows() {
         let line = "sh -c 'echo fatal error: concurrent map writes >&2; \
                     for n in $(seq 900); do echo goroutine $n >&2; done; sleep 0.2; exit 2'";
-        let text = Process::start(line).map(drop).unwrap_err();
+        let text = not_started(&SubjectCommand::new(line));
         assert!(text.contains("concurrent map writes") && text.contains("goroutine 900"), "{text}");
-    }
-
-    #[test]
-    fn what_an_adapter_has_started_ends_with_it() {
-        let folder = std::env::temp_dir().join(format!("shaketable-adapter-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("pid");
-        let line = format!(
-            "sh -c 'sleep 300 & echo $! > {}; echo \"{{\\\"shaketable_subject\\\":1,\\\"address\\\":\\\"127.0.0.1:1\\\",\
-             \\\"message_bytes_max\\\":67108864,\\\"interfaces\\\":[\\\"registry\\\"]}}\"; wait'",
-            file.display()
-        );
-        let process = Process::start(&line).unwrap();
-        let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
-        drop(process);
-        let is_alive = || {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // A zombie waits for its new parent only.
-            !status.is_empty() && !status.contains(") Z ")
-        };
-        // A process that was killed takes a moment to go.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while is_alive() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        assert!(!is_alive(), "{pid} lives on");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -16,11 +16,11 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 
 use super::adapter::{Adapter, client};
-use super::{adapter, open_request};
+use super::{SubjectCommand, adapter, open_request};
 
 /// Opens an instance.
-pub(super) async fn open(env: Env, line: String, settings: Settings) -> Result<Arc<dyn Registry>> {
-    let adapter = adapter(&env, &line)?;
+pub(super) async fn open(env: Env, command: SubjectCommand, settings: Settings) -> Result<Arc<dyn Registry>> {
+    let adapter = adapter(&env, &command)?;
     let request = open_request(&env, settings)?;
     let options = RegistryOptions { addresses: request.addresses.clone(), ..RegistryOptions::default() };
     let mut client = client!(RegistryClient, adapter);

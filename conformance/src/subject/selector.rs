@@ -16,10 +16,10 @@ use shaketable_stack::selector::{
 use shaketable_stack::{Error, ErrorKind, Result};
 use tonic::transport::Channel;
 
-use super::adapter;
 use super::adapter::{Adapter, client};
 use super::registry::{node_from_wire, node_to_wire};
 use super::served::Lent;
+use super::{SubjectCommand, adapter};
 
 /// The strategies that the protocol names.
 const STRATEGIES: [&str; 2] = ["random", "round_robin"];
@@ -27,12 +27,12 @@ const STRATEGIES: [&str; 2] = ["random", "round_robin"];
 /// Opens an instance that selects from `registry`.
 pub(super) async fn open(
     env: Env,
-    line: String,
+    command: SubjectCommand,
     registry: Arc<dyn Registry>,
     settings: Settings,
 ) -> Result<Arc<dyn Selector>> {
     settings.finish()?;
-    let adapter = adapter(&env, &line)?;
+    let adapter = adapter(&env, &command)?;
     let served = adapter.served()?;
     let lent = served.lend(registry.clone());
     let request =

@@ -12,11 +12,11 @@ use shaketable_stack::transport::{DialOptions, ListenOptions, Listener, Message,
 use tonic::transport::Channel;
 
 use super::adapter::{Adapter, client};
-use super::{adapter, open_request};
+use super::{SubjectCommand, adapter, open_request};
 
 /// Opens an instance.
-pub(super) async fn open(env: Env, line: String, settings: Settings) -> Result<Arc<dyn Transport>> {
-    let adapter = adapter(&env, &line)?;
+pub(super) async fn open(env: Env, command: SubjectCommand, settings: Settings) -> Result<Arc<dyn Transport>> {
+    let adapter = adapter(&env, &command)?;
     let request = open_request(&env, settings)?;
     let mut client = client!(TransportClient, adapter);
     let instance = adapter.call("open", async move { client.open(request).await }).await?.id;

@@ -3,10 +3,10 @@
 use shaketable_stack::ErrorKind;
 
 use super::tools::{
-    DROPPING, Ends, KEEPS_ALL, LARGE_WITHIN, Role, SEEN_WITHIN, body, ending, expect_kind, largest, message, numbered,
-    open, pair, pair_for_requests, pass, same,
+    DROPPING, Ends, HELD_UP_FOR, KEEPS_ALL, LARGE_WITHIN, Pair, Role, SEEN_WITHIN, Sent, body, ending, expect_kind,
+    largest, message, numbered, open, pair, pair_for_requests, pass, same,
 };
-use crate::Level::Must;
+use crate::Level::{Must, Should};
 use crate::requirement::check;
 use crate::{Finding, Outcome, Requirement, Site};
 
@@ -18,7 +18,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro issue 111: no sign of a close reaches who receives; issue 476: an ordered end arrives as an \
                  unexpected one",
         needs: &[],
-        check: check!(a_close_reaches_the_peer),
+        check: check!(a_close_reaches_the_peer, "within {}", SEEN_WITHIN),
     },
     Requirement {
         id: "TRA-045",
@@ -35,7 +35,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A socket that is dropped without close ends the recv of the peer.",
         source: "decision of shaketable: in Rust what is dropped is gone, and a peer that is not told waits for ever",
         needs: &[DROPPING],
-        check: check!(a_dropped_socket_ends_the_peer),
+        check: check!(a_dropped_socket_ends_the_peer, "within {}", SEEN_WITHIN),
     },
     Requirement {
         id: "TRA-047",
@@ -44,7 +44,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro issues 419 and 423, pull requests 2374 and 2436: Close and Recv of one client race; issue \
                  111 and transport/memory.go: Recv blocks for ever after Close",
         needs: &[],
-        check: check!(a_close_releases_a_recv),
+        check: check!(a_close_releases_a_recv, "within {}", SEEN_WITHIN),
     },
     Requirement {
         id: "TRA-048",
@@ -52,7 +52,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A close releases a send of the same end that is held up.",
         source: "go-micro transport/memory.go: Send waits in a pipe that Close leaves open",
         needs: &[],
-        check: check!(a_close_releases_a_send),
+        check: check!(a_close_releases_a_send, "within {} of the beginning of the sends", SEEN_WITHIN * 2),
     },
     Requirement {
         id: "TRA-049",
@@ -79,7 +79,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "Sends to a peer that has closed fail in the end.",
         source: "go-micro transport/memory.go: Send is an end of file once either end has closed",
         needs: &[],
-        check: check!(sends_to_a_closed_peer_fail),
+        check: check!(sends_to_a_closed_peer_fail, "within {}", SEEN_WITHIN),
     },
     Requirement {
         id: "TRA-052",
@@ -89,13 +89,22 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[],
         check: check!(a_close_ends_one_connection),
     },
+    Requirement {
+        id: "TRA-093",
+        level: Should,
+        sentence: "What was sent before a socket is dropped without close is received before the end.",
+        source: "decision of shaketable: send has said that it is on its way, and what Rust's own streams were given before \
+                 they are dropped arrives",
+        needs: &[KEEPS_ALL, DROPPING],
+        check: check!(what_was_sent_comes_before_a_drop),
+    },
 ];
 
 async fn a_close_reaches_the_peer(site: Site) -> Outcome {
     for role in Role::BOTH {
         let pair = pair(&site, role).await?;
         let close = async {
-            site.sleep(site.slack()).await;
+            site.take_effect(site.slack()).await;
             site.ask("close", pair.own.close()).await
         };
         let (closed, ended) = tokio::join!(close, ending(&site, &pair.peer));
@@ -109,31 +118,45 @@ async fn a_close_reaches_the_peer(site: Site) -> Outcome {
 }
 
 async fn what_was_sent_comes_before_the_end(site: Site) -> Outcome {
+    all_comes_before_the_end(&site, true).await
+}
+
+async fn what_was_sent_comes_before_a_drop(site: Site) -> Outcome {
+    all_comes_before_the_end(&site, false).await
+}
+
+async fn all_comes_before_the_end(site: &Site, close: bool) -> Outcome {
+    let end = if close { "close" } else { "drop" };
     for role in Role::BOTH {
-        let pair = pair(&site, role).await?;
-        let sent = [numbered(1, largest(&site).min(200_000)), numbered(2, 4), numbered(3, 20_000)];
-        let send = async {
-            for message in &sent {
-                site.within("send", LARGE_WITHIN, pair.own.send(message))
-                    .await?
-                    .map_err(|error| Finding::violated("'send' before the close to succeed", error.to_string()))?;
+        let Pair { own, peer, listener: _listener } = pair(site, role).await?;
+        let sent = [numbered(1, largest(site).min(200_000)), numbered(2, 4), numbered(3, 20_000)];
+        let sent = &sent;
+        let send = async move {
+            for message in sent {
+                site.within("send", LARGE_WITHIN, own.send(message)).await?.map_err(|error| {
+                    Finding::violated(format!("'send' before the {end} to succeed"), error.to_string())
+                })?;
             }
-            site.ask("close", pair.own.close()).await
+            if !close {
+                return Ok(None);
+            }
+            site.ask("close", own.close()).await?;
+            Ok(Some(own))
         };
         let receive = async {
             for (index, message) in sent.iter().enumerate() {
-                let what = format!("message {} of 3 that were sent before the close", index + 1);
-                let received = site.within(&format!("receive {what}"), LARGE_WITHIN, pair.peer.recv()).await?;
+                let what = format!("message {} of 3 that were sent before the {end}", index + 1);
+                let received = site.within(&format!("receive {what}"), LARGE_WITHIN, peer.recv()).await?;
                 let received =
                     received.map_err(|error| Finding::violated(format!("{what} to be received"), error.to_string()))?;
                 same(&what, &received, message)?;
             }
             Ok(())
         };
-        tokio::try_join!(send, receive)?;
+        let (_own, ()) = tokio::try_join!(send, receive)?;
         // Which end it is is another requirement's.
         let kinds = [ErrorKind::EndOfStream, ErrorKind::Disconnected, ErrorKind::Closed];
-        expect_kind("the recv after the last message", ending(&site, &pair.peer).await?, &kinds)?;
+        expect_kind("the recv after the last message", ending(site, &peer).await?, &kinds)?;
     }
     Ok(())
 }
@@ -153,7 +176,7 @@ async fn a_close_releases_a_recv(site: Site) -> Outcome {
     let pairs = [pair(&site, dialling).await?, pair(&site, accepting).await?, pair_for_requests(&site).await?];
     for pair in pairs {
         let close = async {
-            site.sleep(site.slack()).await;
+            site.take_effect(site.slack()).await;
             site.ask("close while another task receives", pair.own.close()).await
         };
         let kinds = [ErrorKind::Closed, ErrorKind::EndOfStream, ErrorKind::Disconnected];
@@ -175,16 +198,19 @@ async fn a_close_releases_a_send(site: Site) -> Outcome {
     for role in Role::BOTH {
         let pair = pair(&site, role).await?;
         let large = message(&body(largest(&site).min(1 << 20)));
+        let sent = Sent::default();
         // What does not hold up its sender ends before the close.
         let send = async {
             for _ in 0..200 {
                 if pair.own.send(&large).await.is_err() {
-                    return;
+                    break;
                 }
+                sent.one_more();
             }
+            sent.end();
         };
         let close = async {
-            site.sleep(site.slack() * 10).await;
+            site.stands_still(site.by_world(HELD_UP_FOR), site.slack() * 10, || sent.so_far()).await;
             site.ask("close while another task sends", pair.own.close()).await
         };
         let (ended, closed) = tokio::join!(site.within("the send to be released", SEEN_WITHIN * 2, send), close);

@@ -6,13 +6,15 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use rand::Rng;
 use shaketable_stack::transport::Message;
+use tokio::sync::oneshot;
 
 use super::tools::{
-    End, Ends, KEEPS_ALL, LARGE_WITHIN, Role, body, largest, listen, message, number_of, numbered, open, pair,
-    pair_for_requests, pass, same,
+    End, Ends, KEEPS_ALL, LARGE_WITHIN, NOTHING_TWICE, ORDERED, Role, body, largest, listen, message, number_of,
+    numbered, open, pair, pair_for_requests, pass, same,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -78,7 +80,21 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[],
         check: check!(a_send_that_is_given_up_leaves_no_part),
     },
+    Requirement {
+        id: "TRA-074",
+        level: Must,
+        sentence: "When several tasks send on an end while one receives and one closes it, each call ends within twenty \
+                   seconds, none panics, and the peer receives whole messages: of each task the first ones in their order \
+                   where no loss and an order are promised, and none twice where that is.",
+        source: "go-micro pull requests 2374, 2436 and 2441: Close, Recv and Send of one client race for its lock and its \
+                 channels; issue 655: a part of a body is taken for a message",
+        needs: &[],
+        check: check!(sends_a_recv_and_a_close_at_once_end, "{}", ENDS_WITHIN),
+    },
 ];
+
+/// Within which a call must end that is made on an end while others are, or that is closed.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
 
 async fn connections_do_not_mix(site: Site) -> Outcome {
     let ends = Ends::new(&site).await?;
@@ -92,7 +108,7 @@ async fn connections_do_not_mix(site: Site) -> Outcome {
         async move {
             let mut random = site.env().random("pauses");
             for round in 0..8_u32 {
-                site.sleep(Duration::from_millis(random.random_range(0..4))).await;
+                site.let_pass(Duration::from_millis(random.random_range(0..4))).await;
                 let said = numbered(index as u32 * 100 + round, 50);
                 pass(&site, &near, &far, &format!("request {round} of connection {index}"), &said).await?;
                 pass(&site, &far, &near, &format!("answer {round} of connection {index}"), &said).await?;
@@ -114,7 +130,7 @@ async fn a_waiting_end_can_send(site: Site) -> Outcome {
             same("the answer", &received, &answer)
         };
         let ask = async {
-            site.sleep(Duration::from_millis(50)).await;
+            site.take_effect(Duration::from_millis(50)).await;
             site.ask("send while another task receives", pair.own.send(&question)).await
         };
         let peer = async {
@@ -146,7 +162,7 @@ async fn both_ends_send_at_once(site: Site) -> Outcome {
         let (site, sent) = (&site, &sent);
         async move {
             // Only when both have filled what the connection holds.
-            site.sleep(site.slack()).await;
+            site.take_effect(site.slack()).await;
             for message in sent {
                 let what = "receive, while both ends send";
                 let received = site.within(what, LARGE_WITHIN, socket.recv()).await?;
@@ -238,7 +254,7 @@ async fn a_recv_that_is_given_up_loses_nothing(site: Site) -> Outcome {
         let sent = [numbered(1, largest(&site).min(300_000)), numbered(2, 10), numbered(3, 20_000)];
         let send = async {
             for message in &sent {
-                site.sleep(Duration::from_millis(3)).await;
+                site.let_pass(Duration::from_millis(3)).await;
                 site.ask("send", pair.peer.send(message)).await?;
             }
             Ok::<_, Finding>(())
@@ -289,6 +305,102 @@ async fn a_send_that_is_given_up_leaves_no_part(site: Site) -> Outcome {
             let whole = received.body == large.body || received.body == small.body;
             expect(whole, "a whole message, or an error", || {
                 format!("{} bytes; {} and {} were sent", received.body.len(), large.body.len(), small.body.len())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `call` as a task; what it ends with is awaited.
+fn begun(site: &Site, call: impl Future<Output = Outcome> + Send + 'static) -> impl Future<Output = Outcome> {
+    let (done, outcome) = oneshot::channel();
+    let task = site.env().spawn("check-call", async move {
+        // Nobody waits any more when the check has ended meanwhile.
+        let _ = done.send(call.await);
+    });
+    async move {
+        let ended = outcome.await;
+        task.join().await;
+        ended.map_err(|_| Finding::violated("no panic", "a task that sends, receives or closes has panicked"))?
+    }
+}
+
+async fn sends_a_recv_and_a_close_at_once_end(site: Site) -> Outcome {
+    const TASKS: u32 = 6;
+    const EACH: u32 = 30;
+    let size = largest(&site).min(64 << 10);
+    let early = Duration::from_millis(site.env().random("pauses").random_range(0..30));
+    // While all are on their way, and when the senders wait for a peer that does not receive.
+    for (role, pause) in Role::BOTH.into_iter().flat_map(|role| [(role, early), (role, site.slack())]) {
+        let pair = pair(&site, role).await?;
+        let mut calls = Vec::new();
+        for task in 0..TASKS {
+            let (there, own) = (site.clone(), pair.own.clone());
+            let sends = async move {
+                for number in task * EACH..(task + 1) * EACH {
+                    let what = "a send beside others, a recv and a close to end";
+                    if there.within(what, ENDS_WITHIN, own.send(&numbered(number, size))).await?.is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            };
+            calls.push(begun(&site, sends).boxed());
+        }
+        let (there, own) = (site.clone(), pair.own.clone());
+        let receives = async move {
+            while there.within("a recv beside sends and a close to end", ENDS_WITHIN, own.recv()).await?.is_ok() {}
+            Ok(())
+        };
+        calls.push(begun(&site, receives).boxed());
+        let (there, own) = (site.clone(), pair.own.clone());
+        let closes = async move {
+            there.let_pass(pause).await;
+            // That it ends is what counts here.
+            there.within("a close beside sends and a recv to end", ENDS_WITHIN, own.close()).await.map(drop)
+        };
+        calls.push(begun(&site, closes).boxed());
+        let peer = async {
+            for number in 0..3 {
+                // Whether it still gets there is of no concern.
+                let _ = site.env().timeout(site.slack(), pair.peer.send(&numbered(number, 100))).await;
+            }
+            site.let_pass(pause).await;
+            let mut received = Vec::new();
+            let until = "receive from an end that was closed, and see that it is";
+            while let Ok(message) = site.within(until, LARGE_WITHIN, pair.peer.recv()).await? {
+                received.push(message);
+            }
+            Ok::<_, Finding>(received)
+        };
+        let ((), received) = tokio::try_join!(async { try_join_all(calls).await.map(drop) }, peer)?;
+        are_first_ones(&site, &received, (TASKS, EACH), size)?;
+    }
+    Ok(())
+}
+
+/// What was `received` are numbered messages of `size` bytes, `each` for each of the `tasks` at most: as far as that is
+/// promised, of each task the first ones, in order, once.
+fn are_first_ones(site: &Site, received: &[Message], (tasks, each): (u32, u32), size: usize) -> Outcome {
+    let promised = |need: Need| matches!(need, Need::Promises(_, holds) if holds(site.promises()));
+    let mut came = vec![Vec::new(); tasks as usize];
+    for message in received {
+        let number = number_of(message).filter(|number| *number < tasks * each);
+        let Some(number) = number.filter(|number| message.body == numbered(*number, size).body) else {
+            let what = format!("{} bytes that are none of them", message.body.len());
+            return Err(Finding::violated("each body that is received to be one that was sent", what));
+        };
+        came[(number / each) as usize].push(number % each);
+    }
+    for numbers in &came {
+        let different: BTreeSet<u32> = numbers.iter().copied().collect();
+        if promised(NOTHING_TWICE) {
+            expect(different.len() == numbers.len(), "no message twice", || format!("of one task {numbers:?}"))?;
+        }
+        if promised(ORDERED) && promised(KEEPS_ALL) {
+            let first = different.iter().copied().eq(0..different.len() as u32);
+            expect(first && numbers.is_sorted(), "the first messages of each task, in order", || {
+                format!("of one task {numbers:?}")
             })?;
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::tools::{
     End, Ends, KEEPS_ALL, LARGE_WITHIN, Role, SEEN_WITHIN, body, changed, ending, free, largest, listen, message,
-    number_of, numbered, pair, pass, same,
+    number_of, numbered, open, pair, pass, same,
 };
 use crate::Level::Must;
 use crate::requirement::check;
@@ -24,7 +24,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                    healed, or an end is told that the connection broke.",
         source: "RFC 9293, section 3.8: TCP repeats what was not acknowledged",
         needs: &[Need::Network, Need::World(Capability::Cut), KEEPS_ALL],
-        check: check!(a_cut_loses_nothing_unnoticed),
+        check: check!(a_cut_loses_nothing_unnoticed, "within {}", LARGE_WITHIN),
     },
     Requirement {
         id: "TRA-057",
@@ -40,7 +40,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A peer whose process dies ends the recv of the other end.",
         source: "go-micro issue 111: no sign of the end reaches who receives",
         needs: &[Need::World(Capability::Crash)],
-        check: check!(a_dead_peer_ends_the_recv),
+        check: check!(a_dead_peer_ends_the_recv, "within {}", SEEN_WITHIN),
     },
     Requirement {
         id: "TRA-059",
@@ -56,7 +56,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A peer whose machine vanished and came back is noticed by who goes on sending to it.",
         source: "RFC 9293, sections 3.5.1 and 3.5.2: data for a connection that is not known is answered with a reset",
         needs: &[Need::Network, Need::World(Capability::CrashWithoutFin)],
-        check: check!(a_machine_that_came_back_is_noticed),
+        check: check!(a_machine_that_came_back_is_noticed, "within {}", LARGE_WITHIN),
     },
     Requirement {
         id: "TRA-061",
@@ -67,6 +67,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::World(Capability::Skew)],
         check: check!(a_date_that_jumps_ends_no_recv),
     },
+    Requirement {
+        id: "TRA-071",
+        level: Must,
+        sentence: "A recv whose connection is reset inside a message ends in bounded time with an error, or with the whole \
+                   message where that takes another way, never with a part of it; and the peer can be dialled again.",
+        source: "RFC 9293, section 3.5.3: a reset ends the connection, and who uses it is told; RFC 9112, section 8: a message \
+                 that ends before its length is incomplete",
+        needs: &[Need::Network, Need::World(Capability::Reset), Need::World(Capability::LinkLatency)],
+        check: check!(a_reset_gives_no_part, "the error within {}", LARGE_WITHIN),
+    },
 ];
 
 async fn a_cut_loses_nothing_unnoticed(site: Site) -> Outcome {
@@ -74,7 +84,7 @@ async fn a_cut_loses_nothing_unnoticed(site: Site) -> Outcome {
         let pair = pair(&site, role).await?;
         site.cut(Host::Home, Host::Second, true).await?;
         let heal = async {
-            site.sleep(Duration::from_secs(3)).await;
+            site.let_pass(Duration::from_secs(3)).await;
             site.cut(Host::Home, Host::Second, false).await
         };
         let send = async {
@@ -202,7 +212,7 @@ async fn a_dead_peer_ends_the_recv(site: Site) -> Outcome {
             drop(socket);
         };
         let (own, _task) = peer_that_may_die(&site, role, stays).await?;
-        site.sleep(site.slack()).await;
+        site.take_effect(site.slack()).await;
         site.inflict(crash(true)).await?;
         ending(&site, &own).await?;
         revive(&site).await?;
@@ -224,7 +234,7 @@ async fn a_peer_that_dies_gives_no_part(site: Site) -> Outcome {
         let dies_after = Duration::from_millis(site.env().random("death").random_range(2..25));
         let die = async {
             let _ = begun.await;
-            site.sleep(dies_after).await;
+            site.let_pass(dies_after).await;
             site.inflict(crash(true)).await
         };
         let receive = site.within("receive, while the peer dies", LARGE_WITHIN, own.recv());
@@ -240,6 +250,49 @@ async fn a_peer_that_dies_gives_no_part(site: Site) -> Outcome {
     Ok(())
 }
 
+/// How long a packet takes while a message is to be caught on its way: the first of it arrives after one such time, and
+/// 64 KiB have not arrived after four, because TCP begins with ten packets (RFC 6928).
+const ON_THE_WAY: Duration = Duration::from_millis(100);
+
+async fn a_reset_gives_no_part(site: Site) -> Outcome {
+    let ends = Ends::new(&site).await?;
+    let large = message(&body(largest(&site).min(2 << 20)));
+    let (home, second) = (vec![Host::Home.name().to_owned()], vec![Host::Second.name().to_owned()]);
+    let latency = |latency| Fault::Latency { a: home.clone(), b: second.clone(), latency };
+    for role in Role::BOTH {
+        let pair = ends.connect(&site, role).await?;
+        site.inflict(latency(Some(ON_THE_WAY))).await?;
+        let reset_after = ON_THE_WAY.mul_f64(site.env().random("reset").random_range(1.5..4.5));
+        let reset = async {
+            site.let_pass(reset_after).await;
+            site.inflict(Fault::Reset { a: home.clone(), b: second.clone() }).await?;
+            site.inflict(latency(None)).await
+        };
+        // Whether the sender is told depends on how much the system has taken from it.
+        let send = async {
+            let _ = site.env().timeout(LARGE_WITHIN, pair.peer.send(&large)).await;
+            Ok(())
+        };
+        let receive = async {
+            let first = site.within("receive, while the connection is reset", LARGE_WITHIN, pair.own.recv()).await?;
+            let received = match first {
+                Ok(received) => Some(received),
+                // What had come of it is no message later on either.
+                Err(_) => site.env().timeout(site.slack(), pair.own.recv()).await.ok().and_then(Result::ok),
+            };
+            received.map_or(Ok(()), |received| same("nothing, or the whole message", &received, &large))
+        };
+        tokio::try_join!(reset, send, receive)?;
+        let dialling = match role {
+            Role::Dialling => &ends.home,
+            Role::Accepting => &ends.second,
+        };
+        let (near, far) = open(&site, dialling, &pair.listener).await?;
+        pass(&site, &near, &far, "a message over a new connection", &large).await?;
+    }
+    Ok(())
+}
+
 async fn a_machine_that_came_back_is_noticed(site: Site) -> Outcome {
     for role in Role::BOTH {
         let stays = |_, socket: End| async move {
@@ -248,13 +301,13 @@ async fn a_machine_that_came_back_is_noticed(site: Site) -> Outcome {
         };
         let (own, _task) = peer_that_may_die(&site, role, stays).await?;
         site.inflict(crash(false)).await?;
-        site.sleep(Duration::from_secs(2)).await;
+        site.let_pass(Duration::from_secs(2)).await;
         revive(&site).await?;
         let noticed = async {
             let received = async { while own.recv().await.is_ok() {} };
             let sent = async {
                 while own.send(&message(b"anybody there?")).await.is_ok() {
-                    site.sleep(Duration::from_secs(1)).await;
+                    site.look_again(Duration::from_secs(1)).await;
                 }
             };
             tokio::select! {
@@ -272,13 +325,13 @@ async fn a_date_that_jumps_ends_no_recv(site: Site) -> Outcome {
     changed(&ends.home, |options| options.timeout = Some(Duration::from_secs(60)))?;
     let pair = ends.connect(&site, Role::Dialling).await?;
     let jump = async {
-        site.sleep(site.slack()).await;
+        site.take_effect(site.slack()).await;
         let day = 24 * 3_600 * 1_000_000_000;
         let fault = |by_ns| Fault::Skew { host: Host::Home.name().to_owned(), by_ns };
         site.inflict(fault(day)).await?;
-        site.sleep(Duration::from_secs(2)).await;
+        site.let_pass(Duration::from_secs(2)).await;
         site.inflict(fault(-day)).await?;
-        site.sleep(Duration::from_secs(2)).await;
+        site.let_pass(Duration::from_secs(2)).await;
         site.ask("send after the date has jumped", pair.peer.send(&message(b"on time"))).await
     };
     let receive = async {

@@ -7,11 +7,12 @@ use shaketable_stack::plugin::SlowConsumer;
 use shaketable_stack::transport::Message;
 
 use super::tools::{
-    End, Ends, KEEPS_ALL, LARGE_WITHIN, LIMITED, OPTIONS, Role, body, changed, largest, message, number_of, numbered,
-    open, pair, pass,
+    End, Ends, HELD_UP_FOR, KEEPS_ALL, LARGE_WITHIN, LIMITED, OPTIONS, Role, Sent, body, changed, largest, message,
+    number_of, numbered, open, pair, pass, same,
 };
 use crate::Level::{Must, Should};
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 /// A sender waits for a receiver that does not keep up.
@@ -55,7 +56,13 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                    is due.",
         source: "go-micro transport/options.go: Options.Timeout; transport/http_transport_test.go: Recv timeout",
         needs: &[OPTIONS],
-        check: check!(a_time_limit_ends_a_recv),
+        check: check!(
+            a_time_limit_ends_a_recv,
+            "a limit of {}: at most {} early, and late by {}",
+            RECV_LIMIT,
+            EARLY,
+            SLACK
+        ),
     },
     Requirement {
         id: "TRA-040",
@@ -107,11 +114,36 @@ async fn a_body_beyond_the_limit_is_refused(site: Site) -> Outcome {
 }
 
 /// Either end may find out that `large` is too large; nobody may receive it or a part of it.
-async fn refused_by_an_end(site: &Site, (from, to): (&End, &End), large: &Message) -> Outcome {
+async fn refused_by_an_end(site: &Site, ends: (&End, &End), large: &Message) -> Outcome {
     let expected = format!("a body of {} bytes to be refused as too large, by send or by recv", large.body.len());
+    match offered(site, ends, large, &expected).await? {
+        None => Ok(()),
+        Some(received) => {
+            Err(Finding::violated(expected, format!("a message of {} bytes was received", received.body.len())))
+        }
+    }
+}
+
+/// Nothing is promised of `large`: it arrives whole, or an end finds out that it is too large.
+pub(super) async fn arrives_or_is_refused(site: &Site, ends: (&End, &End), large: &Message) -> Outcome {
+    let what = format!("a body of {} bytes", large.body.len());
+    let expected = format!("{what} to arrive, or to be refused as too large, by send or by recv");
+    match offered(site, ends, large, &expected).await? {
+        None => Ok(()),
+        Some(received) => same(&what, &received, large),
+    }
+}
+
+/// Sends `large` and gives what is received, or nothing where an end refused it as too large.
+async fn offered(
+    site: &Site,
+    (from, to): (&End, &End),
+    large: &Message,
+    expected: &str,
+) -> Result<Option<Message>, Finding> {
     let both = async {
-        let receive = site.env().timeout(Duration::from_secs(30), to.recv());
-        let send = site.env().timeout(Duration::from_secs(30), from.send(large));
+        let receive = site.env().timeout(LARGE_WITHIN, to.recv());
+        let send = site.env().timeout(LARGE_WITHIN, from.send(large));
         let mut receive = std::pin::pin!(receive);
         let mut send = std::pin::pin!(send);
         tokio::select! {
@@ -120,21 +152,21 @@ async fn refused_by_an_end(site: &Site, (from, to): (&End, &End), large: &Messag
             received = &mut receive => (None, Some(received)),
         }
     };
-    match site.within("send a body beyond the limit", LARGE_WITHIN, both).await? {
-        (Some(error), _) if error.kind() == ErrorKind::TooLarge => Ok(()),
+    match site.within("send a large body", LARGE_WITHIN * 2, both).await? {
+        (Some(error), _) if error.kind() == ErrorKind::TooLarge => Ok(None),
         // The peer has hung up on it, and says why.
         (Some(error), _) => {
             let said = site.env().timeout(site.slack(), to.recv()).await;
             let too_large = matches!(&said, Ok(Err(error)) if error.kind() == ErrorKind::TooLarge);
-            expect(too_large, expected, || format!("send: {:?}: `{error}`; recv: {said:?}", error.kind()))
+            expect(too_large, expected, || format!("send: {:?}: `{error}`; recv: {said:?}", error.kind()))?;
+            Ok(None)
         }
         (None, Some(Ok(Err(error)))) => {
             let kinds = [ErrorKind::TooLarge, ErrorKind::InvalidMessage];
-            expect(kinds.contains(&error.kind()), expected, || format!("recv: {:?}: `{error}`", error.kind()))
+            expect(kinds.contains(&error.kind()), expected, || format!("recv: {:?}: `{error}`", error.kind()))?;
+            Ok(None)
         }
-        (None, Some(Ok(Ok(received)))) => {
-            Err(Finding::violated(expected, format!("a message of {} bytes was received", received.body.len())))
-        }
+        (None, Some(Ok(Ok(received)))) => Ok(Some(received)),
         (None, _) => Err(Finding::violated(expected, "neither end said anything")),
     }
 }
@@ -161,8 +193,12 @@ async fn a_receiver_keeps_its_own_limit(site: Site) -> Outcome {
     Ok(())
 }
 
+/// The time limit of a recv for which nothing comes, and how much of it may be missing where clocks are coarse.
+const RECV_LIMIT: Duration = Duration::from_secs(1);
+const EARLY: Duration = Duration::from_millis(100);
+
 async fn a_time_limit_ends_a_recv(site: Site) -> Outcome {
-    let limit = Duration::from_secs(1);
+    let limit = RECV_LIMIT;
     for role in Role::BOTH {
         let ends = Ends::new(&site).await?;
         changed(&ends.home, |options| options.timeout = Some(limit))?;
@@ -170,7 +206,7 @@ async fn a_time_limit_ends_a_recv(site: Site) -> Outcome {
         let start = site.env().now();
         site.refused("receive, when nothing comes", &[ErrorKind::Timeout], pair.own.recv()).await?;
         let took = site.env().now() - start;
-        let (least, most) = (limit - Duration::from_millis(100), limit + site.slack());
+        let (least, most) = (limit - EARLY, limit + site.slack());
         expect(took >= least && took <= most, format!("the recv to end after {limit:?}"), || {
             format!("after {took:?}")
         })?;
@@ -195,8 +231,7 @@ async fn a_late_message_is_received(site: Site) -> Outcome {
 /// that nobody knows whether it is.
 async fn fill(site: &Site, from: &End, size: usize) -> Result<u32, Finding> {
     let most = u32::try_from(PILE_BYTES / size).unwrap_or(u32::MAX);
-    // Held up is who waits for longer than any packet needs.
-    let patience = site.slack() * 6;
+    let patience = site.by_world(HELD_UP_FOR);
     for number in 0..most {
         match site.env().timeout(patience, from.send(&numbered(number, size))).await {
             Ok(Ok(())) => {}
@@ -226,17 +261,20 @@ async fn a_sender_that_was_held_up_goes_on(site: Site) -> Outcome {
         let size = 32 << 10;
         // As many as hold the sender up on a connection of its own, and some more.
         let count = fill(&site, &probe.own, size).await? + 5;
+        let sent = Sent::default();
         let send = async {
             for number in 0..count {
                 let message = numbered(number, size);
                 site.within("send to a slow receiver", LARGE_WITHIN, pair.own.send(&message)).await?.map_err(
                     |error| Finding::violated("'send' to a slow receiver to wait until it receives", error.to_string()),
                 )?;
+                sent.one_more();
             }
+            sent.end();
             Ok::<_, Finding>(())
         };
         let receive = async {
-            site.sleep(site.slack() * 20).await;
+            site.stands_still(site.by_world(HELD_UP_FOR), site.slack() * 20, || sent.so_far()).await;
             let mut got = Vec::new();
             for _ in 0..count {
                 let received = site.within("receive what waits", LARGE_WITHIN, pair.peer.recv()).await?;
@@ -261,17 +299,20 @@ async fn a_slow_receiver_holds_up_nobody_else(site: Site) -> Outcome {
         let dialling = if role == Role::Dialling { &ends.home } else { &ends.second };
         let (near, far) = open(&site, dialling, &pair.listener).await?;
         let large = message(&body(largest(&site).min(1 << 20)));
+        let sent = Sent::default();
         let stuck = async {
             // Whether it is held up or loses messages is what it has promised; here nobody receives.
             for _ in 0..64 {
                 if pair.own.send(&large).await.is_err() {
                     break;
                 }
+                sent.one_more();
             }
+            sent.end();
             std::future::pending().await
         };
         let beside = async {
-            site.sleep(site.slack() * 4).await;
+            site.stands_still(site.slack() * 2, site.slack() * 4, || sent.so_far()).await;
             for (from, to) in [(&near, &far), (&far, &near)] {
                 pass(&site, from, to, "a message beside a connection that is stuck", &message(b"beside")).await?;
             }

@@ -10,6 +10,7 @@ use shaketable_stack::transport::{DialOptions, ListenOptions};
 use super::tools::{Ends, OPTIONS, Role, changed, free, listen, message, open, pair, pass};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
+use crate::site::SLACK;
 use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -29,7 +30,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "go-micro transport/memory.go: Dial; decision of shaketable: a client must learn before it sends that \
                  it may safely try another node",
         needs: &[],
-        check: check!(a_dial_to_nobody_fails),
+        check: check!(a_dial_to_nobody_fails, "within {}", SLACK.times(4)),
     },
     Requirement {
         id: "TRA-003",
@@ -46,7 +47,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         sentence: "A dial that nobody answers ends by the time limit of the dial, and not before.",
         source: "go-micro transport/options.go: DialOptions.Timeout, 5 s by default",
         needs: &[Need::Network],
-        check: check!(a_dial_that_nobody_answers_ends_in_time),
+        check: check!(a_dial_that_nobody_answers_ends_in_time, "a limit of {}, kept but for {}", DIAL_LIMIT, SLACK),
     },
     Requirement {
         id: "TRA-005",
@@ -93,6 +94,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
+/// The time limit of a dial that nobody answers.
+const DIAL_LIMIT: Duration = Duration::from_secs(3);
+
 async fn a_dialled_listener_answers(site: Site) -> Outcome {
     for role in Role::BOTH {
         let pair = pair(&site, role).await?;
@@ -110,7 +114,7 @@ async fn a_dial_to_nobody_fails(site: Site) -> Outcome {
     site.ask("close the listener", listener.close()).await?;
     let kinds = [ErrorKind::Unreachable, ErrorKind::Timeout];
     // A listener may take a moment to be gone for others.
-    site.eventually("a dial to nobody to fail", site.slack() * 4, async || {
+    site.eventually("a dial to nobody to fail", site.by_world(SLACK.times(4)), async || {
         match ends.home.dial(&address, free()).await {
             Err(error) if kinds.contains(&error.kind()) => Ok(()),
             Err(error) => Err(format!("{:?}: `{error}`", error.kind())),
@@ -133,7 +137,7 @@ async fn a_dial_that_nobody_answers_ends_in_time(site: Site) -> Outcome {
     let ends = Ends::new(&site).await?;
     let listener = listen(&site, &ends.second).await?;
     site.cut(Host::Home, Host::Second, true).await?;
-    let limit = Duration::from_secs(3);
+    let limit = DIAL_LIMIT;
     let options = DialOptions { timeout: limit, ..free() };
     let start = site.env().now();
     let address = listener.address();

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,9 @@ use shaketable_stack::metadata::{Metadata, get_ignoring_case};
 use shaketable_stack::plugin::{Delivery, Order, Promises};
 use shaketable_stack::transport::{DialOptions, ListenOptions, Listener, Message, Socket, Transport, TransportOptions};
 
+use crate::site::SLACK;
+use crate::sizes::MODEST_BYTES;
+use crate::tolerance::ByWorld;
 use crate::{Finding, Host, Need, Outcome, Site, expect};
 
 /// A few large messages may take this long on a bad network.
@@ -19,6 +23,34 @@ pub(super) const LARGE_WITHIN: Duration = Duration::from_secs(90);
 
 /// How soon the other end must have learnt that a connection is over.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long after the one before a message is waited for that need not come.
+pub(super) const STRAGGLES_FOR: ByWorld = SLACK.times(5);
+
+/// Held up is who waits for longer than any packet needs.
+pub(super) const HELD_UP_FOR: ByWorld = SLACK.times(6);
+
+/// How many messages a task has sent, for another one that wants to know whether it is held up.
+#[derive(Default)]
+pub(super) struct Sent {
+    count: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Sent {
+    pub(super) fn one_more(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+    }
+
+    /// None when there are no more to come.
+    pub(super) fn so_far(&self) -> Option<u64> {
+        (!self.ended.load(Ordering::SeqCst)).then(|| self.count.load(Ordering::SeqCst))
+    }
+}
 
 /// It promises to lose nothing while nothing is broken.
 pub(super) const KEEPS_ALL: Need = Need::Promises("no message is lost", |promises| {
@@ -197,7 +229,7 @@ pub(super) async fn gather(site: &Site, from: &End, to: &End, messages: &[Messag
     let receive = async {
         let mut received = Vec::new();
         // Longer than a lost packet takes to be sent again.
-        while let Ok(message) = site.env().timeout(site.slack() * 5, to.recv()).await {
+        while let Ok(message) = site.env().timeout(site.by_world(STRAGGLES_FOR), to.recv()).await {
             received.push(message.map_err(|error| Finding::violated("'receive' to succeed", error.to_string()))?);
         }
         Ok(received)
@@ -279,7 +311,7 @@ fn difference(received: &[u8], sent: &[u8]) -> String {
 
 /// The largest body that may be presumed: what is promised, or a size that everything carries.
 pub(super) fn largest(site: &Site) -> usize {
-    site.promises().message_bytes_max.unwrap_or(64 << 10)
+    site.promises().message_bytes_max.unwrap_or(MODEST_BYTES)
 }
 
 /// The options of `transport` with a change.

@@ -21,7 +21,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-065",
         level: Should,
-        sentence: "A request over HTTP/1.1 arrives with its body, by length or in chunks, at whatever bytes it is cut.",
+        sentence: "A request over HTTP/1.1 arrives with its body, by length, in chunks or none, at whatever bytes it is cut.",
         source: "RFC 9112, sections 6.1 and 7.1: a recipient MUST be able to parse the chunked transfer coding; section 6.3: \
                  how long a body is",
         needs: &[HTTP],
@@ -50,9 +50,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         id: "TRA-068",
         level: Should,
         sentence: "Bytes that are no request over HTTP/1.1, could be two, or have no end, are refused, as 400 or 413 say.",
-        source: "RFC 9112, section 2.2: a server SHOULD answer what is no request with 400, section 6.3: an invalid \
-                 Content-Length with 400, section 11.2: request smuggling; RFC 9110, section 5.4: fields that are too large \
-                 with 4xx, section 15.5.14: 413",
+        source: "RFC 9112, section 2.2: a server SHOULD answer what is no request with 400, section 6.1: a transfer coding \
+                 that it does not understand with 501, section 6.3: an invalid Content-Length with 400, section 11.2: request \
+                 smuggling; RFC 9110, section 5.4: fields that are too large with 4xx, section 15.5.14: 413",
         needs: &[HTTP],
         check: check!(what_is_no_request_is_refused),
     },
@@ -83,8 +83,11 @@ const FRAMED: [(&str, &str); 6] = [
     ("", "X-Case: yes\r\nContent-Length: 0\r\n\r\n"),
 ];
 
+/// A request that says nothing of a body has none; a response that says nothing of it would go up to the end.
+const BODILESS: (&str, &str) = ("", "X-Case: yes\r\n\r\n");
+
 /// What the harness itself fails at.
-fn broke(error: io::Error) -> Finding {
+pub(super) fn broke(error: io::Error) -> Finding {
     Finding::Broke(format!("the raw connection: {error}"))
 }
 
@@ -97,7 +100,8 @@ async fn write(stream: &mut Stream, bytes: &[u8], size: usize) -> Outcome {
     Ok(())
 }
 
-async fn dial(site: &Site, listener: &dyn Listener) -> Result<Stream, Finding> {
+/// A raw connection to `listener`.
+pub(super) async fn dial(site: &Site, listener: &dyn Listener) -> Result<Stream, Finding> {
     site.env().network().connect(&listener.address()).await.map_err(broke)
 }
 
@@ -120,7 +124,7 @@ async fn requests_of_others_are_read(site: Site) -> Outcome {
     for size in [usize::MAX, 7, 1] {
         let mut raw = dial(&site, &*listener).await?;
         let mut accepted = None;
-        for (body, rest) in FRAMED {
+        for (body, rest) in FRAMED.into_iter().chain([BODILESS]) {
             write(&mut raw, format!("POST / HTTP/1.1\r\nHost: second\r\n{rest}").as_bytes(), size).await?;
             let far = match accepted.take() {
                 Some(far) => far,
@@ -140,7 +144,7 @@ async fn requests_of_others_are_read(site: Site) -> Outcome {
 }
 
 /// A listener of the harness on this host, and where the other host reaches it.
-async fn raw_listener(site: &Site) -> Result<(Box<dyn shaketable_stack::env::Listener>, String), Finding> {
+pub(super) async fn raw_listener(site: &Site) -> Result<(Box<dyn shaketable_stack::env::Listener>, String), Finding> {
     let listener = site.env().network().listen(":0").await.map_err(broke)?;
     let address = SocketAddr::new(site.env().host().address, listener.local_address().port());
     Ok((listener, address.to_string()))
@@ -236,6 +240,7 @@ async fn what_is_no_request_is_refused(site: Site) -> Outcome {
         ("400", "No Colon\r\n\r\n"),
         ("413", &*too_large),
         ("413", &*chunk_too_large),
+        (ANY, "Transfer-Encoding: gzip\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
         (ANY, &*long_header),
         (ANY, &*whole_header),
         (ANY, &*long_chunk_line),

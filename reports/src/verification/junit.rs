@@ -23,6 +23,9 @@ fn case(report: &VerifyReport, row: &Row) -> TestCase {
     case.set_time(row.took);
     case.add_property(Property::new("level", &row.level));
     case.add_property(Property::new("sentence", &row.sentence));
+    if let Some(tolerance) = &row.tolerance {
+        case.add_property(Property::new("allowed", tolerance));
+    }
     case.add_property(Property::new("source", &row.source));
     case.add_property(Property::new("status", row.status.as_str()));
     if let Some(failure) = row.failures.first() {

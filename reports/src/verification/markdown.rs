@@ -33,6 +33,9 @@ pub fn markdown(report: &VerifyReport) -> String {
 
 fn failure(report: &VerifyReport, row: &Row) -> String {
     let mut text = format!("\n## {}: {} {}\n\n{}\n\n", row.status.as_str(), row.id, row.level, row.sentence);
+    if let Some(tolerance) = &row.tolerance {
+        text.push_str(&format!("- allowed: {tolerance}\n"));
+    }
     text.push_str(&format!("- source: {}\n", row.source));
     if let Some(reason) = &row.reason {
         text.push_str(&format!("- reason: {}\n", reason.replace('\n', " ")));

@@ -47,6 +47,9 @@ fn table(report: &VerifyReport, palette: Palette) -> String {
 pub fn render_row(report: &VerifyReport, row: &Row, palette: Palette) -> String {
     let title = format!("{} {} {}: {}", row.status.as_str(), row.id, row.level, row.sentence);
     let mut text = format!("{}\n", palette.paint(style(row.status, palette), &title));
+    if let Some(tolerance) = &row.tolerance {
+        text.push_str(&format!("  allowed:  {tolerance}\n"));
+    }
     text.push_str(&format!("  source:   {}\n", row.source));
     if let Some(reason) = &row.reason {
         text.push_str(&format!("  reason:   {}\n", reason.replace('\n', "\n            ")));

@@ -20,6 +20,7 @@ fn row(id: &str, level: &str, status: Status, reason: Option<&str>) -> Row {
         id: id.to_owned(),
         level: level.to_owned(),
         sentence: format!("What {id} says | of nodes."),
+        tolerance: None,
         source: "go-micro registry/registry.go".to_owned(),
         check: format!("check_{}", id.to_lowercase().replace('-', "_")),
         status,

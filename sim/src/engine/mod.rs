@@ -77,7 +77,7 @@ pub fn engine(name: &str) -> Option<EngineInfo> {
 fn event_info() -> EngineInfo {
     use Capability::{
         BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss, LinkQuality, PacketLoss,
-        Pause, Skew,
+        Pause, Reset, Skew,
     };
     EngineInfo {
         name: "event",
@@ -91,6 +91,7 @@ fn event_info() -> EngineInfo {
             LinkLatency,
             LinkLoss,
             PacketLoss,
+            Reset,
             LinkQuality,
             Skew,
             LeaseLoss,
@@ -100,8 +101,8 @@ fn event_info() -> EngineInfo {
     }
 }
 
-/// turmoil 0.7.2 has no pause, no loss of single packets, no latency distribution per link, and its TCP does not
-/// retransmit.
+/// turmoil 0.7.2 has no pause, no loss of single packets, no latency distribution per link, and its TCP neither retransmits
+/// nor can be reset from outside.
 fn turmoil_info() -> EngineInfo {
     use Capability::{BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss};
     EngineInfo {

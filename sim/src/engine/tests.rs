@@ -223,6 +223,38 @@ fn a_half_open_connection_is_reset_by_the_peers_next_life() {
     });
 }
 
+/// A reset is told to both ends, whatever they wait for; what had arrived before is still read, and the peer can be dialled.
+#[test]
+fn connections_of_a_pair_are_reset_and_others_are_not() {
+    on_engines(&[Capability::Reset], |world| {
+        for name in ["server", "client", "other"] {
+            world.add_host(if name == "server" { echo(name) } else { idle(name) }).unwrap();
+        }
+        let told: Arc<Mutex<Vec<String>>> = Arc::default();
+        for name in ["client", "other"] {
+            let tell = told.clone();
+            let talk = move |env: Env| async move {
+                let mut stream = env.network().connect("server:80").await.unwrap();
+                stream.write_all(b"hello").await.unwrap();
+                env.sleep(Duration::from_secs(2)).await;
+                let mut buffer = [0; 5];
+                let first = stream.read_exact(&mut buffer).await.map_err(|error| error.kind());
+                let second = env.timeout(Duration::from_secs(1), stream.read(&mut buffer)).await;
+                let second = second.map(|read| read.map_err(|error| error.kind()));
+                tell.lock().unwrap().push(format!("{name}: {first:?} {second:?}"));
+            };
+            world.submit(name, Box::new(move |env| Box::pin(talk(env)))).unwrap();
+        }
+        pass(world, Duration::from_secs(1));
+        world.inflict(&Fault::Reset { a: names("client"), b: names("server") }).unwrap();
+        pass(world, Duration::from_secs(5));
+        let mut told = told.lock().unwrap().clone();
+        told.sort();
+        assert_eq!(told, ["client: Ok(5) Ok(Err(ConnectionReset))", "other: Ok(5) Err(Elapsed)"]);
+        assert_eq!(ask(world, "client", "server").unwrap(), "hello");
+    });
+}
+
 #[test]
 fn what_libraries_spawn_stops_with_a_paused_or_dead_host_and_starts_clean() {
     on_engines(&[Capability::Pause], |world| {

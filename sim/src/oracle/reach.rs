@@ -27,6 +27,7 @@ enum Obstacle {
     Hold,
     Loss,
     Slow,
+    Reset,
 }
 
 type Links<'a> = BTreeMap<(&'a str, &'a str, Obstacle), Vec<(Moment, Step)>>;
@@ -128,6 +129,16 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Du
         }
         return;
     }
+    if let Fault::Reset { a, b } = fault {
+        // What was under way is lost, and what comes after has to connect first: no way leads across that moment.
+        for (from, to) in a.iter().flat_map(|a| b.iter().map(move |b| (a, b))) {
+            for link in [(from, to), (to, from)] {
+                let steps = links.entry((link.0, link.1, Obstacle::Reset)).or_default();
+                steps.extend([(at, Step::BeginOnly), (at + Duration::from_nanos(1), Step::EndAll)]);
+            }
+        }
+        return;
+    }
     let (from, to, obstacle, step, both_ways) = match fault {
         Fault::Cut { from, to } => (from, to, Obstacle::Cut, Step::Begin, false),
         Fault::Heal { from, to } => (from, to, Obstacle::Cut, Step::End, false),
@@ -142,6 +153,7 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Du
             (a, b, Obstacle::Slow, if slow { Step::BeginOnly } else { Step::EndAll }, true)
         }
         Fault::Link { .. }
+        | Fault::Reset { .. }
         | Fault::Skew { .. }
         | Fault::Crash { .. }
         | Fault::Restart { .. }
@@ -228,6 +240,18 @@ mod tests {
         let lossy = [(3_500, false), (4_500, false), (5_500, true)];
         let slow = [(6_500, true), (7_500, false), (8_500, true)];
         check(tell, &[&held[..], &lossy, &slow].concat());
+    }
+
+    #[test]
+    fn no_way_leads_across_a_reset() {
+        let mut story = Story::new(Expect::default());
+        let (a, b) = names();
+        story.fault(1_000, Fault::Reset { a, b });
+        let history = story.history();
+        let reach = Reach::of(&history, &story.facts, ms(2_000)).registry("callers-1");
+        let at = |milliseconds| Moment::after(ms(milliseconds));
+        assert!(reach.covers(at(0), at(999)) && reach.covers(at(1_001), at(2_000)));
+        assert!(!reach.covers(at(999), at(1_001)));
     }
 
     #[test]

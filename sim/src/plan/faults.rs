@@ -159,6 +159,10 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
             sides.map(|sides| fault(sides, 0.0)).into_iter().collect(),
         );
     }
+    if let Some(reset) = &entry.reset {
+        let sides = sides(&reset.a, &reset.b);
+        add(sides.map(|(a, b)| Fault::Reset { a, b }).into_iter().collect(), Vec::new());
+    }
     if let Some(link) = &entry.link {
         let directions: Vec<_> = match sides(&link.a, &link.b) {
             Some((a, b)) if link.one_way => vec![(a, b)],

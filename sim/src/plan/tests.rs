@@ -27,6 +27,7 @@ faults:
   - { at: 9s, for: 90s, partition: { groups: [web, user-3], one_way: true } }
   - { every: 7s, for: 1s, between: { from: 1s, to: 20s }, loss: { a: web, b: user, probability: 0.2 } }
   - { between: { from: 1s, to: 30s }, for: 1s, backend_restart: { backend: etcd } }
+  - { at: 5s, reset: { a: web, b: 'user-2,user-3' } }
 expect: { nothing_hangs: { within: 5s } }
 ";
 
@@ -106,6 +107,13 @@ fn a_partition_cuts_every_pair_both_ways_or_the_first_two_one_way() {
     let one_way = of_entry(&plan, 3);
     let cut = Fault::Cut { from: vec!["web-1".to_owned(), "web-2".to_owned()], to: vec!["user-3".to_owned()] };
     assert_eq!(one_way, [(Duration::from_secs(13), cut)], "its end lies past the heal, which undoes it");
+}
+
+#[test]
+fn a_reset_is_done_once_between_its_two_sides() {
+    let names = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+    let reset = Fault::Reset { a: names(["web-1", "web-2"]), b: names(["user-2", "user-3"]) };
+    assert_eq!(of_entry(&plan(&scenario(), 1), 6), [(Duration::from_secs(9), reset)]);
 }
 
 #[test]

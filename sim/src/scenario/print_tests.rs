@@ -167,7 +167,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     let on_host = || of(word().prop_map(|host| OnHost { host }));
     let crash = (word(), any::<bool>()).prop_map(|(host, fin)| Crash { host, fin });
     let partition = (vec(word(), 0..4), any::<bool>()).prop_map(|(groups, one_way)| Partition { groups, one_way });
-    let hold = (word(), word()).prop_map(|(a, b)| Link { a, b });
+    let between_two = || of((word(), word()).prop_map(|(a, b)| Link { a, b }));
     let latency = (word(), word(), time()).prop_map(|(a, b, latency)| LinkLatency { a, b, latency });
     let granularity = prop_oneof![Just(LossGranularity::Link), Just(LossGranularity::Packet)];
     let loss = (word(), word(), number(), granularity).prop_map(|(a, b, probability, granularity)| LinkLoss {
@@ -181,8 +181,8 @@ fn fault() -> impl Strategy<Value = Fault> {
     let by = (time(), any::<bool>()).prop_map(|(span, back)| Signed { span, back: back && !span.is_zero() });
     let skew = (word(), by).prop_map(|(host, by)| Skew { host, by });
     let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew));
-    (times, hosts, of(partition), of(hold), of(latency), of(loss), of(link())).prop_map(
-        |(times, hosts, partition, hold, latency, loss, link)| Fault {
+    (times, hosts, of(partition), between_two(), of(latency), of(loss), between_two(), of(link())).prop_map(
+        |(times, hosts, partition, hold, latency, loss, reset, link)| Fault {
             at: times.0,
             every: times.1,
             between: times.2,
@@ -198,6 +198,7 @@ fn fault() -> impl Strategy<Value = Fault> {
             hold,
             latency,
             loss,
+            reset,
         },
     )
 }

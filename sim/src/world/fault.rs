@@ -82,6 +82,14 @@ pub enum Fault {
         /// What a loss is.
         granularity: LossGranularity,
     },
+    /// Every connection between the two is reset, as by a firewall that has lost its tables: both ends are told at once, and
+    /// what was under way is lost. New connections can be made.
+    Reset {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+    },
     /// Packets from `from` to `to` fare as `quality` says.
     Link {
         /// Senders.
@@ -134,6 +142,8 @@ pub enum Capability {
     LinkLoss,
     /// Loss of single packets beneath TCP.
     PacketLoss,
+    /// Reset connections between live hosts.
+    Reset,
     /// What a link does to single packets: distributions of latency, duplicates, order, corruption, bandwidth.
     LinkQuality,
     /// Move a host's date.
@@ -162,6 +172,7 @@ impl Fault {
             | Self::Hold { a, b }
             | Self::Release { a, b }
             | Self::Latency { a, b, .. }
+            | Self::Reset { a, b }
             | Self::Loss { a, b, .. } => a.iter().chain(b).map(String::as_str).collect(),
         }
     }
@@ -177,6 +188,7 @@ impl Fault {
             Self::Latency { .. } => Capability::LinkLatency,
             Self::Loss { granularity: LossGranularity::Link, .. } => Capability::LinkLoss,
             Self::Loss { granularity: LossGranularity::Packet, .. } => Capability::PacketLoss,
+            Self::Reset { .. } => Capability::Reset,
             Self::Link { .. } => Capability::LinkQuality,
             Self::Skew { .. } => Capability::Skew,
             Self::LeaseLost { .. } => Capability::LeaseLoss,
@@ -196,6 +208,7 @@ impl fmt::Display for Capability {
             Self::LinkLatency => "give a link a latency of its own",
             Self::LinkLoss => "break links for a moment",
             Self::PacketLoss => "lose single packets",
+            Self::Reset => "reset connections",
             Self::LinkQuality => "say what a link does to single packets",
             Self::Skew => "move a host's date",
             Self::LeaseLoss => "lose leases at the backend",

@@ -1,6 +1,9 @@
 //! What can be asked on the command line, in the words of its help.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{check, doctor, list, replay, run, spec, trace, verify};
 
@@ -33,6 +36,26 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+impl Arguments {
+    /// Reads `words`, the first of which is the program's path. The examples in the help name that program, which in a
+    /// stranger's crate is not called shaketable.
+    pub(crate) fn read(words: &[OsString]) -> Result<Self, clap::Error> {
+        let program = words.first().map(Path::new).and_then(Path::file_name).map(|name| name.to_string_lossy());
+        let mut definition = Self::command();
+        if let Some(name) = program {
+            definition = with_examples_of(definition, &name).mut_subcommands(|it| with_examples_of(it, &name));
+        }
+        Self::from_arg_matches(&definition.try_get_matches_from(words)?)
+    }
+}
+
+fn with_examples_of(definition: clap::Command, program: &str) -> clap::Command {
+    match definition.get_after_help().map(|text| text.to_string()) {
+        Some(text) => definition.after_help(text.replace("\n  shaketable ", &format!("\n  {program} "))),
+        None => definition,
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run scenarios over many seeds and judge them
@@ -55,9 +78,9 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
+    use clap::CommandFactory;
 
-    use super::Arguments;
+    use super::{Arguments, OsString};
 
     #[test]
     fn the_definition_is_consistent() {
@@ -80,8 +103,17 @@ mod tests {
             &["spec", "regstry"],
             &["list", "--plugins", "--engines"],
         ] {
-            let words = std::iter::once("shaketable").chain(wrong.iter().copied());
-            assert_eq!(Arguments::try_parse_from(words).unwrap_err().exit_code(), 2, "{wrong:?}");
+            let words = std::iter::once(&"shaketable").chain(wrong).map(OsString::from).collect::<Vec<_>>();
+            assert_eq!(Arguments::read(&words).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_strangers_program_names_that_program() {
+        for words in [["bin/gossip", "--help"].as_slice(), &["bin/gossip", "run", "--help"]] {
+            let words = words.iter().map(OsString::from).collect::<Vec<_>>();
+            let help = Arguments::read(&words).unwrap_err().to_string();
+            assert!(help.contains("\n  gossip run ") && !help.contains("\n  shaketable "), "{help}");
         }
     }
 }

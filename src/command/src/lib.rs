@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod backends;
 mod check;
 mod doctor;
 mod list;
@@ -21,12 +22,13 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use shaketable_conformance::backend::Backend;
 use shaketable_conformance::judge::run_check_if_asked;
 use shaketable_sim::run::run_child_if_asked;
 use shaketable_stack::plugin::Plugins;
 
 use arguments::{Arguments, Command};
+use backends::Backends;
 use output::Output;
 use stop::Stop;
 
@@ -41,6 +43,7 @@ use stop::Stop;
 #[derive(Clone, Debug)]
 pub struct Cli {
     plugins: Plugins,
+    backends: Backends,
 }
 
 shaketable_stack::plugin_methods!(Cli);
@@ -48,12 +51,26 @@ shaketable_stack::plugin_methods!(Cli);
 impl Cli {
     /// The command line with the reference plugins.
     pub fn new() -> Self {
-        Self { plugins: Plugins::reference() }
+        Self::with_plugins(Plugins::reference())
     }
 
     /// The command line with `plugins` and nothing else.
     pub fn with_plugins(plugins: Plugins) -> Self {
-        Self { plugins }
+        Self { plugins, backends: Backends::reference() }
+    }
+
+    /// What makes a backend of `kind`, the word that a plugin's promises name it by. `verify … --backend process`, or
+    /// `--backend` and the kind, judges on one; `maker` is called then, and not sooner. One of the same kind is replaced.
+    ///
+    /// Checks do to it what its [`verbs`](Backend::verbs) say, if it is on loopback. It ends when the value is dropped.
+    #[must_use]
+    pub fn backend<B: Backend + 'static>(
+        mut self,
+        kind: &str,
+        maker: impl Fn() -> Result<B, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.backends.add(kind, maker);
+        self
     }
 
     /// Reads the program's arguments and does what they ask. Call it before anything else in `main`: each run of a
@@ -65,7 +82,7 @@ impl Cli {
         if let Some(code) = run_child_if_asked(&self.plugins).or_else(|| run_check_if_asked(&self.plugins)) {
             return code;
         }
-        let arguments = match Arguments::try_parse() {
+        let arguments = match Arguments::read(&std::env::args_os().collect::<Vec<_>>()) {
             Ok(arguments) => arguments,
             Err(error) => {
                 // A closed pipe is no reason to fail: whoever asked for help has read enough.
@@ -80,7 +97,7 @@ impl Cli {
             Command::Check(asked) => check::run(asked, &self.plugins, &output),
             Command::List(asked) => list::run(asked, &self.plugins, &output),
             Command::Doctor(asked) => doctor::run(asked, &output),
-            Command::Verify(asked) => verify::run(asked, &self.plugins, &output),
+            Command::Verify(asked) => verify::run(asked, &self.plugins, &self.backends, &output),
             Command::Spec(asked) => spec::run(asked, &output),
             Command::Trace(asked) => trace::run(asked, &self.plugins, &output),
         };

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use shaketable_conformance::judge::{
-    Applicability, KnownFailures, LiveWorld, Place, VerifyRequest, WEATHERS, Weather, today, verify, weather,
+    ALL_WEATHERS, Applicability, KnownFailures, LiveWorld, Place, VerifyRequest, WEATHERS, Weather, today, verify,
+    weather,
 };
 use shaketable_conformance::subject::{PLUGIN, SubjectClock, SubjectCommand};
 use shaketable_conformance::{Interface, Level};
@@ -17,6 +18,7 @@ use shaketable_sim::engine;
 use shaketable_sim::verification::VerifyReport;
 use shaketable_stack::plugin::Plugins;
 
+use crate::backends::Backends;
 use crate::progress::{Meter, Step, Stopwatch};
 use crate::run::processors;
 use crate::target::{default_engine, known_engine, time_span};
@@ -29,6 +31,7 @@ Examples:
   shaketable verify registry --plugin etcd --only REG-012,REG-013 --seed 7 --weather lossy
   shaketable verify registry --plugin etcd --known-failures known.yaml --format junit --out results
   shaketable verify registry --plugin etcd --backend process     on a real etcd, in real time
+  shaketable verify transport --plugin http --backend none       on real sockets, in real time
   shaketable verify registry --subject ./my-adapter              a plugin in another language
 
 A requirement that presumes what the plugin or the world does not have is not applicable, and says why. Each check is a
@@ -47,9 +50,10 @@ pub(crate) struct Arguments {
     /// A command that starts an adapter, behind which a plugin in another language stands
     #[arg(long, value_name = "CMD")]
     subject: Option<String>,
-    /// Where the plugin's backend is: sim (simulated), process (an etcd of our own, on this machine), zookeeper (the same), or
-    /// its address; all but sim are real and take real time [default: sim, or none for --subject]
-    #[arg(long, value_name = "sim|process|zookeeper|ADDRESS")]
+    /// Where the plugin's backend is: sim (simulated), process (a real one of our own, on this machine), etcd or zookeeper (the
+    /// same, by its kind), HOST:PORT (somebody else's, which is not shaken), or none (the plugin has none); all but sim mean
+    /// real sockets and real time [default: sim, or none for --subject]
+    #[arg(long, value_name = "sim|process|KIND|HOST:PORT|none")]
     backend: Option<String>,
     /// Make so many checks side by side in real time
     #[arg(long, value_name = "N", default_value = "16")]
@@ -63,7 +67,7 @@ pub(crate) struct Arguments {
     /// Check with this seed alone
     #[arg(long, value_name = "S", conflicts_with = "seeds")]
     seed: Option<u64>,
-    /// Check in this weather alone: calm, gusty or lossy [default: each of them]
+    /// Check in this weather alone: calm, gusty, lossy or squally [default: each of the first three]
     #[arg(long, value_name = "NAME", value_parser = known_weather)]
     weather: Option<Weather>,
     /// What carries the simulated world; `list --engines` shows all
@@ -75,7 +79,7 @@ pub(crate) struct Arguments {
     /// Judge by these requirements alone, such as REG-012,REG-013
     #[arg(long, value_name = "IDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// What is known to be wrong, by id, with the reason and a date
+    /// What is known to be wrong, by id, with the reason, the issue and the last day on which it is accepted
     #[arg(long, value_name = "FILE")]
     known_failures: Option<PathBuf>,
     /// A SHOULD that is not upheld counts as a MUST
@@ -106,19 +110,18 @@ enum Format {
     Markdown,
 }
 
-pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> Result<u8, Stop> {
+pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, backends: &Backends, output: &Output) -> Result<u8, Stop> {
     let mut plugins = plugins.clone();
     let mut virtual_clock = false;
     if let Some(line) = &arguments.subject {
-        let command = SubjectCommand { line: line.clone() };
+        let command = SubjectCommand::new(line);
         let handshake = command.introduce().map_err(Stop::Harness)?;
-        command
-            .add_to(&mut plugins, arguments.interface, &handshake, arguments.backend.is_some())
-            .map_err(Stop::BadInput)?;
+        let has_backend = arguments.backend.as_deref().is_some_and(|backend| backend != place::NONE);
+        command.add_to(&mut plugins, arguments.interface, &handshake, has_backend).map_err(Stop::BadInput)?;
         virtual_clock = handshake.clock == SubjectClock::Virtual;
     }
     let plugins = &plugins;
-    let request = arguments.request(plugins, virtual_clock)?;
+    let request = arguments.request(plugins, backends, virtual_clock)?;
     let suite = request.suite(plugins).map_err(Stop::BadInput)?;
     let applying = suite.rows.iter().filter(|(_, applicability)| *applicability == Applicability::Applies).count();
     if suite.rows.is_empty() {
@@ -190,7 +193,7 @@ impl Arguments {
         Ok(Place::Simulated { engine, seeds, weathers })
     }
 
-    fn request(&self, plugins: &Plugins, virtual_clock: bool) -> Result<VerifyRequest, Stop> {
+    fn request(&self, plugins: &Plugins, backends: &Backends, virtual_clock: bool) -> Result<VerifyRequest, Stop> {
         let place = match (self.backend.as_deref(), &self.subject) {
             (None | Some("sim"), None) => self.simulated()?,
             (Some("sim"), Some(_)) => {
@@ -200,7 +203,7 @@ impl Arguments {
                         .to_owned(),
                 ));
             }
-            (backend, _) => Place::Live(place::live(self, backend, plugins, virtual_clock)?),
+            _ => Place::Live(place::live(self, plugins, backends, virtual_clock)?),
         };
         let known = match &self.known_failures {
             None => KnownFailures::default(),
@@ -271,7 +274,8 @@ impl Arguments {
                 ]);
             }
             Place::Live(world) => {
-                let backend = world.backend.as_ref().map(|backend| backend.addresses().join(", "));
+                let backend = world.backend.as_ref().and_then(|backend| backend.made().ok());
+                let backend = backend.map(|backend| backend.addresses().join(", "));
                 options.extend([
                     ("world", world_in_words(world).to_owned()),
                     ("backend", backend.unwrap_or_else(|| "none".to_owned())),
@@ -294,6 +298,6 @@ fn world_in_words(world: &LiveWorld) -> &'static str {
 }
 
 fn known_weather(name: &str) -> Result<Weather, String> {
-    let names: Vec<&str> = WEATHERS.iter().map(|weather| weather.name).collect();
+    let names: Vec<&str> = ALL_WEATHERS.iter().map(|weather| weather.name).collect();
     weather(name).ok_or_else(|| format!("there are: {}", names.join(", ")))
 }

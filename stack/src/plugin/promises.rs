@@ -11,7 +11,8 @@ pub struct Promises {
     pub order: Option<Order>,
     /// What happens to who does not keep up.
     pub slow_consumer: Option<SlowConsumer>,
-    /// Largest message, in bytes.
+    /// Largest message, or largest record of a registry with all that is written around it, in bytes. What is larger is
+    /// refused.
     pub message_bytes_max: Option<usize>,
     /// The unit to which a TTL is rounded up.
     pub ttl_granularity: Option<Duration>,

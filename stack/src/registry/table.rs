@@ -20,6 +20,10 @@ const TIMER_SLACK: Duration = Duration::from_millis(10);
 #[cfg(feature = "etcd")]
 const ETCD_SLACK: Duration = Duration::from_secs(1);
 
+/// etcd's `--max-request-bytes`, if nobody has changed it.
+#[cfg(feature = "etcd")]
+const ETCD_REQUEST_BYTES_MAX: usize = 3 << 19;
+
 /// `memory`, `cache` and, with the feature, `etcd`.
 pub fn reference() -> Table<RegistryFactory> {
     let mut table = Table::<RegistryFactory>::new("registry");
@@ -58,6 +62,7 @@ pub fn reference() -> Table<RegistryFactory> {
             slow_consumer,
             ttl_granularity: Some(Duration::from_secs(1)),
             expiry_slack: Some(ETCD_SLACK),
+            message_bytes_max: Some(ETCD_REQUEST_BYTES_MAX),
             backend: Some("etcd"),
             ..Promises::default()
         },

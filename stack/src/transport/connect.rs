@@ -53,11 +53,7 @@ pub(super) fn disconnected(operation: &'static str, error: io::Error) -> Error {
 
 /// `address` cannot be listened at.
 pub(super) fn cannot_listen(address: &str, error: io::Error) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::Unsupported => ErrorKind::Unsupported,
-        _ => ErrorKind::InvalidInput,
-    };
-    Error::new(kind, "listen").with("address", address).caused_by(error)
+    Error::new(ErrorKind::InvalidInput, "listen").with("address", address).caused_by(error)
 }
 
 /// Where others reach a listener that is bound to `local`: an unspecified address becomes the host's.
@@ -102,7 +98,7 @@ impl StreamListener {
     }
 }
 
-/// Accepts until the listener is gone. A failure that passes, such as too many open files, is waited out.
+/// Accepts until its task is dropped. A failure, such as too many open files, is waited out.
 async fn accept_all(
     env: Env,
     mut listener: Box<dyn env::Listener>,
@@ -113,7 +109,6 @@ async fn accept_all(
     loop {
         match listener.accept().await {
             Ok(stream) => arrival.arrive(stream, &sockets).await,
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => return,
             Err(_) => env.sleep(DELAY).await,
         }
     }

@@ -18,7 +18,10 @@ const PROGRAM: &str = "shaketable-mutants";
 /// How often the compiler may find mutants that do not compile: it finds those of types first, those of borrows later.
 const ROUNDS_MAX: usize = 40;
 
-/// What the copy of `stack` has beside its own code.
+/// Where the copy of `stack` has what it has beside its own code.
+const SWITCH_FILE: &str = "stack/src/mutant.rs";
+
+/// What stands there.
 const SWITCH: &str = r##"//! Which mutant is switched on. Written by `cargo xtask mutants`.
 
 use std::collections::BTreeSet;
@@ -145,7 +148,8 @@ fn copy(tree: &Path, rewritten: &BTreeSet<&str>) -> Result<(), String> {
     let output = Command::new("git").args(["ls-files", "-z", "--cached"]).current_dir(root()).output();
     let output = output.map_err(|error| format!("cannot start git: {error}"))?;
     let names = String::from_utf8_lossy(&output.stdout);
-    for name in names.split('\0').filter(|name| !name.is_empty()) {
+    let names: BTreeSet<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
+    for name in names.iter().copied() {
         let Ok(bytes) = std::fs::read(root().join(name)) else { continue };
         let bytes = match name {
             "stack/src/lib.rs" => [bytes.as_slice(), b"\nmod mutant;\n"].concat(),
@@ -163,7 +167,23 @@ fn copy(tree: &Path, rewritten: &BTreeSet<&str>) -> Result<(), String> {
             permissions.map_err(|error| format!("{name}: {error}"))?;
         }
     }
-    write(&tree.join("stack/src/mutant.rs"), SWITCH)
+    write(&tree.join(SWITCH_FILE), SWITCH)?;
+    remove_strays(tree, tree, &names)
+}
+
+/// Removes what lies in `folder`, within `tree`, from an earlier copy and has no name any more.
+fn remove_strays(tree: &Path, folder: &Path, names: &BTreeSet<&str>) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.strip_prefix(tree).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.is_dir() {
+            remove_strays(tree, &path, names)?;
+        } else if name != SWITCH_FILE && !names.contains(name.as_str()) {
+            std::fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The workspace under a version of its own. Cargo tells crates of two workspaces apart by name and version, not by folder: in

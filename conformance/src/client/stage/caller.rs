@@ -12,7 +12,13 @@ use super::{Seen, Text, probe};
 use crate::{Finding, Host, Outcome, Parts, Site};
 
 /// Time for a call in which nothing is wrong, whatever the weather.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How soon a handler that is called begins.
+pub(crate) const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+
+/// How late a call may end that has a time-out, where nothing else is said of it.
+pub(crate) const LATE: Duration = Duration::from_secs(5);
 
 /// How long such a server waits for its handlers when it is stopped: a stop that cuts them off is a server's end that its
 /// clients can see, in every weather.
@@ -200,7 +206,7 @@ impl Caller {
 
     /// Makes the call and waits for it to end, some time after its own time-out at the latest.
     pub(crate) async fn ends(&self, ask: Ask) -> Result<StackResult<String>, Finding> {
-        let limit = ask.options.request_timeout.unwrap_or(CALL_TIMEOUT) + Duration::from_secs(5);
+        let limit = ask.options.request_timeout.unwrap_or(CALL_TIMEOUT) + LATE;
         self.site.within(&described(&ask), limit, self.call(ask)).await?
     }
 

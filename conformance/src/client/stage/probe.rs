@@ -69,6 +69,13 @@ impl Seen {
         lock(&self.ended).clone()
     }
 
+    /// Forgets all of it.
+    pub(crate) fn forget(&self) {
+        lock(&self.runs).clear();
+        lock(&self.bodies).clear();
+        lock(&self.ended).clear();
+    }
+
     fn begin(&self, env: &Env, method: &'static str, context: &Context, text: &str) {
         let at = env.now();
         let remaining = context.deadline.map(|deadline| deadline - at);
@@ -113,7 +120,7 @@ pub(crate) fn probe(env: &Env, seen: &Arc<Seen>, server: &str) -> Handler {
             note("Wait", &context, &request.text);
             let (env, seen) = (wait_env.clone(), wait_seen.clone());
             async move {
-                env.sleep(Duration::from_millis(number(&request.text).unwrap_or(0))).await;
+                crate::site::takes(&env, Duration::from_millis(number(&request.text).unwrap_or(0))).await;
                 seen.end(&request.text);
                 Ok(request)
             }
@@ -161,7 +168,7 @@ pub(crate) fn probe(env: &Env, seen: &Arc<Seen>, server: &str) -> Handler {
         .stream("Late", move |_context, stream| {
             let env = late_env.clone();
             async move {
-                env.sleep(Duration::from_secs(1)).await;
+                crate::site::takes(&env, Duration::from_secs(1)).await;
                 let (mut next, mut message) = (0_u64, Text::default());
                 while stream.recv(&mut message).await.is_ok() {
                     if number(&message.text) == Some(next) {

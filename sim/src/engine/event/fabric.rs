@@ -367,6 +367,16 @@ impl Fabric {
         Some(result)
     }
 
+    /// Resets what `host` has of connections with `peer_host`.
+    pub(super) fn reset(&mut self, host: u32, peer_host: u32) {
+        let kernel = self.kernel(host);
+        let is_meant = |id: &u64| kernel.connections.get(*id).is_some_and(|entry| entry.peer_host == peer_host);
+        let ids: Vec<u64> = kernel.by_peer.values().copied().filter(is_meant).collect();
+        for id in ids {
+            self.with_connection(host, id, |entry, output| entry.connection.reset(output));
+        }
+    }
+
     fn enqueue(&mut self, host: u32, id: u64, port: u16) {
         let kernel = self.kernel(host);
         match kernel.listeners.get_mut(&port) {

@@ -344,6 +344,12 @@ impl World for EventWorld {
                 self.host(host)?.skew.set(*by_ns);
                 return Ok(());
             }
+            Fault::Reset { a, b } => {
+                let pairs = self.pairs(a, b, true);
+                let mut fabric = self.fabric.lock();
+                pairs.into_iter().for_each(|(host, peer)| fabric.reset(host, peer));
+                return Ok(());
+            }
             // The backend does it; the run that owns the backend knows how.
             Fault::LeaseLost { .. } => return Ok(()),
             _ => {}

@@ -251,6 +251,7 @@ impl World for TurmoilWorld {
             | Fault::Pause { .. }
             | Fault::Resume { .. }
             | Fault::Link { .. }
+            | Fault::Reset { .. }
             | Fault::Skew { .. } => {}
         }
         self.apply_links();

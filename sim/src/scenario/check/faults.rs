@@ -22,7 +22,8 @@ impl Checker<'_> {
             match kinds.as_slice() {
                 [(kind, capability)] => self.capability(&format!("{path}.{kind}"), *capability),
                 [] => {
-                    let mend = "write one of crash, restart, pause, partition, hold, latency, loss, link, skew, lease_lost, backend_restart";
+                    let mend = "write one of crash, restart, pause, partition, hold, latency, loss, reset, link, \
+                                skew, lease_lost, backend_restart";
                     self.error(&path, "a fault without a kind", mend.to_owned());
                 }
                 _ => {
@@ -93,7 +94,7 @@ impl Checker<'_> {
         }
         if let Some(lasting) = fault.lasting {
             self.some_time(&format!("{path}.for"), lasting);
-            if fault.restart.is_some() || fault.lease_lost.is_some() {
+            if fault.restart.is_some() || fault.reset.is_some() || fault.lease_lost.is_some() {
                 let place = self.key(&format!("{path}.for"));
                 self.problems.error(
                     &place,
@@ -135,6 +136,7 @@ impl Checker<'_> {
             ("hold", fault.hold.as_ref().map(|hold| (&hold.a, &hold.b))),
             ("latency", fault.latency.as_ref().map(|latency| (&latency.a, &latency.b))),
             ("loss", fault.loss.as_ref().map(|loss| (&loss.a, &loss.b))),
+            ("reset", fault.reset.as_ref().map(|reset| (&reset.a, &reset.b))),
             ("link", fault.link.as_ref().map(|link| (&link.a, &link.b))),
         ];
         for (kind, sides) in links {
@@ -311,6 +313,7 @@ fn kinds(fault: &Fault) -> Vec<(&'static str, Capability)> {
                 world::Fault::Loss { a: a(), b: b(), probability, granularity }
             }),
         ),
+        ("reset", fault.reset.as_ref().map(|_| world::Fault::Reset { a: a(), b: b() })),
         ("lease_lost", fault.lease_lost.as_ref().map(|_| world::Fault::LeaseLost { host: none() })),
         ("backend_restart", fault.backend_restart.as_ref().map(|_| world::Fault::BackendDown { host: none() })),
         ("pause", fault.pause.as_ref().map(|_| world::Fault::Pause { host: none() })),

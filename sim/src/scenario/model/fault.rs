@@ -42,6 +42,9 @@ pub struct Fault {
     /// Messages are lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LinkLoss>,
+    /// Connections are reset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Link>,
     /// The backend loses a host's leases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_lost: Option<OnHost>,

@@ -64,7 +64,7 @@ type Line = tokio::sync::Mutex<Option<Connection>>;
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    since: Instant,
+    used_at: Instant,
     _task: Task,
 }
 
@@ -105,7 +105,7 @@ impl Connections {
         let mut line = turn.map_err(late(ErrorKind::Timeout))?;
         // What the messages before have taken is not this one's: it could not be told whether it was delivered.
         let deadline = self.env.now() + self.request_timeout;
-        let kept = line.take().filter(|connection| self.env.now() - connection.since < IDLE);
+        let kept = line.take().filter(|connection| self.env.now() - connection.used_at < IDLE);
         // One that was kept may have been closed meanwhile; the second is new in any case.
         for kept in [kept, None] {
             let connection = match kept {
@@ -154,7 +154,8 @@ impl Connections {
         // The status is all that counts; a rest that does not come costs the connection.
         let rest = self.env.timeout_at(deadline, Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
         if matches!(rest, Ok(Ok(_))) {
-            *line = Some(Connection { since: self.env.now(), ..connection });
+            connection.used_at = self.env.now();
+            *line = Some(connection);
         }
         Ok(Some(head.status))
     }
@@ -175,7 +176,7 @@ impl Connections {
             // What breaks the connection is seen by the request that is under way.
             let _ = connection.await;
         });
-        Ok(Connection { sender, since: self.env.now(), _task: task })
+        Ok(Connection { sender, used_at: self.env.now(), _task: task })
     }
 
     fn request(&self, node: &Node, text: &Bytes) -> Result<Request<Full<Bytes>>> {

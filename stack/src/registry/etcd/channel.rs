@@ -224,9 +224,10 @@ impl Service<Uri> for Connector {
 impl Connector {
     async fn dial(&self) -> Result<TokioIo<Stream>> {
         let mut failures = Vec::new();
+        let limit = config::dial_within(&self.addresses);
         for _ in 0..self.addresses.len() {
             let address = &self.addresses[self.first.load(Ordering::Relaxed) % self.addresses.len()];
-            match self.env.timeout(config::DIAL_WITHIN, self.env.network().connect(address)).await {
+            match self.env.timeout(limit, self.env.network().connect(address)).await {
                 Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
                 Ok(Err(error)) => failures.push(format!("{address}: {error}")),
                 Err(Elapsed) => failures.push(format!("{address}: timed out")),

@@ -30,7 +30,16 @@ pub(super) const PAUSE_MIN: Duration = Duration::from_millis(100);
 pub(super) const PAUSE_MAX: Duration = Duration::from_millis(1_600);
 
 /// How long one address may take to answer before the next one is tried.
-pub(super) const DIAL_WITHIN: Duration = Duration::from_secs(2);
+const DIAL_WITHIN: Duration = Duration::from_secs(2);
+
+/// The same where there is no next one: TCP asks for a connection at once, after a second and after three (RFC 6298, section
+/// 2, and Linux), and a network that loses packets may lose two of these.
+const DIAL_ALONE_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long one of `addresses` may take to answer a dial.
+pub(super) fn dial_within(addresses: &[String]) -> Duration {
+    if addresses.len() > 1 { DIAL_WITHIN } else { DIAL_ALONE_WITHIN }
+}
 
 /// The addresses in force.
 pub(super) fn addresses(options: &RegistryOptions) -> Vec<String> {

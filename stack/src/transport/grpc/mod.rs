@@ -21,7 +21,7 @@ mod tracked;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::http::{Request, Version, header};
+use ::http::{HeaderMap, Request, Version, header};
 use async_trait::async_trait;
 
 use super::config::Config;
@@ -99,6 +99,11 @@ impl Transport for GrpcTransport {
     fn name(&self) -> &'static str {
         "grpc"
     }
+}
+
+/// Whether a request or response says that it is gRPC.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(CONTENT_TYPE.as_bytes()))
 }
 
 /// The head of a call. The authority is what was dialled, or the peer's address where that is none (`:80`).

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ::http::{HeaderValue, Method, Request, Response, header};
+use ::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use async_trait::async_trait;
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -20,7 +20,7 @@ use super::super::{Socket, TransportOptions};
 use super::link::{Hold, Holders, Holding, LINGER, WeakHold, hold};
 use super::socket::{GrpcSocket, Side};
 use super::tracked::Tracked;
-use super::{CONNECTION_WINDOW_BYTES, CONTENT_TYPE, PATH, TASK, WINDOW_BYTES};
+use super::{CONNECTION_WINDOW_BYTES, CONTENT_TYPE, PATH, TASK, WINDOW_BYTES, is_grpc};
 use crate::env::{Env, Stream};
 use crate::grpc::status;
 
@@ -106,7 +106,8 @@ impl Served {
     fn open(&self, request: Request<RecvStream>, mut response: SendResponse<Bytes>) {
         let mut head = Response::new(());
         head.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        if !is_call(&request) {
+        if let Some(status) = refused_as(&request) {
+            *head.status_mut() = status;
             head.headers_mut().extend(status::plain(Code::Unimplemented, "unknown method"));
             // It fails when the peer has gone, who needs no answer then.
             let _ = response.send_response(head, true);
@@ -124,9 +125,12 @@ impl Served {
     }
 }
 
-fn is_call(request: &Request<RecvStream>) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    request.method() == Method::POST
-        && request.uri().path() == PATH
-        && content_type.is_some_and(|value| value.as_bytes().starts_with(CONTENT_TYPE.as_bytes()))
+/// The HTTP status with which a request is refused that is no call of the method. What is gRPC is refused by its own status
+/// alone; who speaks something else must not take the answer for a success.
+fn refused_as(request: &Request<RecvStream>) -> Option<StatusCode> {
+    if !is_grpc(request.headers()) {
+        return Some(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let is_call = request.method() == Method::POST && request.uri().path() == PATH;
+    (!is_call).then_some(StatusCode::OK)
 }

@@ -15,8 +15,8 @@ use tonic::Code;
 
 use super::super::gate::Gate;
 use super::super::{Message, Socket, TransportOptions};
-use super::framing;
 use super::link::Hold;
+use super::{framing, is_grpc};
 use crate::env::Env;
 use crate::error::Status;
 use crate::grpc::status;
@@ -225,13 +225,14 @@ impl Drop for GrpcSocket {
     }
 }
 
-/// Whether a response is a gRPC call that goes well so far.
+/// Whether a response is a gRPC call that goes well so far. A gRPC status says more than the HTTP status.
 fn check_head(response: &::http::Response<RecvStream>) -> Result<()> {
-    if response.status() != StatusCode::OK {
-        let detail = response.status().to_string();
+    check_status(response.headers())?;
+    if response.status() != StatusCode::OK || !is_grpc(response.headers()) {
+        let detail = format!("{}, which is no gRPC", response.status());
         return Err(Error::remote("receive", Status { detail, ..Status::default() }));
     }
-    check_status(response.headers())
+    Ok(())
 }
 
 /// What the gRPC status in `headers` means; no status is none.

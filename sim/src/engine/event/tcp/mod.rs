@@ -256,6 +256,13 @@ impl Connection {
         }
     }
 
+    /// Somebody on the way sends a reset. An attempt to connect is none yet: who begins it goes on.
+    pub(super) fn reset(&mut self, output: &mut Output) {
+        if matches!(self.state, State::SynReceived | State::Synchronized) {
+            self.fail(io::ErrorKind::ConnectionReset, output);
+        }
+    }
+
     /// Takes as much of `bytes` as there is room for.
     ///
     /// # Errors
