@@ -76,7 +76,7 @@ fn applicability(requirement: &Requirement, plugin: &str, promises: &Promises, o
         return Applicability::Not("no reference yet".to_owned());
     }
     if let (Offer::Simulated(_), Simulatable::No(reason)) = (offer, promises.simulatable) {
-        return Applicability::Not(format!("the plugin is not simulatable: {reason}"));
+        return Applicability::Not(format!("the plugin is not simulatable: {reason}; it can be judged live"));
     }
     match requirement.needs.iter().find_map(|need| missing(*need, plugin, promises, offer)) {
         Some(why) => Applicability::Not(why),

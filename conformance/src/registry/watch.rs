@@ -49,6 +49,15 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(expiry_is_a_delete),
     },
     Requirement {
+        id: "REG-147",
+        level: Must,
+        sentence: "A node that is renewed with a shorter TTL, and not again, is told as a delete when that is over.",
+        source: "https://etcd.io/docs/v3.6/learning/api/: a lease that expires deletes its keys, and a watch tells every delete; \
+                 decision of shaketable: whoever waits for the first deadline hears of an earlier one",
+        needs: &[Need::Has(Ability::Watch), Need::Has(Ability::Ttl), TIMELY, Need::Upheld(&["REG-068", "REG-043"])],
+        check: check!(a_shorter_ttl_is_told),
+    },
+    Requirement {
         id: "REG-062",
         level: Must,
         sentence: "Of several nodes that are deregistered at once each is told.",
@@ -203,6 +212,19 @@ async fn expiry_is_a_delete(site: Site) -> Outcome {
     let gone = |events: &[_]| events.iter().any(|event| is(event, Action::Delete, "user-1"));
     ear.hears_within("delete of user-1", ttl + lingers(&site) + site.slack(), gone).await?;
     deregister(&site, &observer, &order).await
+}
+
+async fn a_shorter_ttl_is_told(site: Site) -> Outcome {
+    let (owner, observer) = (site.registry().await?, site.registry().await?);
+    let (user, ttl) = (service(&site.name("user"), "user-1"), short_ttl(&site));
+    let ear = listen(&site, &observer, Some(&user.name)).await?;
+    register(&site, &owner, &user, Some(ttl * 3 + lingers(&site) * 2)).await?;
+    ear.hears_of(Action::Create, "user-1").await?;
+    register(&site, &owner, &user, Some(ttl)).await?;
+    site.ask("close the owner's registry", owner.close()).await?;
+    // Nobody looks it up meanwhile: that would be a reason to see what has run out.
+    let gone = |events: &[_]| events.iter().any(|event| is(event, Action::Delete, "user-1"));
+    ear.hears_within("delete of user-1", ttl + lingers(&site) + site.slack(), gone).await
 }
 
 async fn every_node_of_a_call_is_told(site: Site) -> Outcome {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::Rng;
 use shaketable_stack::ErrorKind;
-use shaketable_stack::selector::{SelectOptions, Selection};
+use shaketable_stack::selector::{Outcome as Marked, SelectOptions, Selection};
 
 use super::tools::{Bench, refused, service};
-use crate::Level::Must;
+use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
 
@@ -70,6 +70,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::Tasks],
         check: check!(watchers_do_not_grow, "{} watchers and tasks more than before, within {}", SPARE, GONE_WITHIN),
     },
+    Requirement {
+        id: "SEL-070",
+        level: Should,
+        sentence: "Of a thousand services that were selected from, marked, and have gone, the second five hundred leave less \
+                   than 1 KiB of memory each in use.",
+        source: "go-micro registry/cache/cache.go: what a watch tells as gone is deleted from the cache; decision of \
+                 shaketable: what has gone is forgotten in the end, also where nobody watches",
+        needs: &[Need::Memory, Need::VirtualTime],
+        check: check!(services_that_have_gone_take_no_memory),
+    },
 ];
 
 async fn services_loaded_at_once_get_their_own_nodes(site: Site) -> Outcome {
@@ -124,6 +134,28 @@ async fn a_thousand_selectors_leave_nothing(site: Site) -> Outcome {
         site.ask("close", one.selector.close()).await?;
     }
     few(&bench, "after a thousand selectors", SPARE, tasks + site.tolerated(SPARE, CYCLES)).await
+}
+
+async fn services_that_have_gone_take_no_memory(site: Site) -> Outcome {
+    let bench = Bench::empty(&site).await?;
+    let label = "l".repeat(4 << 10);
+    let cycle = |number: usize| {
+        let (bench, name, label) = (&bench, site.name(&format!("service-{number}")), &label);
+        async move {
+            let mut known = service(&name, "1.0.0", &["a", "b"]);
+            for node in &mut known.nodes {
+                node.metadata.insert("label".to_owned(), label.clone());
+            }
+            bench.directory.put(&known);
+            let node = bench.pick_of(&name, &SelectOptions::default()).await?;
+            bench.selector.mark(&name, &node, Marked::Failed);
+            for node in &known.nodes {
+                bench.directory.remove(&name, &node.id);
+            }
+            Ok(())
+        }
+    };
+    site.remembers_nothing("services that have gone", cycle).await
 }
 
 /// Waits until no more watchers are open and tasks live than allowed.

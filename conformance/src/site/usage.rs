@@ -11,6 +11,7 @@ use shaketable_stack::plugin::Simulatable;
 
 use super::{Reach, Site};
 use crate::backend::Act;
+use crate::tolerance::ByWorld;
 use crate::{Finding, Outcome};
 
 /// How often something is done that must leave nothing behind.
@@ -25,6 +26,10 @@ const BLOCK: usize = CYCLES / 2;
 /// Of how many such blocks each must have left more than is allowed. What leaks, leaks in all of them; a table that grows
 /// once, or a system that hands out memory by the page, does not.
 const BLOCKS_JUDGED: usize = 3;
+
+/// How long what has ended may go on holding memory: connections linger, and caches forget with time. On a real machine three
+/// times this must leave time for the cycles before a check hangs.
+const EBB: ByWorld = ByWorld { simulated: Duration::from_secs(120), live: Duration::from_secs(10) };
 
 /// What a cycle may leave in use on average.
 const BYTES_PER_CYCLE: u64 = 1_024;
@@ -164,7 +169,7 @@ impl Site {
         self.memory().await?;
         self.repeat(BLOCK, &cycle).await?;
         // What is on its way out is not there to stay. Nothing shows when the last of it has gone.
-        self.take_effect(self.ebb()).await;
+        self.take_effect(self.ebb() / 2).await;
         let mut before = self.memory().await?;
         let mut kibibytes = Vec::new();
         for block in 1..=BLOCKS_JUDGED {
@@ -193,9 +198,9 @@ impl Site {
         ))
     }
 
-    /// How long what has ended may go on holding memory: connections linger, and caches forget with time.
+    /// See [`EBB`].
     fn ebb(&self) -> Duration {
-        if self.is_simulated() { Duration::from_secs(120) } else { Duration::from_secs(5) }
+        self.by_world(EBB)
     }
 
     /// The memory that is in use where the plugin runs, without what the harness keeps beside it.

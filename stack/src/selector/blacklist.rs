@@ -80,6 +80,11 @@ impl Blacklist {
         }
     }
 
+    /// Whether nothing is held against anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.suspects.is_empty()
+    }
+
     /// Whether `node` is left out.
     pub(super) fn holds(&self, node: &Node) -> bool {
         self.suspects.get(&key(node)).is_some_and(|suspect| suspect.left_out)

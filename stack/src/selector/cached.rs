@@ -2,13 +2,12 @@
 //! except in `load`, and a selection that hits allocates nothing: nodes are worked out only when the registry's answer or
 //! the blacklist changed. Filters must be pure functions of the services they are given.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::blacklist::BlacklistOptions;
-use super::kept::Kept;
+use super::kept::AllKept;
 use super::{Outcome, SelectOptions, Selection, Selector, SelectorOptions};
 use crate::env::{Env, Random};
 use crate::opaque::opaque;
@@ -41,7 +40,7 @@ struct State {
     /// The cache, where it is the selector's own.
     own_cache: Option<Arc<Cache>>,
     closed: bool,
-    services: BTreeMap<String, Kept>,
+    kept: AllKept,
     random: Random,
 }
 
@@ -50,7 +49,7 @@ impl CachedSelector {
     pub fn new(env: Env, name: &'static str, options: SelectorOptions, config: CachedSelectorConfig) -> Self {
         let random = env.random("selector position");
         let given = options.registry.clone();
-        let mut state = State { options, given, own_cache: None, closed: false, services: BTreeMap::new(), random };
+        let mut state = State { options, given, own_cache: None, closed: false, kept: AllKept::default(), random };
         state.put_cache_before(&env, &config.cache);
         Self { env, name, config, state: Mutex::new(state) }
     }
@@ -71,7 +70,7 @@ impl Selector for CachedSelector {
             state.given = options.registry;
             state.put_cache_before(&self.env, &self.config.cache);
             // Another registry's nodes are other nodes, whatever their ids.
-            state.services.clear();
+            state.kept.services.clear();
         }
         Ok(())
     }
@@ -82,7 +81,7 @@ impl Selector for CachedSelector {
 
     fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection> {
         let mut state = self.state();
-        let State { options: defaults, closed, services: kept, random, .. } = &mut *state;
+        let State { options: defaults, closed, kept, random, .. } = &mut *state;
         if *closed {
             return Err(closed_error());
         }
@@ -90,9 +89,12 @@ impl Selector for CachedSelector {
         if services.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "select").with("service", service));
         }
-        let kept = match kept.get_mut(service) {
+        let kept = match kept.services.get_mut(service) {
             Some(kept) => kept,
-            None => kept.entry(service.to_owned()).or_default(),
+            None => {
+                kept.make_room(self.env.now());
+                kept.services.entry(service.to_owned()).or_default()
+            }
         };
         kept.blacklist.expire(|| self.env.now());
         let strategy = options.strategy.as_ref().unwrap_or(&defaults.strategy);
@@ -115,19 +117,20 @@ impl Selector for CachedSelector {
         if state.closed {
             return;
         }
-        match (state.services.get_mut(service), outcome) {
+        match (state.kept.services.get_mut(service), outcome) {
             (Some(kept), Outcome::Answered) => kept.blacklist.answered(node),
             (Some(kept), Outcome::Failed) => kept.blacklist.failed(node, self.env.now(), &self.config.blacklist),
             (None, Outcome::Answered) => {}
             (None, Outcome::Failed) => {
-                let kept = state.services.entry(service.to_owned()).or_default();
+                state.kept.make_room(self.env.now());
+                let kept = state.kept.services.entry(service.to_owned()).or_default();
                 kept.blacklist.failed(node, self.env.now(), &self.config.blacklist);
             }
         }
     }
 
     fn reset(&self, service: &str) {
-        if let Some(kept) = self.state().services.get_mut(service) {
+        if let Some(kept) = self.state().kept.services.get_mut(service) {
             kept.blacklist.clear();
         }
     }
@@ -136,7 +139,7 @@ impl Selector for CachedSelector {
         let own_cache = {
             let mut state = self.state();
             state.closed = true;
-            state.services.clear();
+            state.kept.services.clear();
             state.own_cache.take()
         };
         match own_cache {

@@ -2,6 +2,7 @@
 //! strategy, and the blacklist. It asks no registry; it is handed what the registry's cache holds and works out the nodes
 //! anew only when that, or the blacklist, has changed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,12 +10,23 @@ use rand::Rng;
 
 use super::blacklist::Blacklist;
 use super::{Filter, Next, NodeSet, Strategy, StrategyState};
-use crate::env::Random;
+use crate::env::{Instant, Random};
 use crate::registry::Services;
 use crate::{Error, ErrorKind, Result};
 
 /// Combinations kept for one service; beyond it the one that was not used for longest is dropped, and with it its position.
 const COMBINATIONS_MAX: usize = 64;
+
+/// Services of which something is kept before those that nobody uses are looked for.
+const SERVICES_MIN: usize = 64;
+
+/// What is kept, by service: at most twice as much as is used between two looks for what is not.
+#[derive(Debug)]
+pub(super) struct AllKept {
+    pub(super) services: BTreeMap<String, Kept>,
+    /// So many services are a reason to look.
+    full_at: usize,
+}
 
 /// Everything kept for one service.
 #[derive(Debug, Default)]
@@ -23,6 +35,8 @@ pub(super) struct Kept {
     pub(super) blacklist: Blacklist,
     /// The last one used comes first.
     combinations: Vec<Combination>,
+    /// Whether it was selected from since the last look.
+    is_used: bool,
 }
 
 /// One combination of filters and strategy.
@@ -37,7 +51,34 @@ struct Combination {
     revision: u64,
 }
 
+impl Default for AllKept {
+    fn default() -> Self {
+        Self { services: BTreeMap::new(), full_at: SERVICES_MIN }
+    }
+}
+
+impl AllKept {
+    /// Forgets the services that nobody has selected from for long, where there are many: names come and go, and nobody says
+    /// which will not come again. What was marked is kept for its time.
+    pub(super) fn make_room(&mut self, now: Instant) {
+        if self.services.len() < self.full_at {
+            return;
+        }
+        self.services.retain(|_, kept| kept.is_wanted(now));
+        self.full_at = SERVICES_MIN.max(self.services.len() * 2);
+    }
+}
+
 impl Kept {
+    fn is_wanted(&mut self, now: Instant) -> bool {
+        if std::mem::take(&mut self.is_used) {
+            return true;
+        }
+        self.combinations.clear();
+        self.blacklist.expire(|| now);
+        !self.blacklist.is_empty()
+    }
+
     /// The nodes of `services` that are left, with the position that belongs to them.
     ///
     /// # Errors
@@ -50,6 +91,7 @@ impl Kept {
         strategy: &Arc<dyn Strategy>,
         random: &mut Random,
     ) -> Result<Next> {
+        self.is_used = true;
         match self.combinations.iter().position(|known| known.is_of(filters, strategy.name())) {
             Some(index) => self.combinations[..=index].rotate_right(1),
             None => {
@@ -130,4 +172,56 @@ fn none_available(service: &str, combination: &Combination) -> Error {
         .with("service", service)
         .with("filters", format!("{:?}", combination.filters))
         .with("nodes", nodes.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{AllKept, SERVICES_MIN};
+    use crate::env::{Instant, Random};
+    use crate::registry::{Node, Service};
+    use crate::selector::{BlacklistOptions, Strategy, strategy};
+
+    /// Selects from `name` for the first time or again.
+    fn select(all: &mut AllKept, name: &str, second: u64, random: &mut Random) {
+        all.make_room(at(second));
+        let kept = all.services.entry(name.to_owned()).or_default();
+        let strategy: Arc<dyn Strategy> = Arc::new(strategy::RoundRobin);
+        let node = Node { id: "a".to_owned(), ..Node::default() };
+        let service = Service { name: name.to_owned(), nodes: vec![node], ..Service::default() };
+        kept.select(name, [service].into(), &[], &strategy, random).unwrap();
+    }
+
+    fn at(second: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(second))
+    }
+
+    #[test]
+    fn of_a_thousand_services_that_were_used_once_few_are_kept_and_one_that_is_used_always() {
+        let (mut all, mut random) = (AllKept::default(), Random::from_number(7));
+        for number in 0..1_000 {
+            select(&mut all, "user", 0, &mut random);
+            select(&mut all, &format!("service-{number}"), 0, &mut random);
+            assert!(all.services.contains_key("user"));
+        }
+        assert!(all.services.len() <= 3 * SERVICES_MIN, "{}", all.services.len());
+    }
+
+    #[test]
+    fn what_was_marked_is_kept_for_its_time() {
+        let (mut all, mut random) = (AllKept::default(), Random::from_number(7));
+        select(&mut all, "user", 0, &mut random);
+        let node = Node { id: "a".to_owned(), ..Node::default() };
+        all.services.get_mut("user").unwrap().blacklist.failed(&node, at(0), &BlacklistOptions::default());
+        for number in 0..500 {
+            select(&mut all, &format!("service-{number}"), 29, &mut random);
+        }
+        assert!(all.services.contains_key("user"));
+        for number in 0..500 {
+            select(&mut all, &format!("other-{number}"), 30, &mut random);
+        }
+        assert!(!all.services.contains_key("user"));
+    }
 }
