@@ -31,7 +31,8 @@ pub use model::{Endpoint, Node, Service, Services, Value};
 pub struct RegistryOptions {
     /// Addresses of the backend.
     pub addresses: Vec<String>,
-    /// Limit for one request to the backend; 5 s.
+    /// Limit for a lookup, a list, or the registration or deregistration of one node, however many requests to the backend it
+    /// takes; 5 s.
     pub timeout: Duration,
     /// Encrypt. Not supported yet: operations answer [`crate::ErrorKind::Unsupported`].
     pub secure: bool,

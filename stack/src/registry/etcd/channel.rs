@@ -119,17 +119,25 @@ impl Links {
         Ok(state.link.get_or_insert(link).clone())
     }
 
-    /// One request: what `ask` does on the current link, within the time-out. A link on which nobody answers is given up, as
+    /// One request: what `ask` does on the current link, within the time-out; see [`call_by`](Self::call_by).
+    pub(super) async fn call<T, Asking>(&self, operation: &'static str, ask: impl FnMut(Client) -> Asking) -> Result<T>
+    where
+        Asking: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        self.call_by(self.deadline(), operation, ask).await
+    }
+
+    /// One request of several that are to be over by `deadline`: what `ask` does on the current link. A link on which nobody answers is given up, as
     /// is one that broke; the request is repeated once then, on a new one. Every request of a registry may be.
-    pub(super) async fn call<T, Asking>(
+    pub(super) async fn call_by<T, Asking>(
         &self,
+        deadline: Instant,
         operation: &'static str,
         mut ask: impl FnMut(Client) -> Asking,
     ) -> Result<T>
     where
         Asking: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let deadline = self.deadline();
         let answer = self.call_once(operation, deadline, &mut ask).await;
         if let Some(ErrorKind::Disconnected) = answer.as_ref().err().map(Error::kind) {
             return self.call_once(operation, deadline, &mut ask).await;

@@ -92,7 +92,7 @@ impl Keeper {
         self.losses.to_vec()
     }
 
-    /// Writes a key, or makes sure that it is still there as it was written.
+    /// Writes a key, or makes sure that it is still there as it was written; within the time-out, whatever that takes.
     pub(super) async fn register(&self, key: &str, node_id: &str, value: Vec<u8>, ttl: Option<Duration>) -> Result<()> {
         let deadline = self.links.deadline();
         loop {
@@ -104,21 +104,22 @@ impl Keeper {
                 continue;
             }
             let unchanged = facts.value.as_ref() == Some(&value) && facts.ttl == ttl && !facts.lost;
-            if unchanged && matches!(self.see(&registration).await?, Seen::Ours) {
+            if unchanged && matches!(self.see(&registration, deadline).await?, Seen::Ours) {
                 return Ok(());
             }
-            return self.write(&registration, value, ttl).await;
+            return self.write(&registration, value, ttl, deadline).await;
         }
     }
 
     /// Deletes a key, ours or not, and revokes its lease, unless other keys hang on that too.
     pub(super) async fn deregister(&self, key: &str) -> Result<()> {
+        let deadline = self.links.deadline();
         let ours = self.registrations().remove(key);
         let mut own_lease = None;
         if let Some(registration) = ours {
             // From now on nobody renews or restores it, whatever becomes of the rest.
             registration.facts().removed = true;
-            let writing = self.env.timeout_at(self.links.deadline(), registration.writing.lock()).await;
+            let writing = self.env.timeout_at(deadline, registration.writing.lock()).await;
             let _writing = writing.map_err(|_| self.links.no_answer("deregister"))?;
             own_lease = registration.facts().lease.map(|lease| lease.id);
         }
@@ -127,13 +128,13 @@ impl Keeper {
             let options = options.clone();
             async move { client.delete(key, Some(options)).await }
         };
-        let answer = self.links.call("deregister", delete).await?;
+        let answer = self.links.call_by(deadline, "deregister", delete).await?;
         let written_under = answer.prev_kvs().first().map(KeyValue::lease);
         let mut leases: Vec<i64> = own_lease.into_iter().chain(written_under).filter(|lease| *lease != 0).collect();
         leases.dedup();
         for lease in leases {
             // The key is gone, which is what was asked for; a lease that cannot be revoked ends by itself.
-            let _ = self.revoke_if_empty(lease).await;
+            let _ = self.revoke_if_empty(lease, deadline).await;
         }
         Ok(())
     }
@@ -158,22 +159,23 @@ impl Keeper {
 
     async fn look_after(&self, registration: &Registration) -> Result<()> {
         let _writing = registration.writing.lock().await;
+        let deadline = self.links.deadline();
         let facts = registration.facts().clone();
         let Some(value) = facts.value.filter(|_| !facts.removed) else { return Ok(()) };
-        if facts.lost || matches!(self.see(registration).await?, Seen::Missing) {
-            return self.write(registration, value, facts.ttl).await;
+        if facts.lost || matches!(self.see(registration, deadline).await?, Seen::Missing) {
+            return self.write(registration, value, facts.ttl, deadline).await;
         }
         // What somebody else has written stays until this process registers again: two who restore would never end.
         registration.facts().checked_at = self.env.now();
         Ok(())
     }
 
-    /// Looks at the key. Notes the loss when it is not there.
-    async fn see(&self, registration: &Registration) -> Result<Seen> {
+    /// Looks at the key, by `deadline`. Notes the loss when it is not there.
+    async fn see(&self, registration: &Registration, deadline: Instant) -> Result<Seen> {
         let key = registration.key.as_str();
         let answer = self
             .links
-            .call("look at registration", |mut client| async move {
+            .call_by(deadline, "look at registration", |mut client| async move {
                 client.get(key, Some(GetOptions::new().with_keys_only())).await
             })
             .await?;
@@ -188,16 +190,22 @@ impl Keeper {
     }
 
     /// Puts the value, under a lease that lives. Whoever calls holds `writing`.
-    async fn write(&self, registration: &Registration, value: Vec<u8>, ttl: Option<Duration>) -> Result<()> {
+    async fn write(
+        &self,
+        registration: &Registration,
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<()> {
         let old = registration.facts().clone();
         let mut kept = if old.ttl == ttl { old.lease } else { None };
         loop {
             let lease = match (kept, ttl) {
                 (_, None) => None,
                 (Some(kept), Some(_)) => Some(kept),
-                (None, Some(ttl)) => Some(self.grant(ttl).await?),
+                (None, Some(ttl)) => Some(self.grant(ttl, deadline).await?),
             };
-            let put = self.put(&registration.key, &value, lease.map_or(0, |lease| lease.id)).await;
+            let put = self.put(&registration.key, &value, lease.map_or(0, |lease| lease.id), deadline).await;
             let Err(error) = put else {
                 let mut facts = registration.facts();
                 // One that was kept may have been confirmed meanwhile.
@@ -216,39 +224,43 @@ impl Keeper {
         // Something to look after may be due earlier than all that was.
         self.lost.notify_one();
         if let Some(unused) = old.lease.filter(|_| kept.is_none()) {
-            let _ = self.revoke_if_empty(unused.id).await;
+            let _ = self.revoke_if_empty(unused.id, deadline).await;
         }
         Ok(())
     }
 
-    async fn grant(&self, ttl: Duration) -> Result<Lease> {
+    async fn grant(&self, ttl: Duration, deadline: Instant) -> Result<Lease> {
         let asked_at = self.env.now();
         let granted = self
             .links
-            .call("grant lease", |mut client| async move { client.lease_grant(config::whole_seconds(ttl), None).await })
+            .call_by(deadline, "grant lease", |mut client| async move {
+                client.lease_grant(config::whole_seconds(ttl), None).await
+            })
             .await?;
         let ttl = Duration::from_secs(u64::try_from(granted.ttl()).unwrap_or_default());
         Ok(Lease { id: granted.id(), ttl, confirmed_at: asked_at, asked_at: None })
     }
 
-    async fn put(&self, key: &str, value: &[u8], lease: i64) -> Result<()> {
+    async fn put(&self, key: &str, value: &[u8], lease: i64, deadline: Instant) -> Result<()> {
         self.links
-            .call("register", |mut client| async move {
+            .call_by(deadline, "register", |mut client| async move {
                 client.put(key, value, Some(PutOptions::new().with_lease(lease))).await
             })
             .await
             .map(drop)
     }
 
-    async fn revoke_if_empty(&self, lease: i64) -> Result<()> {
+    async fn revoke_if_empty(&self, lease: i64, deadline: Instant) -> Result<()> {
         let options = LeaseTimeToLiveOptions::new().with_keys();
         let look = |mut client: Client| {
             let options = options.clone();
             async move { client.lease_time_to_live(lease, Some(options)).await }
         };
         // One that is gone has no keys either, and revoking it does nothing.
-        if self.links.call("look at lease", look).await?.keys().is_empty() {
-            self.links.call("revoke lease", |mut client| async move { client.lease_revoke(lease).await }).await?;
+        if self.links.call_by(deadline, "look at lease", look).await?.keys().is_empty() {
+            self.links
+                .call_by(deadline, "revoke lease", |mut client| async move { client.lease_revoke(lease).await })
+                .await?;
         }
         Ok(())
     }
