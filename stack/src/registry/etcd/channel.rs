@@ -127,8 +127,8 @@ impl Links {
         self.call_by(self.deadline(), operation, ask).await
     }
 
-    /// One request of several that are to be over by `deadline`: what `ask` does on the current link. A link on which nobody answers is given up, as
-    /// is one that broke; the request is repeated once then, on a new one. Every request of a registry may be.
+    /// One request of several that are to be over by `deadline`: what `ask` does on the current link. A link on which nobody
+    /// answers, or that broke, is given up, and the request is repeated once on a new one. Every request of a registry may be.
     pub(super) async fn call_by<T, Asking>(
         &self,
         deadline: Instant,
