@@ -6,6 +6,8 @@ use shaketable_stack::transport::Message;
 use super::tools::{Role, header, message, pair, pass, same};
 use crate::Level::{Must, Should};
 use crate::requirement::check;
+use crate::site::SLACK;
+use crate::tolerance::ByWorld;
 use crate::{Finding, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
@@ -60,7 +62,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "Go net/http request.go, reqWriteExcludeHeader, and response.go, respExcludeHeader: Content-Length, \
                  Transfer-Encoding and Trailer of a caller are left out, and Host of a request",
         needs: &[],
-        check: check!(headers_of_framing_do_no_harm),
+        check: check!(headers_of_framing_do_no_harm, "the message received within {}", HEARD_WITHIN),
     },
     Requirement {
         id: "TRA-064",
@@ -71,6 +73,9 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(a_name_adds_no_header),
     },
 ];
+
+/// Within which a message is heard whose header is odd, or it is not heard at all.
+const HEARD_WITHIN: ByWorld = SLACK.times(4);
 
 async fn headers_arrive(site: Site) -> Outcome {
     let visible: String = ('!'..='~').collect();
@@ -144,8 +149,9 @@ async fn adds_no_header(site: &Site, name: &str, value: &str) -> Outcome {
     for role in Role::BOTH {
         let pair = pair(site, role).await?;
         let bad = Message { header: header(&[(name, value)]), ..message(b"body") };
-        let exchange =
-            async { tokio::join!(pair.own.send(&bad), site.env().timeout(site.slack() * 4, pair.peer.recv())) };
+        let exchange = async {
+            tokio::join!(pair.own.send(&bad), site.env().timeout(site.by_world(HEARD_WITHIN), pair.peer.recv()))
+        };
         let (sent, received) = site.ends(&format!("send the header {name:?}: {value:?}"), exchange).await?;
         // To refuse it is as good as to make it harmless; then there is nothing to be received.
         let (Ok(()), Ok(received)) = (sent, received) else { continue };
@@ -173,7 +179,8 @@ async fn headers_of_framing_do_no_harm(site: Site) -> Outcome {
     for role in Role::BOTH {
         let pair = pair(&site, role).await?;
         for (from, to) in pair.ways() {
-            let exchange = async { tokio::join!(from.send(&sent), site.env().timeout(site.slack() * 4, to.recv())) };
+            let exchange =
+                async { tokio::join!(from.send(&sent), site.env().timeout(site.by_world(HEARD_WITHIN), to.recv())) };
             // HTTP/2 forbids some of them: to refuse them is sound.
             if let (Ok(()), received) = site.ends("send headers of framing, and receive", exchange).await? {
                 let received = received.ok().and_then(Result::ok);

@@ -1,5 +1,8 @@
 //! Listening: addresses that are chosen, taken and free again, and connections that wait.
 
+use std::pin::pin;
+
+use futures_util::future::select;
 use shaketable_stack::ErrorKind;
 use shaketable_stack::transport::ListenOptions;
 
@@ -71,8 +74,10 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         id: "TRA-016",
         level: Should,
-        sentence: "A connection that was dialled and never accepted ends when the listener is closed.",
-        source: "decision of shaketable: who waits for an answer on it would wait for ever",
+        sentence: "A connection that was dialled and never accepted ends when the listener is closed; where packets are lost, \
+                   for who goes on sending on it.",
+        source: "decision of shaketable: who waits for an answer on it would wait for ever; RFC 9293, section 3.10.7.1: a \
+                 reset is sent once, and again when a segment arrives at what is closed",
         needs: &[],
         check: check!(a_connection_that_nobody_accepts_ends_with_the_listener, "within {}", SEEN_WITHIN),
     },
@@ -188,6 +193,16 @@ async fn a_connection_that_nobody_accepts_ends_with_the_listener(site: Site) -> 
         }
     };
     match dialled {
+        Ok(near) if site.is_disturbed() => {
+            let asks = async {
+                while near.send(&message(b"still nobody?")).await.is_ok() {
+                    site.look_again(site.slack()).await;
+                }
+            };
+            let waits = async { while near.recv().await.is_ok() {} };
+            let what = "see that the connection is over";
+            site.within(what, SEEN_WITHIN, select(pin!(asks), pin!(waits))).await.map(drop)
+        }
         Ok(near) => ending(&site, &near).await.map(drop),
         // Who is told so waits for nobody.
         Err(_) => Ok(()),
