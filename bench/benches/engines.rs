@@ -1,11 +1,12 @@
 //! Engine `event` beside its peers: simulated time per CPU second under loads of many hosts, CPU time per call, CPU time per
-//! seed. Figures are CPU time of one thread; `cargo xtask figures` makes tables of them.
+//! seed. Figures are CPU time of one thread; `cargo xtask figures` makes tables of them. How `event` compares with a peer is
+//! measured by turns, because a machine that others share changes its pace from one second to the next.
 
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use shaketable_bench::{Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, measured};
+use shaketable_bench::{Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, keep_turns, measured};
 
 /// As the program `shaketable` allocates, and the same for every contender.
 #[global_allocator]
@@ -41,6 +42,35 @@ fn pace<C: Contender>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, load
     });
 }
 
+/// CPU seconds per simulated second, each time it is called.
+fn lap<C: Contender>(load: Load, span: Duration) -> impl FnMut() -> f64 {
+    let runner = Runner::new::<C>(load);
+    move || runner.advance(span).cpu.as_secs_f64() / span.as_secs_f64()
+}
+
+/// `event` and a peer by turns: how many times as fast `event` is goes to where `cargo xtask figures` looks. What criterion is
+/// told is the time of both.
+fn by_turns<E: FnMut() -> f64, P: FnMut() -> f64>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    (name, peer): (&str, &str),
+    laps: impl Fn() -> (E, P),
+) {
+    let (mut turns, mut pair) = (Vec::new(), None);
+    group.throughput(Throughput::Elements(1));
+    group.bench_function(format!("event-and-{peer}"), |bencher| {
+        let (event, peer) = pair.get_or_insert_with(&laps);
+        bencher.iter_custom(|iterations| {
+            let turn = |_| {
+                let (event_s, peer_s) = (event(), peer());
+                turns.push(peer_s / event_s);
+                Duration::from_secs_f64(event_s + peer_s)
+            };
+            (0..iterations).map(turn).sum()
+        });
+    });
+    keep_turns(name, peer, &turns).expect("what was measured can be kept");
+}
+
 /// A contender that has run once. What load it made is shown: figures compare when all made the same.
 fn warm<C: Contender>(name: &str, load: Load, span: Duration) -> Runner {
     let runner = Runner::new::<C>(load);
@@ -53,32 +83,48 @@ fn paced(criterion: &mut Criterion) {
     let spans_ms = [(10, 10_000, 2_000, 10_000), (50, 5_000, 1_000, 5_000), (200, 2_000, 150, 1_000)];
     for (hosts, event, turmoil, turmoil_net) in spans_ms {
         let load = Load::new(hosts, PACED);
-        let mut group = group(criterion, &format!("paced/{hosts}"));
-        pace::<Event>(&mut group, "event", load, Duration::from_millis(event));
-        pace::<TurmoilNet>(&mut group, "turmoil-net", load, Duration::from_millis(turmoil_net));
-        if hosts == 200 {
-            // Seconds for each sample.
-            group.sample_size(10);
-        }
-        pace::<Turmoil>(&mut group, "turmoil", load, Duration::from_millis(turmoil));
+        let spans = [event, turmoil, turmoil_net].map(Duration::from_millis);
+        let seconds_each = hosts == 200;
+        beside_turmoil(
+            &mut group(criterion, &format!("paced/{hosts}")),
+            &format!("paced/{hosts}"),
+            load,
+            spans,
+            seconds_each,
+        );
     }
+}
+
+/// `event`, turmoil and turmoil-net, each with what an iteration simulates in that order.
+fn beside_turmoil(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    load: Load,
+    [event, turmoil, turmoil_net]: [Duration; 3],
+    seconds_each: bool,
+) {
+    pace::<Event>(group, "event", load, event);
+    pace::<TurmoilNet>(group, "turmoil-net", load, turmoil_net);
+    by_turns(group, (name, "turmoil-net"), || (lap::<Event>(load, event), lap::<TurmoilNet>(load, turmoil_net)));
+    if seconds_each {
+        group.sample_size(10);
+    }
+    pace::<Turmoil>(group, "turmoil", load, turmoil);
+    by_turns(group, (name, "turmoil"), || (lap::<Event>(load, event), lap::<Turmoil>(load, turmoil)));
 }
 
 fn idle(criterion: &mut Criterion) {
     let load = Load::new(10, IDLE);
-    let mut group = group(criterion, "idle/10");
-    pace::<Event>(&mut group, "event", load, Duration::from_secs(1_000));
-    pace::<TurmoilNet>(&mut group, "turmoil-net", load, Duration::from_secs(100));
-    pace::<Turmoil>(&mut group, "turmoil", load, Duration::from_secs(20));
+    beside_turmoil(&mut group(criterion, "idle/10"), "idle/10", load, [1_000, 20, 100].map(Duration::from_secs), false);
 }
 
 fn closed(criterion: &mut Criterion) {
     let load = Load::new(10, Duration::ZERO);
     let mut group = group(criterion, "closed/10");
-    pace::<Event>(&mut group, "event", load, Duration::from_secs(1));
-    pace::<TurmoilNet>(&mut group, "turmoil-net", load, Duration::from_secs(1));
-    pace::<Turmoil>(&mut group, "turmoil", load, Duration::from_secs(1));
-    pace::<Memory>(&mut group, "memory", load, Duration::from_secs(1));
+    let (name, span) = ("closed/10", Duration::from_secs(1));
+    beside_turmoil(&mut group, name, load, [span; 3], false);
+    pace::<Memory>(&mut group, "memory", load, span);
+    by_turns(&mut group, (name, "memory"), || (lap::<Event>(load, span), lap::<Memory>(load, span)));
 }
 
 /// What a call costs: one client, one server, one call at a time.
@@ -87,6 +133,16 @@ fn call(criterion: &mut Criterion) {
     let mut group = group(criterion, "call");
     per_call::<Event>(&mut group, "event", load);
     per_call::<Memory>(&mut group, "memory", load);
+    by_turns(&mut group, ("call", "memory"), || (lap_of_calls::<Event>(load), lap_of_calls::<Memory>(load)));
+}
+
+/// CPU seconds per call, each time it is called.
+fn lap_of_calls<C: Contender>(load: Load) -> impl FnMut() -> f64 {
+    let runner = Runner::new::<C>(load);
+    move || {
+        let Measured { cpu, calls } = runner.advance(Duration::from_secs(1));
+        cpu.as_secs_f64() / calls as f64
+    }
 }
 
 fn per_call<C: Contender>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, load: Load) {
@@ -111,6 +167,13 @@ fn seeds(criterion: &mut Criterion) {
     let mut group = group(criterion, "seeds");
     per_seed::<Event>(&mut group, "event", load, span);
     per_seed::<Turmoil>(&mut group, "turmoil", load, span);
+    let laps = || {
+        (
+            move || measured::<Event>(load, span).cpu.as_secs_f64(),
+            move || measured::<Turmoil>(load, span).cpu.as_secs_f64(),
+        )
+    };
+    by_turns(&mut group, ("seeds", "turmoil"), laps);
 }
 
 fn per_seed<C: Contender>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, load: Load, span: Duration) {

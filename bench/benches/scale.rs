@@ -40,11 +40,11 @@ const REPEATS: usize = 3;
 /// A call is an operation of the client and one of the selector's, each with its beginning and end, and what the server did.
 const EVENTS_PER_CALL_MIN: f64 = 5.0;
 
-const SWEEP_SEEDS: u32 = 40;
+const SWEEP_SEEDS: u32 = 200;
 
 /// So often a sweep is made with one job and then with two; the median of what two bring is told, because a machine that
 /// others share may change its pace from one sweep to the next.
-const SWEEP_ROUNDS: usize = 7;
+const SWEEP_ROUNDS: usize = 5;
 
 /// Real time that a run may take.
 const RUN_TIMEOUT: Duration = Duration::from_secs(600);

@@ -14,6 +14,6 @@ pub use contender::event::{Event, machines};
 pub use contender::memory::Memory;
 pub use contender::turmoil::Turmoil;
 pub use contender::turmoil_net::TurmoilNet;
-pub use folder::folder;
+pub use folder::{folder, keep_turns};
 pub use load::{LATENCY, Load, ROUND_TRIP, WARM_UP};
 pub use runner::{Measured, Runner, measured};

@@ -182,7 +182,13 @@ async fn a_ttl_is_not_rounded_down(site: Site) -> Outcome {
         let ttl = Duration::from_millis(millis);
         let user = service(&site.name(&format!("user-{number}")), "user-1");
         let since = site.env().now();
-        register(&site, &registry, &user, Some(ttl)).await?;
+        let options = RegisterOptions { ttl: Some(ttl) };
+        let registered = site.ends("register user-1", registry.register(&user, options)).await?;
+        if site.is_disturbed() && registered.is_err() {
+            // So short a TTL may be over before a bad network has carried all that belongs to the registration.
+            continue;
+        }
+        site.ask("register user-1", async { registered }).await?;
         lives_until(&site, &registry, (&user.name, "user-1"), since, ttl).await?;
     }
     Ok(())

@@ -188,9 +188,10 @@ async fn every_operation_ends_while_nobody_answers(site: Site) -> Outcome {
 
 async fn the_timeout_holds(site: Site) -> Outcome {
     let registry = site.registry().await?;
+    // Before that time-out holds, because a bad network may take longer.
+    put(&site, &registry, &service(&site.name("user"), "user-1")).await?;
     let options = RegistryOptions { timeout: TIMEOUT, ..registry.options() };
     site.ask("set a time-out of a second", async { registry.init(options) }).await?;
-    put(&site, &registry, &service(&site.name("user"), "user-1")).await?;
     site.backend(Act::Pause).await?;
     let order = site.name("order");
     let get = registry.get_service(&order, GetOptions::default());

@@ -84,8 +84,13 @@ async fn a_record_is_stored_whole_or_refused(site: Site) -> Outcome {
             site.disturb();
             continue;
         }
-        // A bad network takes its time for a large one.
-        let limit = if bytes > SMALL_BYTES { RECOVERY } else { settling(&site) };
+        let limit = if bytes > SMALL_BYTES {
+            // A bad network takes its time for a large one, and may take longer than the registry waits.
+            site.disturb();
+            RECOVERY
+        } else {
+            settling(&site)
+        };
         finds_within(&site, &registry, &user.name, std::slice::from_ref(&user), limit).await?;
     }
     Ok(())

@@ -21,7 +21,8 @@ pub enum Distribution {
         /// The standard deviation.
         deviation: Duration,
     },
-    /// Half of them take up to the median, one in a hundred longer than `p99`, some much longer (log-normal).
+    /// Half of them take up to the median, one in a hundred longer than `p99`, some much longer (log-normal), and none more
+    /// than ten times `p99`: on a real way queues are finite, and what took longer would be lost.
     LongTail {
         /// Half take longer.
         median: Duration,
@@ -32,6 +33,9 @@ pub enum Distribution {
 
 /// The quantile of the standard normal distribution at 0.99.
 const NORMAL_P99: f64 = 2.326_347_874_040_841;
+
+/// So many times `p99` is the end of a long tail.
+const TAIL_ENDS_AT: u32 = 10;
 
 impl Distribution {
     /// Always the same.
@@ -58,7 +62,7 @@ impl Distribution {
             Self::LongTail { median, p99 } => {
                 let sigma = libm::log(p99.as_secs_f64() / median.as_secs_f64()) / NORMAL_P99;
                 let factor = libm::exp(sigma * standard_normal(first, second));
-                Duration::try_from_secs_f64(median.as_secs_f64() * factor).unwrap_or(p99)
+                Duration::try_from_secs_f64(median.as_secs_f64() * factor).unwrap_or(p99).min(p99 * TAIL_ENDS_AT)
             }
         }
     }
@@ -131,6 +135,8 @@ mod tests {
         let tail = sorted(Distribution::LongTail { median: micros(800), p99: micros(20_000) });
         near(tail[20_000], micros(800));
         near(tail[39_600], micros(20_000));
+        let extreme = Distribution::LongTail { median: micros(2_000), p99: micros(80_000) }.at(1.0 - 1e-12, 0.0);
+        assert_eq!(extreme, micros(800_000), "and not 262 s");
         assert_eq!(Distribution::constant(micros(7)).at(0.9, 0.1), micros(7));
     }
 }

@@ -114,7 +114,8 @@ pub(super) fn text(machine: &[String], figures: &Figures) -> Result<String, Stri
         "A second is one of CPU time of one thread, of the fastest of twenty samples (ten where a sample takes ",
     );
     text.push_str(
-        "seconds), beside their median. `turmoil` has ticks of 1 ms, `turmoil-net` the smallest loop that drives ",
+        "seconds), beside their median. How `event` compares with a peer is the median of turns in which both made a \
+         sample, one after the other, because a machine that others share changes its pace. `turmoil` has ticks of 1 ms, `turmoil-net` the smallest loop that drives ",
     );
     text.push_str(
         "many hosts, also with ticks of 1 ms; `event` takes the digest of its trace. All allocate with mimalloc, as ",
@@ -146,7 +147,7 @@ fn push_group(text: &mut String, group: &Group, figures: &Figures) -> Result<(),
     push_row(text, EVENT, *unit, rate, "", own);
     for (peer, target) in *peers {
         let rate = figures.rate(name, peer)?;
-        let times = event / rate.best;
+        let times = figures.times_as_fast(name, peer)?;
         let met = target.map(|target| match target {
             Target::Times(least) => (format!("at least {least:.0} times as fast"), times >= least),
             Target::Cost(most) => (format!("at most {most} of its CPU time"), 1.0 / times <= most),
@@ -221,8 +222,10 @@ mod tests {
         let mut figures = Figures::default();
         figures.kib_per_host = 57.4;
         for group in &GROUPS {
-            for contender in group.peers.iter().map(|(peer, _)| *peer).chain(["event"]) {
-                figures.add(group.name, contender, best(1_000.0));
+            figures.add(group.name, "event", best(1_000.0));
+            for (peer, _) in group.peers {
+                figures.add(group.name, peer, best(1_000.0));
+                figures.add_turns(group.name, peer, vec![1.0]);
             }
         }
         figures
@@ -240,9 +243,11 @@ mod tests {
         let mut figures = figures();
         figures.add("paced/10", "event", best(500_000.0));
         figures.add("paced/10", "turmoil", best(50_000.0));
-        figures.add("idle/10", "event", best(40_000_000.0));
-        figures.add("call", "event", best(40_000.0));
+        figures.add_turns("paced/10", "turmoil", vec![10.0]);
+        figures.add_turns("paced/10", "turmoil-net", vec![500.0]);
+        figures.add_turns("idle/10", "turmoil", vec![40_000.0]);
         figures.add("call", "memory", best(50_000.0));
+        figures.add_turns("call", "memory", vec![0.8]);
         figures.add("seeds", "event", best(9.96));
         let text = text(&["2 cores".to_owned()], &figures).unwrap();
         assert!(text.contains("\n- 2 cores\n"));

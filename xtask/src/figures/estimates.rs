@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What was measured last.
@@ -12,6 +13,8 @@ use serde_json::Value;
 pub(super) struct Figures {
     /// By group and contender.
     rates: BTreeMap<(String, String), Rate>,
+    /// How many times as fast as a peer `event` is, by group and peer.
+    turns: BTreeMap<(String, String), f64>,
     /// What a host of engine `event` keeps in memory, in KiB.
     pub(super) kib_per_host: f64,
 }
@@ -26,6 +29,14 @@ pub(super) struct Rate {
     pub(super) median: f64,
 }
 
+/// What a bench has kept of the turns that `event` and a peer took.
+#[derive(Deserialize)]
+struct Turns {
+    group: String,
+    peer: String,
+    times_as_fast: Vec<f64>,
+}
+
 impl Figures {
     /// How fast `contender` was in `group`.
     ///
@@ -37,6 +48,26 @@ impl Figures {
             .get(&key)
             .copied()
             .ok_or_else(|| format!("no estimate of {group}/{contender}; run `cargo bench` first"))
+    }
+
+    /// How many times as fast as `peer` engine `event` was in `group`: the median of the turns that both took.
+    ///
+    /// # Errors
+    /// When that was not measured.
+    pub(super) fn times_as_fast(&self, group: &str, peer: &str) -> Result<f64, String> {
+        let key = (group.to_owned(), peer.to_owned());
+        self.turns
+            .get(&key)
+            .copied()
+            .ok_or_else(|| format!("no turns of event and {group}/{peer}; run `cargo bench` first"))
+    }
+
+    /// Adds what turns of `event` and `peer` have brought; nothing when there were none.
+    pub(super) fn add_turns(&mut self, group: &str, peer: &str, mut times_as_fast: Vec<f64>) {
+        times_as_fast.sort_by(f64::total_cmp);
+        if let Some(median) = times_as_fast.get(times_as_fast.len() / 2) {
+            self.turns.insert((group.to_owned(), peer.to_owned()), *median);
+        }
     }
 
     /// Adds one.
@@ -69,6 +100,15 @@ pub(super) fn read(target: &Path) -> Result<Figures, Box<dyn Error>> {
                 }
             }
         }
+    }
+    let turns = target.join("bench/turns");
+    let files =
+        fs::read_dir(&turns).map_err(|error| format!("{}: {error}; run `cargo bench` first", turns.display()))?;
+    for file in files {
+        let path = file?.path();
+        let Turns { group, peer, times_as_fast } =
+            serde_json::from_value(json(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        figures.add_turns(&group, &peer, times_as_fast);
     }
     let memory = target.join("bench/memory.json");
     let host = json(&memory)?.get("kib_per_host").and_then(Value::as_f64);
@@ -105,7 +145,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Rate, rate, read};
+    use super::{Figures, Rate, rate, read};
 
     #[test]
     fn a_rate_is_elements_by_time() {
@@ -116,6 +156,16 @@ mod tests {
         let found = rate(&benchmark, &estimates, &sample);
         assert_eq!(found, Some(("paced/10".to_owned(), "event".to_owned(), wanted)));
         assert_eq!(rate(&json!({"group_id": "other"}), &estimates, &sample), None);
+    }
+
+    #[test]
+    fn what_turns_bring_is_their_median() {
+        let mut figures = Figures::default();
+        figures.add_turns("call", "memory", vec![0.9, 0.5, 0.7]);
+        figures.add_turns("call", "turmoil", Vec::new());
+        assert_eq!(figures.times_as_fast("call", "memory"), Ok(0.7));
+        let error = figures.times_as_fast("call", "turmoil").unwrap_err();
+        assert_eq!(error, "no turns of event and call/turmoil; run `cargo bench` first");
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Connection {
         let acknowledgment = (self.state == State::SynReceived).then_some(self.receiver.next);
         let window = self.receiver.window();
         output.segments.push(Segment { syn: true, sequence, acknowledgment, window, ..Segment::default() });
-        self.sender.arm(now);
+        self.sender.on_syn(now);
     }
 
     /// Whether the handshake is over.
@@ -202,8 +202,8 @@ impl Connection {
             sender::Heard::Unsent => return self.acknowledge(output),
             sender::Heard::Progress => output.wakers.extend(self.writer.take()),
         }
-        if self.orphan && !segment.payload.is_empty() {
-            // Nobody will read it (RFC 1122, 4.2.2.13).
+        if self.orphan && segment.sequence + segment.payload.len() as u64 > self.receiver.next {
+            // Nobody will read what is new (RFC 1122, 4.2.2.13); what comes again was read (Linux: tcp_rcv_state_process).
             output.segments.extend(segment.reset());
             self.fail(io::ErrorKind::ConnectionReset, output);
             return;

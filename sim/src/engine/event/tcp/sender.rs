@@ -53,7 +53,9 @@ pub(super) struct Sender {
     resend_first: bool,
     rto_ns: u64,
     round_trip: Option<RoundTrip>,
-    handshake_sent_at: Option<u64>,
+    /// When our SYN was sent; none when it was sent again, because then nobody knows which one is answered (RFC 6298, 3).
+    syn_sent_at: Option<u64>,
+    syns: u32,
 }
 
 #[derive(Debug)]
@@ -110,7 +112,8 @@ impl Sender {
             resend_first: false,
             rto_ns: RTO_INITIAL_NS,
             round_trip: None,
-            handshake_sent_at: None,
+            syn_sent_at: None,
+            syns: 0,
         }
     }
 
@@ -123,10 +126,14 @@ impl Sender {
         self.fin_acknowledged
     }
 
+    /// Our SYN is sent, for the first time or again, because the timer or the peer's own SYN asks for it.
+    pub(super) fn on_syn(&mut self, now: u64) {
+        self.syns += 1;
+        self.syn_sent_at = (self.syns == 1).then_some(now);
+        self.arm(now);
+    }
+
     pub(super) fn arm(&mut self, now: u64) {
-        if self.retries == 0 {
-            self.handshake_sent_at.get_or_insert(now);
-        }
         self.timer = Some(now + self.rto_ns);
     }
 
@@ -136,12 +143,9 @@ impl Sender {
 
     /// The peer has answered our SYN.
     pub(super) fn on_handshake(&mut self, now: u64, window: u64) {
-        if let Some(sent_at) = self.handshake_sent_at
-            && self.retries == 0
-        {
-            self.measure(now - sent_at);
-        } else {
-            self.rto_ns = RTO_INITIAL_NS;
+        match self.syn_sent_at {
+            Some(sent_at) => self.measure(now - sent_at),
+            None => self.rto_ns = RTO_INITIAL_NS,
         }
         self.unacknowledged = self.next;
         self.window = window;

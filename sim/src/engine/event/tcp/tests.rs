@@ -242,6 +242,43 @@ fn unread_bytes_make_a_close_a_reset_and_read_ones_do_not() {
     }
 }
 
+#[test]
+fn an_answer_that_is_lost_arrives_although_its_sender_has_let_go_and_hears_the_question_again() {
+    let mut line = Line::new(|_, _| vec![0]);
+    let _ = line.write(0, b"question");
+    while line.ends[1].is_none() || line.read(1).unwrap().is_none_or(|got| got.is_empty()) {
+        assert!(line.step());
+    }
+    line.rule = Box::new(|_, _| vec![]);
+    assert!(line.write(1, b"answer").is_ready());
+    line.with(1, |connection, now, output| connection.let_go(now, output));
+    line.rule = Box::new(|_, _| vec![0]);
+    let mut got = Vec::new();
+    while let Some(some) = line.read(0).unwrap() {
+        got.extend(some);
+        assert!(line.step());
+    }
+    assert_eq!(got, b"answer");
+}
+
+#[test]
+fn a_syn_with_ack_that_was_sent_again_measures_no_round_trip() {
+    let mut line = Line::new(|number, _| if number == 2 { vec![] } else { vec![0] });
+    while !matches!(line.ends[1], Some(Connection { state: super::State::Synchronized, .. })) {
+        assert!(line.step());
+    }
+    let connected_at = line.now;
+    assert!((1_000 * MS..1_050 * MS).contains(&connected_at), "{connected_at}");
+    line.rule = Box::new(|_, _| vec![]);
+    assert!(line.write(1, b"hello").is_ready());
+    line.rule = Box::new(|_, _| vec![0]);
+    while line.read(0).unwrap().is_none_or(|got| got.is_empty()) {
+        assert!(line.step());
+    }
+    let took = line.now - connected_at;
+    assert!(took < 1_100 * MS, "the first time-out is a second, and not three times what the SYN waited: {took}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
