@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shaketable_sim::backend::{Shared as SharedBackends, SimulatedBackend, simulated};
 use shaketable_sim::engine::{self, Setup};
-use shaketable_sim::history::{Event, Moment};
+use shaketable_sim::history::{Event, Events, Moment};
 use shaketable_sim::trace::Tracer;
 use shaketable_sim::world::{Fault, HostSpec, Program, World, WorldError};
 use shaketable_stack::env::Namespace;
@@ -44,9 +44,9 @@ pub(super) fn run(job: &CheckJob, plugins: &Arc<Plugins>) -> CheckReport {
 }
 
 /// What a person needs to see of the end of a history.
-pub(super) fn last_events(mut events: Vec<Event>) -> Vec<Event> {
-    events.drain(..events.len().saturating_sub(EVENTS_SHOWN));
-    events
+pub(super) fn last_events(events: Events) -> Vec<Event> {
+    let hidden = events.len().saturating_sub(EVENTS_SHOWN);
+    events.into_iter().skip(hidden).collect()
 }
 
 struct Driver {

@@ -1,5 +1,7 @@
 //! Sizes: records are stored whole or refused, from the smallest to those beyond what backends take.
 
+use std::fmt::Write as _;
+
 use shaketable_stack::registry::{Endpoint, RegisterOptions, Service, Value};
 use shaketable_stack::{Error, ErrorKind};
 
@@ -60,10 +62,16 @@ async fn two_hundred_endpoints_are_found(site: Site) -> Outcome {
 
 /// A service with a label of `bytes` bytes.
 fn of_size(site: &Site, bytes: usize) -> Service {
+    const REST: &str = "-of-the-numbers-of-eight-digits-that-the-label-is-made-o";
     let mut user = service(&site.name("user"), "user-1");
     // Not one letter over and over: what is cut, doubled or moved within is to be seen.
-    let text: String = (0..=bytes / 64).map(|number| format!("{number:064}")).collect();
-    user.nodes[0].metadata.insert("text".to_owned(), text[..bytes].to_owned());
+    let mut text = String::with_capacity(bytes + REST.len() + 8);
+    for number in 0..=bytes / 64 {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{number:08}{REST}");
+    }
+    text.truncate(bytes);
+    user.nodes[0].metadata.insert("text".to_owned(), text);
     user
 }
 

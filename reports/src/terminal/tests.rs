@@ -54,7 +54,7 @@ fn run_report(seed: u64) -> RunReport {
         events: 3,
         packets: 0,
         notes: vec!["lease 7 was lost because the host was cut off for 12s".to_owned()],
-        history: Some(History { events: events(), ..History::default() }),
+        history: Some(History { events: events().into_iter().collect(), ..History::default() }),
         trace: None,
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::events::Events;
 use crate::world::Fault;
 
 /// The version of this type; a reader refuses others.
@@ -19,12 +20,12 @@ pub struct History {
     /// [`VERSION`] at the time of writing.
     pub version: u32,
     /// In the order of `sequence`, which is also the order of `at`.
-    pub events: Vec<Event>,
+    pub events: Events,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { version: VERSION, events: Vec::new() }
+        Self { version: VERSION, events: Events::default() }
     }
 }
 

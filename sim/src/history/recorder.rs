@@ -43,6 +43,8 @@ struct State {
     said: Said,
     /// A host that is dying: what its dropped tasks say is not heard.
     dying: Option<String>,
+    /// Whether nobody is heard any more.
+    is_closed: bool,
 }
 
 impl Recorder {
@@ -98,6 +100,11 @@ impl Recorder {
         result
     }
 
+    /// From now on nothing is recorded, so that the world can be dropped.
+    pub fn close(&self) {
+        self.state().is_closed = true;
+    }
+
     /// The world's time.
     pub fn now(&self) -> Moment {
         (self.clock)()
@@ -113,13 +120,20 @@ impl Recorder {
         let mut state = self.state();
         let (mut history, mut late) = (std::mem::take(&mut state.history), std::mem::take(&mut state.late));
         drop(state);
-        // Two sorted runs, which a stable sort merges: of what happened at one moment, that which was told late comes last.
-        late.sort_by_key(|event| event.at);
-        history.events.append(&mut late);
-        history.events.sort_by_key(|event| event.at);
-        for (sequence, event) in (0..).zip(&mut history.events) {
-            event.sequence = sequence;
+        if late.is_empty() {
+            return history;
         }
+        late.sort_by_key(|event| event.at);
+        let (in_time, mut late) = (std::mem::take(&mut history.events), late.into_iter().peekable());
+        let mut add = |event: Event| history.events.push(Event { sequence: history.events.len() as u64, ..event });
+        for event in in_time {
+            // Of what happened at one moment, that which was told late comes last.
+            while let Some(earlier) = late.next_if(|late| late.at < event.at) {
+                add(earlier);
+            }
+            add(event);
+        }
+        late.for_each(add);
         history
     }
 
@@ -132,7 +146,7 @@ impl Recorder {
         (operation, cause): (Option<OperationId>, Option<OperationId>),
         edge: Edge,
     ) {
-        if state.dying.as_deref() == Some(&**host) {
+        if state.is_closed || state.dying.as_deref() == Some(&**host) {
             return;
         }
         let sequence = (state.history.events.len() + state.late.len()) as u64;

@@ -1,28 +1,30 @@
 //! What events say, kept once where many say the same: calls of one service, picks of one node. It knows nothing of what is
 //! said but which kinds are said again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::event::{Answer, Edge, Operation, Point};
 
-/// What was said, by its digest.
+/// So much is remembered. A thousand hosts say some five thousand things again and again.
+const PLACES: usize = 1 << 14;
+
+/// What was said last of all that has the same place, which its digest tells.
 #[derive(Debug, Default)]
-pub(super) struct Said(BTreeMap<u64, Arc<Edge>>);
+pub(super) struct Said(Vec<Option<Arc<Edge>>>);
 
 impl Said {
     /// `edge`, or the one that says the same.
     pub(super) fn share(&mut self, edge: Edge) -> Arc<Edge> {
         let Some(digest) = digest(&edge) else { return Arc::new(edge) };
-        match self.0.get(&digest) {
+        if self.0.is_empty() {
+            self.0.resize(PLACES, None);
+        }
+        let place = &mut self.0[digest as usize % PLACES];
+        match place {
             Some(same) if **same == edge => same.clone(),
-            _ => {
-                let edge = Arc::new(edge);
-                self.0.insert(digest, edge.clone());
-                edge
-            }
+            _ => place.insert(Arc::new(edge)).clone(),
         }
     }
 }
@@ -44,6 +46,7 @@ fn digest(edge: &Edge) -> Option<u64> {
             (8, [node, "", "", ""], u64::from(*attempt))
         }
         Edge::Point(Point::Marked { service, node, failed }) => (9, [service, node, "", ""], u64::from(*failed)),
+        Edge::Point(Point::Answered { asked: None, answered: None }) => (10, [""; 4], 0),
         _ => return None,
     };
     let begun = number ^ (u64::from(tag) << 56);
@@ -54,7 +57,7 @@ fn digest(edge: &Edge) -> Option<u64> {
 mod tests {
     use std::sync::Arc;
 
-    use super::Said;
+    use super::{PLACES, Said};
     use crate::history::{Edge, Point};
 
     #[test]
@@ -70,5 +73,19 @@ mod tests {
         }
         let phase = || Edge::Point(Point::Phase { name: "shake".to_owned() });
         assert!(!Arc::ptr_eq(&said.share(phase()), &said.share(phase())), "what is rare is not looked for");
+    }
+
+    #[test]
+    fn more_than_there_are_places_for_is_said_as_it_is() {
+        let mut said = Said::default();
+        let marked = |number: usize| {
+            Edge::Point(Point::Marked { service: "user".to_owned(), node: format!("user-{number}"), failed: false })
+        };
+        for _ in 0..2 {
+            for number in 0..2 * PLACES {
+                assert_eq!(*said.share(marked(number)), marked(number));
+            }
+        }
+        assert_eq!(said.0.len(), PLACES, "it never grows");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Answer, Edge, Event, Failure, History, Moment, Operation, OperationId, Point};
+use crate::history::{Answer, Edge, Event, Events, Failure, History, Moment, Operation, OperationId, Point};
 use crate::world::Fault;
 
 /// Where in the history something is.
@@ -39,9 +39,9 @@ impl Run<'_> {
 }
 
 /// All operations of a history.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Operations<'a> {
-    events: &'a [Event],
+    events: &'a Events,
     /// By id, where each was invoked and where it returned, as positions in the history.
     places: Vec<(u32, u32)>,
     crashes: BTreeMap<&'a str, Vec<Stamp>>,
@@ -52,7 +52,7 @@ const NOWHERE: u32 = u32::MAX;
 
 impl<'a> Operations<'a> {
     pub(super) fn of(history: &'a History) -> Self {
-        let mut operations = Self { events: &history.events, ..Self::default() };
+        let mut operations = Self { events: &history.events, places: Vec::new(), crashes: BTreeMap::new() };
         for (position, event) in (0..NOWHERE).zip(&history.events) {
             match (&*event.edge, event.operation) {
                 (Edge::Invoke(_), Some(id)) => operations.place(id).0 = position,

@@ -256,12 +256,12 @@ impl Story {
 
     /// The history so far, in the order of time, as a recorder hands it over.
     pub(super) fn history(&self) -> History {
-        let mut history = self.history.clone();
-        history.events.sort_by_key(|event| (event.at, event.sequence));
-        for (sequence, event) in (0..).zip(&mut history.events) {
+        let mut events: Vec<_> = self.history.events.iter().cloned().collect();
+        events.sort_by_key(|event| (event.at, event.sequence));
+        for (sequence, event) in (0..).zip(&mut events) {
             event.sequence = sequence;
         }
-        history
+        History { events: events.into_iter().collect(), ..self.history }
     }
 
     /// What `oracle` says of it; each proving event must be one of the history.

@@ -328,10 +328,11 @@ impl ShakeTable {
 
     fn judge(self, job: &Job) -> RunReport {
         let Self { plan, scenario, world, tracer, backends, controls, promises, phases, notes, .. } = self;
-        let end = world.now();
-        let history = world.recorder().take();
-        // Hosts hold memory that the oracles may use.
+        let (end, recorder) = (world.now(), world.recorder().clone());
+        // Hosts hold memory that the oracles may use; what their tasks say when they are dropped is no part of the run.
+        recorder.close();
         drop((controls, world, backends));
+        let history = recorder.take();
         let digest = tracer.digest(&history);
         let promised = |interface: &str| promises.get(interface).cloned().unwrap_or_default();
         let facts = Facts {

@@ -30,7 +30,7 @@ pub(super) struct Links {
 
 struct State {
     options: RegistryOptions,
-    link: Option<Link>,
+    link: Option<Arc<Link>>,
     links: u64,
     /// Which address the next link tries first.
     first: usize,
@@ -38,7 +38,6 @@ struct State {
 }
 
 /// A connection, or what becomes one with the first request.
-#[derive(Clone)]
 pub(super) struct Link {
     pub(super) number: u64,
     pub(super) client: Client,
@@ -97,7 +96,7 @@ impl Links {
     ///
     /// # Errors
     /// `Closed`, and `Unsupported` when encryption was asked for.
-    pub(super) async fn current(&self, operation: &'static str) -> Result<Link> {
+    pub(super) async fn current(&self, operation: &'static str) -> Result<Arc<Link>> {
         let (channel, number) = {
             let mut state = self.lock();
             if state.closed {
@@ -114,13 +113,14 @@ impl Links {
         let client = Client::from_channel(etcd_client::Channel::Tonic(channel.clone()), None::<ConnectOptions>)
             .await
             .map_err(|error| refused(operation, error))?;
-        let link = Link { number, client, channel };
+        let link = Arc::new(Link { number, client, channel });
         let mut state = self.lock();
         Ok(state.link.get_or_insert(link).clone())
     }
 
-    /// One request: what `ask` does on the current link, within the time-out; see [`call_by`](Self::call_by).
-    pub(super) async fn call<T, Asking>(&self, operation: &'static str, ask: impl FnMut(Client) -> Asking) -> Result<T>
+    /// One request: what `ask` does on the current link, within the time-out; see [`call_by`](Self::call_by). It copies of the
+    /// client the part that it needs: a copy of the whole is nine.
+    pub(super) async fn call<T, Asking>(&self, operation: &'static str, ask: impl FnMut(&Client) -> Asking) -> Result<T>
     where
         Asking: Future<Output = Result<T, etcd_client::Error>>,
     {
@@ -133,7 +133,7 @@ impl Links {
         &self,
         deadline: Instant,
         operation: &'static str,
-        mut ask: impl FnMut(Client) -> Asking,
+        mut ask: impl FnMut(&Client) -> Asking,
     ) -> Result<T>
     where
         Asking: Future<Output = Result<T, etcd_client::Error>>,
@@ -149,13 +149,13 @@ impl Links {
         &self,
         operation: &'static str,
         deadline: Instant,
-        ask: &mut impl FnMut(Client) -> Asking,
+        ask: &mut impl FnMut(&Client) -> Asking,
     ) -> Result<T>
     where
         Asking: Future<Output = Result<T, etcd_client::Error>>,
     {
         let link = self.current(operation).await?;
-        match self.env.timeout_at(deadline, ask(link.client)).await {
+        match self.env.timeout_at(deadline, ask(&link.client)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 let error = refused(operation, error);
@@ -279,6 +279,8 @@ pub(super) fn is_lease_not_found(error: &Error) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use etcd_client::{Client, GetResponse};
+
     use super::{Links, is_lease_not_found, refused_status};
     use crate::ErrorKind;
     use crate::env::testing::env;
@@ -292,10 +294,15 @@ mod tests {
         }
     }
 
+    fn get_x(client: &Client) -> impl Future<Output = Result<GetResponse, etcd_client::Error>> + use<> {
+        let mut keys = client.kv_client();
+        async move { keys.get("x", None).await }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_refused_connection_names_every_address() {
         let links = Links::new(env(), options(&["host-2:2379", "host-3:2379"]));
-        let error = links.call("get", |mut client| async move { client.get("x", None).await }).await.unwrap_err();
+        let error = links.call("get", get_x).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unreachable);
         assert!(error.to_string().contains("host-2:2379: connection refused; host-3:2379"), "{error}");
     }
@@ -305,8 +312,7 @@ mod tests {
         let env = env();
         let mut listener = env.network().listen(":2379").await.unwrap();
         let links = Links::new(env.clone(), options(&["host-1:2379"]));
-        let (answer, _held) =
-            tokio::join!(links.call("get", |mut client| async move { client.get("x", None).await }), listener.accept());
+        let (answer, _held) = tokio::join!(links.call("get", get_x), listener.accept());
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Timeout);
         assert_eq!(env.now().since_origin().as_secs(), 2);
         links.given_up(1).await;

@@ -124,9 +124,9 @@ impl Keeper {
             own_lease = registration.facts().lease.map(|lease| lease.id);
         }
         let options = DeleteOptions::new().with_prev_key();
-        let delete = |mut client: Client| {
-            let options = options.clone();
-            async move { client.delete(key, Some(options)).await }
+        let delete = |client: &Client| {
+            let (mut keys, options) = (client.kv_client(), options.clone());
+            async move { keys.delete(key, Some(options)).await }
         };
         let answer = self.links.call_by(deadline, "deregister", delete).await?;
         let written_under = answer.prev_kvs().first().map(KeyValue::lease);
@@ -175,8 +175,9 @@ impl Keeper {
         let key = registration.key.as_str();
         let answer = self
             .links
-            .call_by(deadline, "look at registration", |mut client| async move {
-                client.get(key, Some(GetOptions::new().with_keys_only())).await
+            .call_by(deadline, "look at registration", |client| {
+                let mut keys = client.kv_client();
+                async move { keys.get(key, Some(GetOptions::new().with_keys_only())).await }
             })
             .await?;
         let lease = registration.facts().lease;
@@ -233,8 +234,9 @@ impl Keeper {
         let asked_at = self.env.now();
         let granted = self
             .links
-            .call_by(deadline, "grant lease", |mut client| async move {
-                client.lease_grant(config::whole_seconds(ttl), None).await
+            .call_by(deadline, "grant lease", |client| {
+                let mut leases = client.lease_client();
+                async move { leases.grant(config::whole_seconds(ttl), None).await }
             })
             .await?;
         let ttl = Duration::from_secs(u64::try_from(granted.ttl()).unwrap_or_default());
@@ -243,8 +245,9 @@ impl Keeper {
 
     async fn put(&self, key: &str, value: &[u8], lease: i64, deadline: Instant) -> Result<()> {
         self.links
-            .call_by(deadline, "register", |mut client| async move {
-                client.put(key, value, Some(PutOptions::new().with_lease(lease))).await
+            .call_by(deadline, "register", |client| {
+                let mut keys = client.kv_client();
+                async move { keys.put(key, value, Some(PutOptions::new().with_lease(lease))).await }
             })
             .await
             .map(drop)
@@ -252,14 +255,17 @@ impl Keeper {
 
     async fn revoke_if_empty(&self, lease: i64, deadline: Instant) -> Result<()> {
         let options = LeaseTimeToLiveOptions::new().with_keys();
-        let look = |mut client: Client| {
-            let options = options.clone();
-            async move { client.lease_time_to_live(lease, Some(options)).await }
+        let look = |client: &Client| {
+            let (mut leases, options) = (client.lease_client(), options.clone());
+            async move { leases.time_to_live(lease, Some(options)).await }
         };
         // One that is gone has no keys either, and revoking it does nothing.
         if self.links.call_by(deadline, "look at lease", look).await?.keys().is_empty() {
             self.links
-                .call_by(deadline, "revoke lease", |mut client| async move { client.lease_revoke(lease).await })
+                .call_by(deadline, "revoke lease", |client| {
+                    let mut leases = client.lease_client();
+                    async move { leases.revoke(lease).await }
+                })
                 .await?;
         }
         Ok(())

@@ -77,9 +77,9 @@ impl Watcher for EtcdWatcher {
 /// Everything under `prefix`.
 pub(super) async fn range(links: &Links, operation: &'static str, prefix: &str) -> Result<GetResponse> {
     links
-        .call(operation, |client| async move {
-            let mut store = client.kv_client().max_decoding_message_size(super::config::ANSWER_BYTES_MAX);
-            store.get(prefix, Some(GetOptions::new().with_prefix())).await
+        .call(operation, |client| {
+            let mut keys = client.kv_client().max_decoding_message_size(super::config::ANSWER_BYTES_MAX);
+            async move { keys.get(prefix, Some(GetOptions::new().with_prefix())).await }
         })
         .await
 }
