@@ -83,6 +83,20 @@ impl TraceKind {
     }
 }
 
+/// A host whose network is traced.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    host: Arc<str>,
+    digest: u64,
+}
+
+impl Traced {
+    /// The host called `name`.
+    pub fn new(name: &str) -> Self {
+        Self { host: name.into(), digest: xxh3_64(name.as_bytes()) }
+    }
+}
+
 /// Collects a trace; cheap to clone.
 #[derive(Clone)]
 pub struct Tracer {
@@ -101,13 +115,14 @@ impl Tracer {
         Self { state: Arc::new(Mutex::new(State { hasher: Xxh3::new(), events: 0, kept: keep.then(Vec::new) })) }
     }
 
-    /// Adds an event.
-    pub fn add(&self, event: TraceEvent) {
+    /// Adds what passed at `at` on a connection of `traced`.
+    pub fn add(&self, traced: &Traced, at: Moment, connection: u64, kind: TraceKind) {
+        let fields = kind.fields([traced.digest, at.0, connection]);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.events += 1;
-        event.digest_into(&mut state.hasher);
+        state.hasher.update(&fields);
         if let Some(kept) = &mut state.kept {
-            kept.push(event);
+            kept.push(TraceEvent { at, host: traced.host.clone(), connection, kind });
         }
     }
 
@@ -155,26 +170,26 @@ impl fmt::Debug for Tracer {
     }
 }
 
-impl TraceEvent {
+impl TraceKind {
     /// Every field at a fixed place, texts as their digests.
-    fn digest_into(&self, hasher: &mut Xxh3) {
+    fn fields(&self, [host, at, connection]: [u64; 3]) -> [u8; 48] {
         let text = |text: &str| xxh3_64(text.as_bytes());
-        let (tag, detail): (u64, [u64; 2]) = match &self.kind {
-            TraceKind::Connect { address } => (0, [text(address), 0]),
-            TraceKind::Connected { peer } => (1, [text(peer), 0]),
-            TraceKind::Accepted { peer } => (2, [text(peer), 0]),
-            TraceKind::Bound { address } => (3, [text(address), 0]),
-            TraceKind::Sent { bytes, digest } => (4, [*bytes, *digest]),
-            TraceKind::Received { bytes, digest } => (5, [*bytes, *digest]),
-            TraceKind::EndOfStream => (6, [0, 0]),
-            TraceKind::Closed => (7, [0, 0]),
-            TraceKind::Failed { error } => (8, [text(error), 0]),
+        let (tag, detail): (u64, [u64; 2]) = match self {
+            Self::Connect { address } => (0, [text(address), 0]),
+            Self::Connected { peer } => (1, [text(peer), 0]),
+            Self::Accepted { peer } => (2, [text(peer), 0]),
+            Self::Bound { address } => (3, [text(address), 0]),
+            Self::Sent { bytes, digest } => (4, [*bytes, *digest]),
+            Self::Received { bytes, digest } => (5, [*bytes, *digest]),
+            Self::EndOfStream => (6, [0, 0]),
+            Self::Closed => (7, [0, 0]),
+            Self::Failed { error } => (8, [text(error), 0]),
         };
         let mut fields = [0; 48];
-        let numbers = [text(&self.host), tag, self.at.0, self.connection, detail[0], detail[1]];
+        let numbers = [host, tag, at, connection, detail[0], detail[1]];
         for (place, number) in fields.chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
-        hasher.update(&fields);
+        fields
     }
 }

@@ -12,12 +12,12 @@ use shaketable_stack::env::{Datagram, Listener, Network, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::history::Recorder;
-use crate::trace::{TraceEvent, TraceKind, Tracer};
+use crate::trace::{TraceKind, Traced, Tracer};
 
 /// Where what passes goes, and whose it is.
 #[derive(Clone, Debug)]
 pub(super) struct Tap {
-    pub(super) host: Arc<str>,
+    pub(super) traced: Traced,
     pub(super) recorder: Recorder,
     pub(super) tracer: Tracer,
     pub(super) connections: Arc<AtomicU64>,
@@ -29,8 +29,7 @@ impl Tap {
     }
 
     fn add(&self, connection: u64, kind: TraceKind) {
-        let at = self.recorder.now();
-        self.tracer.add(TraceEvent { at, host: self.host.clone(), connection, kind });
+        self.tracer.add(&self.traced, self.recorder.now(), connection, kind);
     }
 
     fn failed(&self, connection: u64, error: &io::Error) {

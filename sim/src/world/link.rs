@@ -51,17 +51,19 @@ impl Distribution {
         }
     }
 
-    /// The latency that two independent draws, each between 0 (inclusive) and 1, decide.
-    pub fn at(&self, first: f64, second: f64) -> Duration {
+    /// The latency that two independent draws decide. Each gives the same number every time, between 0 (inclusive) and 1,
+    /// and is asked only where it matters.
+    pub fn at(&self, first: impl Fn() -> f64, second: impl Fn() -> f64) -> Duration {
         match *self {
-            Self::Uniform { min, max } => min + max.saturating_sub(min).mul_f64(first),
+            Self::Uniform { min, max } if min >= max => min,
+            Self::Uniform { min, max } => min + (max - min).mul_f64(first()),
             Self::Normal { mean, deviation } => {
-                let moved = mean.as_secs_f64() + deviation.as_secs_f64() * standard_normal(first, second);
+                let moved = mean.as_secs_f64() + deviation.as_secs_f64() * standard_normal(first(), second());
                 Duration::try_from_secs_f64(moved.max(0.0)).unwrap_or(mean)
             }
             Self::LongTail { median, p99 } => {
                 let sigma = libm::log(p99.as_secs_f64() / median.as_secs_f64()) / NORMAL_P99;
-                let factor = libm::exp(sigma * standard_normal(first, second));
+                let factor = libm::exp(sigma * standard_normal(first(), second()));
                 Duration::try_from_secs_f64(median.as_secs_f64() * factor).unwrap_or(p99).min(p99 * TAIL_ENDS_AT)
             }
         }
@@ -113,7 +115,7 @@ mod tests {
         let steps = 200;
         let mut drawn: Vec<Duration> = (0..steps * steps)
             .map(|index| (f64::from(index / steps), f64::from(index % steps)))
-            .map(|(first, second)| distribution.at((first + 0.5) / 200.0, (second + 0.5) / 200.0))
+            .map(|(first, second)| distribution.at(|| (first + 0.5) / 200.0, || (second + 0.5) / 200.0))
             .collect();
         drawn.sort_unstable();
         drawn
@@ -135,8 +137,8 @@ mod tests {
         let tail = sorted(Distribution::LongTail { median: micros(800), p99: micros(20_000) });
         near(tail[20_000], micros(800));
         near(tail[39_600], micros(20_000));
-        let extreme = Distribution::LongTail { median: micros(2_000), p99: micros(80_000) }.at(1.0 - 1e-12, 0.0);
+        let extreme = Distribution::LongTail { median: micros(2_000), p99: micros(80_000) }.at(|| 1.0 - 1e-12, || 0.0);
         assert_eq!(extreme, micros(800_000), "and not 262 s");
-        assert_eq!(Distribution::constant(micros(7)).at(0.9, 0.1), micros(7));
+        assert_eq!(Distribution::constant(micros(7)).at(|| 0.9, || 0.1), micros(7));
     }
 }

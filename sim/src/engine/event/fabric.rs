@@ -1,8 +1,7 @@
 //! The one place where time passes: the queue of events, the machines and the links between them. It moves packets and tells
 //! which programs have something to do; who runs them is not known here.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +11,9 @@ use bytes::Bytes;
 use tokio::io::ReadBuf;
 
 use super::kernel::{BACKLOG, DATAGRAMS_MAX, DatagramEntry, Entry, Kernel, ListenerEntry, Up};
-use super::links::{Arrival, Links};
+use super::links::Links;
 use super::packet::{Body, DATAGRAM_MAX, Ends, Packet};
+use super::queue::{Queue, What};
 use super::tcp::{Connection, Output, Segment};
 
 /// The fabric as everybody shares it. One thread runs the world, so that nobody ever waits for the lock.
@@ -30,6 +30,13 @@ impl SharedFabric {
     }
 }
 
+/// A host that has run, and when its runtime wants to run again for its own timers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ran {
+    pub(super) host: u32,
+    pub(super) wants: Option<u64>,
+}
+
 /// The world's machines, links and events.
 #[derive(Debug)]
 pub(super) struct Fabric {
@@ -41,56 +48,11 @@ pub(super) struct Fabric {
     pub(super) ready: VecDeque<u32>,
     names: BTreeMap<String, u32>,
     addresses: BTreeMap<IpAddr, u32>,
-    events: BinaryHeap<Reverse<Event>>,
-    /// What is under way, and the places that are free again.
-    under_way: Vec<Option<Arrival>>,
-    free: Vec<u32>,
-    sequence: u64,
+    queue: Queue,
     ids: u64,
     /// Ends that owe an acknowledgment, which is sent when nobody has anything to do at this moment.
     acknowledge: Vec<(u32, u64)>,
-    arrivals: Vec<Arrival>,
     output: Output,
-}
-
-/// Something that will happen. At one moment, what was arranged first happens first.
-#[derive(Debug)]
-struct Event {
-    at: u64,
-    sequence: u64,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    /// A packet, by its place among those under way.
-    Arrive(u32),
-    /// Timers of a host's program.
-    Timers(u32),
-    /// Timers that libraries have set on a host's runtime.
-    Runtime(u32),
-    /// The deadline of an end of a connection.
-    Connection(u32, u64),
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.sequence) == (other.at, other.sequence)
-    }
-}
-
-impl Eq for Event {}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
 }
 
 impl Fabric {
@@ -102,13 +64,9 @@ impl Fabric {
             ready: VecDeque::new(),
             names: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            events: BinaryHeap::new(),
-            under_way: Vec::new(),
-            free: Vec::new(),
-            sequence: 0,
+            queue: Queue::default(),
             ids: 0,
             acknowledge: Vec::new(),
-            arrivals: Vec::new(),
             output: Output::default(),
         }
     }
@@ -138,26 +96,21 @@ impl Fabric {
 
     // Events.
 
-    fn push(&mut self, at: u64, what: What) {
-        self.sequence += 1;
-        self.events.push(Reverse(Event { at, sequence: self.sequence, what }));
-    }
-
     /// When the next event is due.
     pub(super) fn next_at(&self) -> Option<u64> {
-        self.events.peek().map(|event| event.0.at)
+        self.queue.next_at()
     }
 
     /// Does the next event; its time is now.
     pub(super) fn step(&mut self) {
-        let Some(Reverse(event)) = self.events.pop() else { return };
+        let Some(event) = self.queue.pop() else { return };
         self.now = self.now.max(event.at);
         match event.what {
             What::Arrive(place) => {
-                self.free.push(place);
-                let arrival = self.under_way[place as usize].take();
-                if let Some(arrival) = arrival.filter(|arrival| self.links.arrives(&arrival.packet, arrival.broken)) {
-                    self.arrive(arrival.packet);
+                if let Some((broken, packet)) = self.queue.arrived(place)
+                    && self.links.arrives(&packet, broken)
+                {
+                    self.arrive(packet);
                 }
             }
             What::Timers(host) => self.on_timers(host, event.at),
@@ -181,21 +134,26 @@ impl Fabric {
 
     /// Sends the acknowledgments that found nothing to travel with; whether there were any.
     pub(super) fn acknowledge(&mut self) -> bool {
-        let list = std::mem::take(&mut self.acknowledge);
-        let any = !list.is_empty();
-        for (host, id) in list {
-            self.with_connection(host, id, |entry, output| {
-                entry.listed = false;
-                if entry.connection.acknowledgment_is_pending() {
-                    entry.connection.acknowledge(output);
-                }
-            });
+        let mut list = std::mem::take(&mut self.acknowledge);
+        let mut any = false;
+        for (host, id) in list.drain(..) {
+            let Some(entry) = self.kernel(host).connections.get_mut(id) else { continue };
+            entry.listed = false;
+            if entry.connection.acknowledgment_is_pending() {
+                any = true;
+                self.with_connection(host, id, |entry, output| entry.connection.acknowledge(output));
+            }
         }
+        list.append(&mut self.acknowledge);
+        self.acknowledge = list;
         any
     }
 
-    /// The next program that has something to do, and its tasks that can go on.
-    pub(super) fn next_ready(&mut self, wakers: &mut Vec<Waker>) -> Option<u32> {
+    /// The next program that has something to do, and its tasks that can go on. What the one before wants is `ran`'s.
+    pub(super) fn next_ready(&mut self, ran: Option<Ran>, wakers: &mut Vec<Waker>) -> Option<u32> {
+        if let Some(Ran { host, wants }) = ran {
+            self.runtime_wants(host, wants);
+        }
         let host = self.ready.pop_front()?;
         let kernel = self.kernel(host);
         kernel.ready = false;
@@ -215,12 +173,12 @@ impl Fabric {
     }
 
     /// The runtime of `host` wants to run at `at` for its own timers.
-    pub(super) fn runtime_wants(&mut self, host: u32, at: Option<u64>) {
+    fn runtime_wants(&mut self, host: u32, at: Option<u64>) {
         let at = at.map(|at| at.max(self.now));
         if self.kernel(host).runtime_event != at {
             self.kernel(host).runtime_event = at;
             if let Some(at) = at {
-                self.push(at, What::Runtime(host));
+                self.queue.push(at, What::Runtime(host));
             }
         }
     }
@@ -228,34 +186,12 @@ impl Fabric {
     // Links.
 
     /// Lets `change` change links, and arranges for what it releases.
-    pub(super) fn change_links(&mut self, change: impl FnOnce(&mut Links, u64, &mut Vec<Arrival>)) {
-        let mut arrivals = std::mem::take(&mut self.arrivals);
-        change(&mut self.links, self.now, &mut arrivals);
-        self.arrange(arrivals);
+    pub(super) fn change_links(&mut self, change: impl FnOnce(&mut Links, u64, &mut Queue)) {
+        change(&mut self.links, self.now, &mut self.queue);
     }
 
     fn send(&mut self, packet: Packet) {
-        let mut arrivals = std::mem::take(&mut self.arrivals);
-        self.links.send(self.now, packet, &mut arrivals);
-        self.arrange(arrivals);
-    }
-
-    fn arrange(&mut self, mut arrivals: Vec<Arrival>) {
-        for arrival in arrivals.drain(..) {
-            let at = arrival.at;
-            let place = match self.free.pop() {
-                Some(place) => {
-                    self.under_way[place as usize] = Some(arrival);
-                    place
-                }
-                None => {
-                    self.under_way.push(Some(arrival));
-                    u32::try_from(self.under_way.len() - 1).unwrap_or(u32::MAX)
-                }
-            };
-            self.push(at, What::Arrive(place));
-        }
-        self.arrivals = arrivals;
+        self.links.send(self.now, packet, &mut self.queue);
     }
 
     fn arrive(&mut self, packet: Packet) {
@@ -348,7 +284,7 @@ impl Fabric {
             kernel.by_peer.remove(&(source, target));
         } else if let Some(due) = due {
             entry.timer_event = Some(due);
-            self.push(due, What::Connection(host, id));
+            self.queue.push(due, What::Connection(host, id));
         }
         if !self.output.wakers.is_empty() {
             self.kernels[host as usize].wakers.append(&mut self.output.wakers);
@@ -419,8 +355,15 @@ impl Fabric {
         context: &Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.with_connection(host, id, |entry, _| entry.connection.poll_read(context, buffer))
-            .unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())))
+        let Some(entry) = self.kernel(host).connections.get_mut(id) else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        let read = entry.connection.poll_read(context, buffer);
+        // Nothing comes out of having read nothing.
+        if read.is_ready() {
+            self.with_connection(host, id, |_, _| ());
+        }
+        read
     }
 
     pub(super) fn poll_write(
@@ -650,7 +593,7 @@ impl Fabric {
             && kernel.timer_event.is_none_or(|event| event > at)
         {
             kernel.timer_event = Some(at);
-            self.push(at, What::Timers(host));
+            self.queue.push(at, What::Timers(host));
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::packet::Packet;
+use super::queue::Queue;
 use crate::world::{Distribution, LinkQuality};
 
 /// How long a packet of a host to itself takes.
@@ -60,14 +61,6 @@ struct LinkState {
     hold: bool,
 }
 
-/// A packet that will arrive.
-#[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) at: u64,
-    pub(super) broken: u32,
-    pub(super) packet: Packet,
-}
-
 /// What a link draws for.
 #[derive(Clone, Copy)]
 enum Draw {
@@ -97,7 +90,7 @@ impl Link {
 
     /// When a packet that leaves at `departure` arrives. Packets keep their order, as on one path.
     fn arrival(&mut self, departure: u64, in_order: bool) -> u64 {
-        let latency = self.state.latency.at(self.draw(Draw::Latency), self.draw(Draw::Latency2));
+        let latency = self.state.latency.at(|| self.draw(Draw::Latency), || self.draw(Draw::Latency2));
         let at = departure + u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX / 4);
         if !in_order {
             return at;
@@ -124,10 +117,10 @@ impl Links {
         }
     }
 
-    /// Sends `packet` at `now`; what arrives of it, and when, is added to `arrivals`.
-    pub(super) fn send(&mut self, now: u64, packet: Packet, arrivals: &mut Vec<Arrival>) {
+    /// Sends `packet` at `now`; what arrives of it, and when, goes into the queue.
+    pub(super) fn send(&mut self, now: u64, packet: Packet, queue: &mut Queue) {
         let Some(link) = self.links.get_mut(packet.link as usize) else {
-            arrivals.push(Arrival { at: now + LOOPBACK_NS, broken: 0, packet });
+            queue.arrange(now + LOOPBACK_NS, 0, packet);
             return;
         };
         link.packets += 1;
@@ -167,9 +160,9 @@ impl Links {
         let at = link.arrival(departure + delay, !reordered);
         let broken = link.broken;
         if link.happens(Draw::Duplicate, quality.duplicate) {
-            arrivals.push(Arrival { at, broken, packet: packet.clone() });
+            queue.arrange(at, broken, packet.clone());
         }
-        arrivals.push(Arrival { at, broken, packet });
+        queue.arrange(at, broken, packet);
     }
 
     /// Whether a packet that was under way arrives: its link has not broken meanwhile, and is not cut.
@@ -225,7 +218,7 @@ impl Links {
     }
 
     /// Brings every link up to date; what was held and no longer is goes out at `now`.
-    fn refresh(&mut self, now: u64, arrivals: &mut Vec<Arrival>) {
+    fn refresh(&mut self, now: u64, queue: &mut Queue) {
         let mut released = Vec::new();
         for (pair, place) in &self.places {
             let state = self.state(*pair);
@@ -236,55 +229,49 @@ impl Links {
             }
         }
         for packet in released {
-            self.send(now, packet, arrivals);
+            self.send(now, packet, queue);
         }
     }
 
-    pub(super) fn cut(&mut self, now: u64, pairs: &[Pair], cut: bool, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn cut(&mut self, now: u64, pairs: &[Pair], cut: bool, queue: &mut Queue) {
         set(&mut self.cuts, pairs, cut);
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 
-    pub(super) fn hold(&mut self, now: u64, pairs: &[Pair], hold: bool, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn hold(&mut self, now: u64, pairs: &[Pair], hold: bool, queue: &mut Queue) {
         set(&mut self.holds, pairs, hold);
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 
-    pub(super) fn latency(&mut self, now: u64, pairs: &[Pair], latency: Option<Duration>, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn latency(&mut self, now: u64, pairs: &[Pair], latency: Option<Duration>, queue: &mut Queue) {
         put(&mut self.latencies, pairs, latency);
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 
-    pub(super) fn packet_loss(&mut self, now: u64, pairs: &[Pair], probability: f64, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn packet_loss(&mut self, now: u64, pairs: &[Pair], probability: f64, queue: &mut Queue) {
         put(&mut self.packet_losses, pairs, (probability > 0.0).then_some(probability));
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 
-    pub(super) fn breaks(&mut self, now: u64, pairs: &[Pair], probability: f64, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn breaks(&mut self, now: u64, pairs: &[Pair], probability: f64, queue: &mut Queue) {
         put(&mut self.breaks, pairs, (probability > 0.0).then_some(probability));
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 
-    pub(super) fn quality(
-        &mut self,
-        now: u64,
-        pairs: &[Pair],
-        quality: Option<LinkQuality>,
-        arrivals: &mut Vec<Arrival>,
-    ) {
+    pub(super) fn quality(&mut self, now: u64, pairs: &[Pair], quality: Option<LinkQuality>, queue: &mut Queue) {
         put(&mut self.qualities, pairs, quality);
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 
     /// Every link as the network has it.
-    pub(super) fn mend(&mut self, now: u64, arrivals: &mut Vec<Arrival>) {
+    pub(super) fn mend(&mut self, now: u64, queue: &mut Queue) {
         self.cuts.clear();
         self.holds.clear();
         self.latencies.clear();
         self.packet_losses.clear();
         self.breaks.clear();
         self.qualities.clear();
-        self.refresh(now, arrivals);
+        self.refresh(now, queue);
     }
 }
 

@@ -7,6 +7,7 @@ mod kernel;
 mod links;
 mod network;
 mod packet;
+mod queue;
 mod runtime;
 mod tcp;
 
@@ -21,7 +22,7 @@ use rand::Rng;
 use shaketable_stack::Env;
 
 use self::clock::{HostClock, Skew, WorldTime};
-use self::fabric::{Fabric, SharedFabric};
+use self::fabric::{Fabric, Ran, SharedFabric};
 use self::kernel::Up;
 use self::links::Links;
 use self::network::HostNetwork;
@@ -33,7 +34,7 @@ use crate::determinism::{escapes, is_active, set_now, set_refinement};
 use crate::history::{Moment, Recorder};
 use crate::plan::stream;
 use crate::scenario::model::LossGranularity;
-use crate::trace::Tracer;
+use crate::trace::{Traced, Tracer};
 use crate::world::{Fault, HostSpec, Job, Program, World, WorldError};
 
 /// Waits poll as often as this.
@@ -194,9 +195,10 @@ impl EventWorld {
 
     /// Runs every program that has something to do at this moment, until none has.
     fn run_ready(&mut self) -> Result<(), WorldError> {
+        let mut ran = None;
         loop {
             let mut fabric = self.fabric.lock();
-            let Some(number) = fabric.next_ready(&mut self.wakers) else {
+            let Some(number) = fabric.next_ready(ran.take(), &mut self.wakers) else {
                 if fabric.acknowledge() {
                     continue;
                 }
@@ -207,11 +209,11 @@ impl EventWorld {
                 return Ok(());
             };
             drop(fabric);
-            self.run_host(number)?;
+            ran = self.run_host(number)?;
         }
     }
 
-    fn run_host(&mut self, number: u32) -> Result<(), WorldError> {
+    fn run_host(&mut self, number: u32) -> Result<Option<Ran>, WorldError> {
         let now = self.time.now();
         let running = self.hosts.get_index_mut(number as usize).and_then(|(_, host)| {
             let skew = host.skew.get();
@@ -219,13 +221,13 @@ impl EventWorld {
         });
         let Some((running, skew)) = running else {
             self.wakers.clear();
-            return Ok(());
+            return Ok(None);
         };
         let wakers = &mut self.wakers;
-        let wanted = std::panic::catch_unwind(AssertUnwindSafe(|| running.runtime.run(now, skew, wakers)))
+        let wants = std::panic::catch_unwind(AssertUnwindSafe(|| running.runtime.run(now, skew, wakers)))
             .map_err(|panic| WorldError::Engine(panic_text(&*panic)))?;
-        self.fabric.lock().runtime_wants(number, wanted);
-        self.complain()
+        self.complain()?;
+        Ok(Some(Ran { host: number, wants }))
     }
 
     /// Whether tasks of one host may wake those of another without a packet.
@@ -272,7 +274,7 @@ impl World for EventWorld {
         let first_port = stream(self.shared.seed, &format!("ports/{}", spec.name)).random_range(49_152..65_535);
         let (number, address) = self.fabric.lock().add(&spec.name, first_port);
         let tap = Tap {
-            host: spec.name.as_str().into(),
+            traced: Traced::new(&spec.name),
             recorder: self.recorder.clone(),
             tracer: self.tracer.clone(),
             connections: Arc::default(),
@@ -363,17 +365,17 @@ impl World for EventWorld {
             _ => return Ok(()),
         };
         let pairs = self.pairs(from, to, both_ways);
-        self.fabric.lock().change_links(|links, now, arrivals| match fault {
-            Fault::Cut { .. } => links.cut(now, &pairs, true, arrivals),
-            Fault::Heal { .. } => links.cut(now, &pairs, false, arrivals),
-            Fault::Hold { .. } => links.hold(now, &pairs, true, arrivals),
-            Fault::Release { .. } => links.hold(now, &pairs, false, arrivals),
-            Fault::Latency { latency, .. } => links.latency(now, &pairs, *latency, arrivals),
+        self.fabric.lock().change_links(|links, now, queue| match fault {
+            Fault::Cut { .. } => links.cut(now, &pairs, true, queue),
+            Fault::Heal { .. } => links.cut(now, &pairs, false, queue),
+            Fault::Hold { .. } => links.hold(now, &pairs, true, queue),
+            Fault::Release { .. } => links.hold(now, &pairs, false, queue),
+            Fault::Latency { latency, .. } => links.latency(now, &pairs, *latency, queue),
             Fault::Loss { probability, granularity: LossGranularity::Packet, .. } => {
-                links.packet_loss(now, &pairs, *probability, arrivals);
+                links.packet_loss(now, &pairs, *probability, queue);
             }
-            Fault::Loss { probability, .. } => links.breaks(now, &pairs, *probability, arrivals),
-            Fault::Link { quality, .. } => links.quality(now, &pairs, *quality, arrivals),
+            Fault::Loss { probability, .. } => links.breaks(now, &pairs, *probability, queue),
+            Fault::Link { quality, .. } => links.quality(now, &pairs, *quality, queue),
             _ => {}
         });
         Ok(())

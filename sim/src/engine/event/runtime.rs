@@ -34,6 +34,8 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 pub(super) struct HostRuntime {
     /// Dropped before the runtime that it belongs to.
     for_ever: Pin<Box<Sleep>>,
+    /// `for_ever` has been polled, and is among the timers from then on.
+    has_timer: bool,
     runtime: Runtime,
     /// When it was made: tokio counts its ticks from there.
     made_at: u64,
@@ -50,7 +52,7 @@ impl HostRuntime {
             let _guard = runtime.enter();
             Box::pin(tokio::time::sleep(FOR_EVER))
         };
-        Ok(Self { for_ever, runtime, made_at: now })
+        Ok(Self { for_ever, has_timer: false, runtime, made_at: now })
     }
 
     /// Runs `inside` on the runtime, without running what it spawns.
@@ -69,11 +71,17 @@ impl HostRuntime {
         PARKED.set(None);
         set_wall_offset(skew_ns);
         set_parked(Some(parked));
-        let for_ever = &mut self.for_ever;
+        let (for_ever, has_timer) = (&mut self.for_ever, &mut self.has_timer);
         self.runtime.block_on(poll_fn(|context| {
-            wakers.drain(..).for_each(Waker::wake);
-            if PARKED.get().is_some() || for_ever.as_mut().poll(context).is_ready() {
+            if PARKED.get().is_some() {
                 return Poll::Ready(());
+            }
+            wakers.drain(..).for_each(Waker::wake);
+            if !*has_timer {
+                *has_timer = true;
+                if for_ever.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
             }
             RUNNING.set(Some(context.waker().clone()));
             Poll::Pending

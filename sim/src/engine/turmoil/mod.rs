@@ -21,7 +21,7 @@ use super::tap::{Tap, TappedNetwork};
 use super::{EngineInfo, Setup};
 use crate::determinism::{EPOCH_S, escapes, set_now, set_refinement};
 use crate::history::{Moment, Recorder};
-use crate::trace::Tracer;
+use crate::trace::{Traced, Tracer};
 use crate::world::{Distribution, Fault, HostSpec, Job, LinkQuality, World, WorldError};
 
 /// A simulated world on turmoil.
@@ -160,13 +160,17 @@ impl World for TurmoilWorld {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(spec.name.clone(), address);
         let mailbox = Arc::<Mailbox>::default();
         let tap = Tap {
-            host: spec.name.as_str().into(),
+            traced: Traced::new(&spec.name),
             recorder: self.recorder.clone(),
             tracer: self.tracer.clone(),
             connections: Arc::default(),
         };
-        let network =
-            TurmoilNetwork { address, names: self.names.clone(), cuts: self.cuts.clone(), host: tap.host.clone() };
+        let network = TurmoilNetwork {
+            address,
+            names: self.names.clone(),
+            cuts: self.cuts.clone(),
+            host: spec.name.as_str().into(),
+        };
         let network = Arc::new(TappedNetwork { network, tap });
         let (shared, name, program, box_of_host) =
             (self.shared.clone(), spec.name.clone(), spec.program, mailbox.clone());

@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::segment::MSS;
 
 /// Bytes that are kept for a peer that is slower than the writer.
 pub(super) const BUFFER: usize = 256 * 1024;
+
+/// Bytes that are taken at once to keep what is written.
+const WRITTEN: usize = 2 * 1024;
 
 /// RFC 6298, 2.1.
 const RTO_INITIAL_NS: u64 = 1_000_000_000;
@@ -44,6 +47,8 @@ pub(super) struct Sender {
     fin_acknowledged: bool,
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
+    /// What is written is copied here, so that not every write takes memory of its own.
+    written: BytesMut,
     flight: VecDeque<Flight>,
     congestion_window: u64,
     slow_start_threshold: u64,
@@ -104,6 +109,7 @@ impl Sender {
             fin_acknowledged: false,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            written: BytesMut::new(),
             flight: VecDeque::new(),
             congestion_window: INITIAL_WINDOW,
             slow_start_threshold: u64::MAX,
@@ -158,7 +164,12 @@ impl Sender {
         let kept = self.waiting_bytes + usize::try_from(self.next - self.unacknowledged).unwrap_or(usize::MAX);
         let length = bytes.len().min(BUFFER.saturating_sub(kept));
         if length > 0 {
-            self.waiting.push_back(Bytes::copy_from_slice(&bytes[..length]));
+            if self.written.capacity() < length {
+                // It takes the same memory again when nobody holds what was written there.
+                self.written.reserve(length.max(WRITTEN));
+            }
+            self.written.extend_from_slice(&bytes[..length]);
+            self.waiting.push_back(self.written.split().freeze());
             self.waiting_bytes += length;
         }
         length
