@@ -13,14 +13,17 @@ use shaketable_fixtures::zookeeper::ZookeeperBackend;
 #[derive(Clone)]
 pub(crate) struct Backends {
     makers: BTreeMap<String, BackendMaker>,
+    /// The same in containers.
+    contained: BTreeMap<String, BackendMaker>,
 }
 
 impl Backends {
     /// Those of which the fixtures have a real server.
     pub(crate) fn reference() -> Self {
-        let mut backends = Self { makers: BTreeMap::new() };
+        let mut backends = Self { makers: BTreeMap::new(), contained: BTreeMap::new() };
         backends.add("etcd", || started(EtcdBackend::start()));
         backends.add("zookeeper", || started(ZookeeperBackend::start()));
+        backends.contained.insert("etcd".to_owned(), boxed(|| started(EtcdBackend::start_in_a_container())));
         backends
     }
 
@@ -30,8 +33,7 @@ impl Backends {
         kind: &str,
         maker: impl Fn() -> Result<B, String> + Send + Sync + 'static,
     ) {
-        let maker = move || maker().map(|backend| Arc::new(backend) as Arc<dyn Backend>);
-        self.makers.insert(kind.to_owned(), Arc::new(maker));
+        self.makers.insert(kind.to_owned(), boxed(maker));
     }
 
     /// What makes one of `kind`.
@@ -39,10 +41,24 @@ impl Backends {
         self.makers.get(kind)
     }
 
+    /// What makes one of `kind` in a container.
+    pub(crate) fn get_contained(&self, kind: &str) -> Option<&BackendMaker> {
+        self.contained.get(kind)
+    }
+
+    /// The kinds that can be started in containers, in order.
+    pub(crate) fn contained_kinds(&self) -> impl Iterator<Item = &str> {
+        self.contained.keys().map(String::as_str)
+    }
+
     /// The kinds, in order.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> {
         self.makers.keys().map(String::as_str)
     }
+}
+
+fn boxed<B: Backend + 'static>(maker: impl Fn() -> Result<B, String> + Send + Sync + 'static) -> BackendMaker {
+    Arc::new(move || maker().map(|backend| Arc::new(backend) as Arc<dyn Backend>))
 }
 
 impl fmt::Debug for Backends {

@@ -1,6 +1,9 @@
-//! `doctor`: whether this program's runs are deterministic here, and what is missing, each with the mend.
+//! `doctor`: whether this program's runs are deterministic here, which real servers can be had, and what is missing, each with
+//! the mend.
 
 use clap::Args;
+use shaketable_fixtures::etcd::findings;
+use shaketable_fixtures::zookeeper::ZookeeperBackend;
 use shaketable_sim::backend::KINDS;
 use shaketable_sim::determinism::effective;
 use shaketable_sim::engine::engines;
@@ -10,7 +13,7 @@ use crate::{Output, Stop};
 const HELP: &str = "\
 Exit codes: 0 when runs are deterministic here, 3 when they may not be.";
 
-/// Say whether runs are deterministic here, and what this program can simulate.
+/// Say whether runs are deterministic here, what this program can simulate, and which real servers can be had.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(crate) struct Arguments {}
@@ -27,9 +30,13 @@ pub(crate) fn run(_arguments: &Arguments, output: &Output) -> Result<u8, Stop> {
             std::env::consts::ARCH
         )
     };
+    let zookeeper =
+        ZookeeperBackend::find().map_or_else(|missing| format!("no: {missing}"), |()| "yes: as a process".to_owned());
+    let mut real: String = findings().iter().map(|(way, finding)| format!("etcd, {way:<14}{finding}\n")).collect();
+    real.push_str(&format!("zookeeper           {zookeeper}\n"));
     let names: Vec<&str> = engines().iter().map(|engine| engine.name).collect();
     output.print(&format!(
-        "deterministic       {determinism}\nengines             {}\nsimulated backends  {}\n",
+        "deterministic       {determinism}\nengines             {}\nsimulated backends  {}\n{real}",
         names.join(", "),
         KINDS.join(", ")
     ));

@@ -51,9 +51,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "CMD")]
     subject: Option<String>,
     /// Where the plugin's backend is: sim (simulated), process (a real one of our own, on this machine), etcd or zookeeper (the
-    /// same, by its kind), HOST:PORT (somebody else's, which is not shaken), or none (the plugin has none); all but sim mean
-    /// real sockets and real time [default: sim, or none for --subject]
-    #[arg(long, value_name = "sim|process|KIND|HOST:PORT|none")]
+    /// same, by its kind), container (a real one of our own, by a Docker engine), HOST:PORT (somebody else's, which is not
+    /// shaken), or none (the plugin has none); all but sim mean real sockets and real time [default: sim, or none for
+    /// --subject]
+    #[arg(long, value_name = "sim|process|container|KIND|HOST:PORT|none")]
     backend: Option<String>,
     /// Make so many checks side by side in real time
     #[arg(long, value_name = "N", default_value = "16")]

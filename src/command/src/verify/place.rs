@@ -24,6 +24,8 @@ enum Asked {
     Nothing,
     /// One of this kind, of our own.
     Started(String),
+    /// One of this kind, of our own, in a container.
+    Contained(String),
     /// Somebody else's, at these addresses.
     At(Vec<String>),
 }
@@ -44,6 +46,10 @@ pub(super) fn live(
             let maker = backends.get(&kind).ok_or_else(|| Stop::BadInput(unknown(&kind, backends)))?;
             Some(maker().map_err(Stop::Harness)?)
         }
+        Asked::Contained(kind) => {
+            let maker = backends.get_contained(&kind).ok_or_else(|| Stop::BadInput(not_contained(&kind, backends)))?;
+            Some(maker().map_err(Stop::Harness)?)
+        }
         // Nobody said that it may be shaken, wherever it is.
         Asked::At(addresses) => Some(Arc::new(Untouchable { addresses }) as _),
     };
@@ -56,7 +62,6 @@ fn asked(text: Option<&str>, needed: Option<&str>, backends: &Backends) -> Resul
     let Some(needed) = needed else {
         return match text {
             None | Some(NONE) => Ok(Asked::Nothing),
-            Some("container") => Err(no_containers()),
             Some(other) => Err(format!(
                 "the plugin has no backend that could be '{other}'; leave --backend out for the simulator, or say --backend \
                  {NONE} for real sockets and real time"
@@ -73,7 +78,11 @@ fn asked(text: Option<&str>, needed: Option<&str>, backends: &Backends) -> Resul
         Some(text) => text,
     };
     let kind = match (text, needed) {
-        ("container", _) => return Err(no_containers()),
+        ("container", _) => {
+            let kind = if needed == GIVEN { "etcd" } else { needed };
+            let is_known = backends.get_contained(kind).is_some();
+            return is_known.then(|| Asked::Contained(kind.to_owned())).ok_or_else(|| not_contained(kind, backends));
+        }
         ("process", GIVEN) => "etcd",
         ("process", needed) => needed,
         (name, _) if backends.get(name).is_some() => name,
@@ -100,10 +109,13 @@ fn unknown(kind: &str, backends: &Backends) -> String {
     format!("no {kind} can be started here, only {}; give --backend its address, HOST:PORT", kinds.join(", "))
 }
 
-fn no_containers() -> String {
-    "--backend container is not there yet, it comes with a later version; say --backend process for a server of our own on this \
-     machine, or start a container yourself and say where it listens, such as --backend 127.0.0.1:2379"
-        .to_owned()
+fn not_contained(kind: &str, backends: &Backends) -> String {
+    let kinds: Vec<&str> = backends.contained_kinds().collect();
+    format!(
+        "no {kind} can be started in a container here, only {}; start the container yourself and say where it listens, such as \
+         --backend 127.0.0.1:2379",
+        kinds.join(", ")
+    )
 }
 
 /// `text` as `HOST:PORT`, which may be written as a URL that says no more than that.
@@ -127,7 +139,7 @@ fn plain(text: &str, needed: &str, backends: &Backends) -> Result<String, String
         }
     };
     let words = || {
-        let kinds: Vec<&str> = ["sim", "process", NONE].into_iter().chain(backends.kinds()).collect();
+        let kinds: Vec<&str> = ["sim", "process", "container", NONE].into_iter().chain(backends.kinds()).collect();
         format!("it is none of {} and no HOST:PORT, such as 127.0.0.1:2379", kinds.join(", "))
     };
     let odd = |character: char| character.is_whitespace() || "/@?#".contains(character);
@@ -155,6 +167,8 @@ mod tests {
         for (text, needed, wanted) in [
             ("process", "etcd", started("etcd")),
             ("process", GIVEN, started("etcd")),
+            ("container", "etcd", Ok(Asked::Contained("etcd".to_owned()))),
+            ("container", GIVEN, Ok(Asked::Contained("etcd".to_owned()))),
             ("etcd", "etcd", started("etcd")),
             ("zookeeper", GIVEN, started("zookeeper")),
             ("127.0.0.1:2379", "etcd", at("127.0.0.1:2379")),
@@ -183,9 +197,9 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_the_mend() {
         for (text, needed, told) in [
-            ("container", Some("etcd"), "say --backend process"),
-            ("container", None, "say --backend process"),
-            ("nonsense", Some("etcd"), "none of sim, process, none, etcd, zookeeper and no HOST:PORT"),
+            ("container", Some("redis"), "no redis can be started in a container here, only etcd; start the container"),
+            ("container", None, "the plugin has no backend that could be 'container'"),
+            ("nonsense", Some("etcd"), "none of sim, process, container, none, etcd, zookeeper and no HOST:PORT"),
             ("127.0.0.1", Some("etcd"), "has no port"),
             (":2379", Some("etcd"), "no HOST:PORT"),
             ("127.0.0.1:2379/v3", Some("etcd"), "HOST:PORT"),
