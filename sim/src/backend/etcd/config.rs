@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::line::Line;
+
 /// How the simulated etcd behaves where etcd can be configured, or where versions and machines differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdConfig {
     /// The version that `Status` tells.
     pub version: String,
+    /// The line whose behaviour it has.
+    pub line: Line,
     /// The cluster's id in every header.
     pub cluster_id: u64,
     /// The id of the only member.
@@ -17,6 +21,8 @@ pub struct EtcdConfig {
     pub client_urls: Vec<String>,
     /// The raft term of the first start; each restart adds one.
     pub raft_term: u64,
+    /// The revision that it begins at, empty; etcd begins at 1. What lies before a later one is compacted.
+    pub first_revision: i64,
     /// Decides the lease ids that the server chooses.
     pub lease_id_seed: u64,
     /// Smaller lease TTLs are raised to this many seconds. etcd takes one and a half election time-outs (1 s by default)
@@ -48,11 +54,13 @@ impl Default for EtcdConfig {
     fn default() -> Self {
         Self {
             version: "3.4.23".into(),
+            line: Line::V3_4,
             cluster_id: 0xcdf8_1818_e322_72d2,
             member_id: 0x8e9e_05c5_2164_694d,
             member_name: "default".into(),
             client_urls: vec!["http://localhost:2379".into()],
             raft_term: 2,
+            first_revision: 1,
             lease_id_seed: 0,
             lease_ttl_min_s: 2,
             lease_check_interval: Duration::from_millis(500),

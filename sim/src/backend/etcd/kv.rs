@@ -156,8 +156,12 @@ pub(super) fn read_range(store: &Store, request: &RangeRequest) -> Result<RangeR
         within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
             && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
     });
-    sort(&mut found, request);
     let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    if request.sort_order() == SortOrder::None && !is_bounded(request) {
+        // Like etcd, which reads as many as it needs where nobody asks for an order, and then sorts by the target all the same.
+        found.truncate(limit.saturating_add(1));
+    }
+    sort(&mut found, request);
     let more = found.len() > limit;
     let kvs = found.into_iter().take(limit).map(|kv| {
         let mut kv = kv.clone();
@@ -167,6 +171,13 @@ pub(super) fn read_range(store: &Store, request: &RangeRequest) -> Result<RangeR
         kv
     });
     Ok(RangeResponse { header, kvs: kvs.collect(), more, count })
+}
+
+/// Whether keys are wanted by their revisions.
+fn is_bounded(request: &RangeRequest) -> bool {
+    let bounds =
+        [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision];
+    bounds != [0; 4]
 }
 
 /// Whether a revision lies within bounds, of which 0 is none.

@@ -11,14 +11,14 @@ use super::refusal::Refusal;
 /// etcd's upper limit of a TTL.
 const TTL_MAX_S: i64 = 9_000_000_000;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Lease {
     pub(super) ttl_s: i64,
     pub(super) expires_at: Duration,
     pub(super) keys: BTreeSet<Bytes>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leases {
     leases: BTreeMap<i64, Lease>,
     owners: BTreeMap<Bytes, i64>,

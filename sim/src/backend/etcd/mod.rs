@@ -1,6 +1,7 @@
-//! A simulated etcd: behaves like one member of etcd 3.4, as a pure state machine that is told the time with every call.
-//! It knows no network and no task (`server` does), and where the real one differs, this one is wrong: the parity tests in
-//! `fixtures` hold that. Texts and odd cases follow etcd's `mvcc`, `lease` and `etcdserver/api/v3rpc` packages.
+//! A simulated etcd: behaves like one member of etcd 3.4, or of a later line, as a pure state machine that is told the time
+//! with every call. It knows no network and no task (`server` does), and where the real one differs, this one is wrong: the
+//! parity tests in `fixtures` hold that. Texts and odd cases follow etcd's `mvcc`, `lease` and `etcdserver/api/v3rpc`
+//! packages.
 
 mod config;
 mod event;
@@ -9,6 +10,7 @@ mod key_range;
 mod kv;
 mod lease;
 mod lease_requests;
+mod line;
 mod refusal;
 pub mod server;
 mod store;
@@ -32,6 +34,7 @@ pub use config::EtcdConfig;
 pub use event::{DeletionCause, EtcdEvent, Occurrence};
 pub use handle::EtcdHandle;
 pub use lease_requests::KeepAlive;
+pub use line::Line;
 pub use refusal::Refusal;
 pub use watch::WatchStreamId;
 
@@ -42,7 +45,7 @@ use watch::Watches;
 
 /// The state machine. Every call that takes `now` first does what has come due by then; time never goes backwards, an
 /// earlier `now` counts as the latest one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Etcd {
     config: EtcdConfig,
     now: Duration,
@@ -71,11 +74,12 @@ impl Etcd {
         let interval_min = Duration::from_millis(1);
         config.lease_check_interval = config.lease_check_interval.max(interval_min);
         config.watch_sync_interval = config.watch_sync_interval.max(interval_min);
+        config.first_revision = config.first_revision.max(1);
         config.lease_revocations_per_check = config.lease_revocations_per_check.max(1);
         Self {
             now,
             started_at: now,
-            store: Store::new(),
+            store: Store::new(&config),
             leases: Leases::new(&config),
             leases_checked_at: now,
             watches: Watches::new(&config),

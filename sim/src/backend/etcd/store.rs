@@ -8,7 +8,9 @@ use bytes::Bytes;
 use prost::Message;
 use shaketable_proto::etcd::v3::kv::KeyValue;
 
+use super::config::EtcdConfig;
 use super::key_range::KeyRange;
+use super::line::Line;
 use super::refusal::Refusal;
 
 /// A transaction's revision, and the place of the change within it.
@@ -22,7 +24,7 @@ pub(super) struct Change {
     pub(super) deleted: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Store {
     changes: BTreeMap<Position, Change>,
     /// Where each key's changes are, oldest first.
@@ -31,12 +33,22 @@ pub(super) struct Store {
     compacted: i64,
     /// How many changes the open transaction has made.
     pending: i64,
+    line: Line,
 }
 
 impl Store {
-    pub(super) fn new() -> Self {
-        // An empty etcd is at revision 1; -1 says that nothing was compacted, so that even revision 0 still can be.
-        Self { changes: BTreeMap::new(), positions: BTreeMap::new(), revision: 1, compacted: -1, pending: 0 }
+    /// An empty store.
+    pub(super) fn new(config: &EtcdConfig) -> Self {
+        let revision = config.first_revision;
+        Self {
+            changes: BTreeMap::new(),
+            positions: BTreeMap::new(),
+            revision,
+            // -1 says that nothing was compacted, so that even revision 0 still can be.
+            compacted: if revision > 1 { revision } else { -1 },
+            pending: 0,
+            line: config.line,
+        }
     }
 
     /// The newest revision that an open transaction sees; without one, the newest of all.
@@ -133,8 +145,8 @@ impl Store {
         self.changes.range((revision, 0)..).map(|(_, change)| change)
     }
 
-    /// Forgets what was superseded at `revision`. Like etcd 3.4 it also forgets a deletion at that very revision, so that
-    /// a watch from there on never hears of it.
+    /// Forgets what was superseded at `revision`. Like etcd 3.4 it may also forget a deletion at that very revision, so that
+    /// a watch from there on never hears of it; see [`Line::keeps_deletions`].
     pub(super) fn compact(&mut self, revision: i64) -> Result<(), Refusal> {
         if revision <= self.compacted {
             return Err(Refusal::Compacted);
@@ -143,11 +155,13 @@ impl Store {
             return Err(Refusal::FutureRevision);
         }
         self.compacted = revision;
-        let changes = &mut self.changes;
+        let (changes, line) = (&mut self.changes, self.line);
         self.positions.retain(|_, positions| {
             let newer = positions.partition_point(|position| position.0 <= revision);
-            let kept = match newer.checked_sub(1) {
-                Some(last) if !changes[&positions[last]].deleted => last,
+            let deletion = positions.iter().position(|at| at.0 == revision && changes[at].deleted);
+            let kept = match (deletion, newer.checked_sub(1)) {
+                (Some(deletion), _) if line.keeps_deletions() => deletion,
+                (_, Some(last)) if !changes[&positions[last]].deleted => last,
                 _ => newer,
             };
             for position in positions.drain(..kept) {

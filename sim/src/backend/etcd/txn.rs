@@ -37,8 +37,12 @@ impl Etcd {
             self.raft_index += 1;
         }
         let branch = self.choose(request);
-        self.check_puts(&branch)?;
-        self.check_ranges(&branch)?;
+        if self.config.line.checks_in_order() {
+            self.check_steps(&branch, |_| true)?;
+        } else {
+            self.check_steps(&branch, |request| matches!(request, Request::RequestPut(_)))?;
+            self.check_steps(&branch, |request| matches!(request, Request::RequestRange(_)))?;
+        }
         let mut response = self.execute(branch);
         self.commit(DeletionCause::Request);
         response.header = Some(self.header());
@@ -67,10 +71,12 @@ impl Etcd {
         found.into_iter().all(|kv| holds_for(compare, kv))
     }
 
-    fn check_puts(&self, branch: &Branch) -> Result<(), Refusal> {
+    /// Refuses the first of `such` operations that cannot be done.
+    fn check_steps(&self, branch: &Branch, such: fn(&Request) -> bool) -> Result<(), Refusal> {
         for step in &branch.steps {
             match step {
-                Step::Nested(nested) => self.check_puts(nested)?,
+                Step::Nested(nested) => self.check_steps(nested, such)?,
+                Step::Operation(request) if !such(request) => {}
                 Step::Operation(Request::RequestPut(put)) => {
                     if (put.ignore_value || put.ignore_lease) && self.store.get(&put.key).is_none() {
                         return Err(Refusal::KeyNotFound);
@@ -79,16 +85,6 @@ impl Etcd {
                         return Err(Refusal::LeaseNotFound);
                     }
                 }
-                Step::Operation(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn check_ranges(&self, branch: &Branch) -> Result<(), Refusal> {
-        for step in &branch.steps {
-            match step {
-                Step::Nested(nested) => self.check_ranges(nested)?,
                 Step::Operation(Request::RequestRange(range)) if range.revision != 0 => {
                     if range.revision > self.store.revision() {
                         return Err(Refusal::FutureRevision);

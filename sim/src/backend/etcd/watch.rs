@@ -14,6 +14,7 @@ use shaketable_proto::etcd::v3::rpc::{
 
 use super::config::EtcdConfig;
 use super::key_range::KeyRange;
+use super::line::Line;
 use super::store::{Change, Store};
 
 /// The watch id of answers that belong to no watch.
@@ -23,7 +24,7 @@ const NO_WATCH: i64 = -1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchStreamId(u64);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Watches {
     streams: BTreeMap<WatchStreamId, Stream>,
     next_stream: u64,
@@ -40,9 +41,10 @@ struct Limits {
     sync_revisions_max: usize,
     fragment_bytes: usize,
     progress_interval: Duration,
+    line: Line,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stream {
     outgoing: VecDeque<WatchResponse>,
     watches: BTreeMap<i64, Watch>,
@@ -50,9 +52,11 @@ struct Stream {
     progress_due: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Watch {
     range: KeyRange,
+    /// As it was asked for.
+    start_revision: i64,
     /// The first revision that it has not heard of.
     next_revision: i64,
     state: State,
@@ -86,6 +90,7 @@ impl Watches {
             sync_revisions_max: config.watch_sync_revisions_max.max(1),
             fragment_bytes: config.watch_fragment_bytes,
             progress_interval: config.watch_progress_interval.max(Duration::from_millis(100)),
+            line: config.line,
         };
         Self { streams: BTreeMap::new(), next_stream: 0, limits, due: BTreeSet::new(), news: BTreeSet::new() }
     }
@@ -138,7 +143,7 @@ impl Watches {
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let mut response = WatchResponse { header: Some(header), created: true, ..WatchResponse::default() };
-        match stream.add(store, request) {
+        match stream.add(store, request, self.limits.line) {
             Ok(watch) => response.watch_id = watch,
             Err(reason) => {
                 response.watch_id = NO_WATCH;
@@ -160,9 +165,13 @@ impl Watches {
         }
     }
 
-    /// Tells the present revision for the whole stream; like etcd 3.4 also while watches lag.
+    /// Tells the present revision for the whole stream; like etcd 3.4 also while watches lag, see
+    /// [`Line::tells_progress_in_order`].
     pub(super) fn progress(&mut self, id: WatchStreamId, header: ResponseHeader) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        if self.limits.line.tells_progress_in_order() && !stream.is_told_up_to(header.revision) {
+            return;
+        }
         stream.outgoing.push_back(WatchResponse {
             header: Some(header),
             watch_id: NO_WATCH,
@@ -239,7 +248,16 @@ impl Watches {
 }
 
 impl Stream {
-    fn add(&mut self, store: &Store, request: WatchCreateRequest) -> Result<i64, &'static str> {
+    /// Whether there are watches, and all have been told everything.
+    fn is_told_up_to(&self, revision: i64) -> bool {
+        let is_told = |watch: &Watch| watch.state == State::Synced && watch.start_revision <= revision;
+        !self.watches.is_empty() && self.watches.values().all(is_told)
+    }
+
+    fn add(&mut self, store: &Store, request: WatchCreateRequest, line: Line) -> Result<i64, &'static str> {
+        if request.start_revision < 0 && line.refuses_negative_starts() {
+            return Err("etcdserver: mvcc: required revision has been compacted");
+        }
         // No key is the smallest key.
         let key = if request.key.is_empty() { Bytes::from_static(&[0]) } else { request.key };
         let range = KeyRange::new(&key, &request.range_end);
@@ -261,6 +279,7 @@ impl Stream {
         let start = if request.start_revision == 0 { newest + 1 } else { request.start_revision };
         let watch = Watch {
             range,
+            start_revision: request.start_revision,
             next_revision: start,
             state: if start > newest { State::Synced } else { State::Lagging },
             no_put: request.filters.contains(&(FilterType::Noput as i32)),

@@ -6,7 +6,7 @@ use shaketable_proto::etcd::v3::rpc::{
 };
 use tonic::Code;
 
-use super::super::{DeletionCause, EtcdEvent, Refusal};
+use super::super::{DeletionCause, Etcd, EtcdConfig, EtcdEvent, Refusal};
 use super::{at, bytes, delete, etcd, get, put};
 
 #[test]
@@ -83,6 +83,31 @@ fn sorting_happens_before_the_limit_and_another_target_means_ascending() {
     assert_eq!(sorted(SortOrder::Descend, SortTarget::Value, 2), "ac");
     assert_eq!(sorted(SortOrder::Descend, SortTarget::Key, 1), "c");
     assert_eq!(sorted(SortOrder::Ascend, SortTarget::Mod, 0), "abc");
+}
+
+#[test]
+fn without_an_order_only_what_the_limit_needs_is_sorted() {
+    let mut etcd = etcd();
+    for key in ["c", "b", "a"] {
+        etcd.put(at(0), put(key, "1", 0)).unwrap();
+    }
+    let range = RangeRequest { limit: 1, sort_target: SortTarget::Mod.into(), ..get("a", "z") };
+    let mut first = |range: &RangeRequest| etcd.range(at(0), range).unwrap().kvs.remove(0).key;
+    assert_eq!(first(&range), "b");
+    assert_eq!(first(&RangeRequest { sort_order: SortOrder::Ascend.into(), ..range.clone() }), "c");
+    assert_eq!(first(&RangeRequest { min_mod_revision: 1, ..range }), "c");
+}
+
+#[test]
+fn a_store_can_begin_at_a_later_revision_as_if_all_before_were_compacted() {
+    let mut etcd = Etcd::new(EtcdConfig { first_revision: 7, ..EtcdConfig::default() }, at(0));
+    assert_eq!(etcd.range(at(0), &get("a", "")).unwrap().header.unwrap().revision, 7);
+    let past = |revision| RangeRequest { revision, ..get("a", "") };
+    assert_eq!(etcd.range(at(0), &past(6)), Err(Refusal::Compacted));
+    assert_eq!(etcd.range(at(0), &past(7)).unwrap().count, 0);
+    let again = CompactionRequest { revision: 7, physical: true };
+    assert_eq!(etcd.compact(at(0), again), Err(Refusal::Compacted));
+    assert_eq!(etcd.put(at(0), put("a", "1", 0)).unwrap().header.unwrap().revision, 8);
 }
 
 #[test]

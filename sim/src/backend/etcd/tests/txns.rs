@@ -7,7 +7,7 @@ use shaketable_proto::etcd::v3::rpc::{
     response_op::Response,
 };
 
-use super::super::Refusal;
+use super::super::{Etcd, EtcdConfig, Line, Refusal};
 use super::{at, bytes, delete, etcd, get, grant, put};
 
 fn step(request: Request) -> RequestOp {
@@ -148,4 +148,17 @@ fn a_refused_transaction_changes_nothing() {
     let future = RangeRequest { revision: 2, ..get("a", "") };
     assert_eq!(refusal(Some(Request::RequestRange(future))), Refusal::FutureRevision);
     assert_eq!(etcd.revision(), 1);
+}
+
+#[test]
+fn which_of_two_refusals_is_told_depends_on_the_line() {
+    let past = step(Request::RequestRange(RangeRequest { revision: 9, ..get("a", "") }));
+    let unbound = step(Request::RequestPut(put("a", "1", 404)));
+    let refused = |line| {
+        let mut etcd = Etcd::new(EtcdConfig { line, ..EtcdConfig::default() }, at(0));
+        etcd.txn(at(0), success(vec![past.clone(), unbound.clone()]))
+    };
+    assert_eq!(refused(Line::V3_4), Err(Refusal::LeaseNotFound));
+    assert_eq!(refused(Line::V3_5), Err(Refusal::LeaseNotFound));
+    assert_eq!(refused(Line::V3_6), Err(Refusal::FutureRevision));
 }

@@ -6,7 +6,7 @@ use shaketable_proto::etcd::v3::rpc::{
     WatchRequest, WatchResponse, request_op::Request, watch_create_request::FilterType, watch_request::RequestUnion,
 };
 
-use super::super::{Etcd, EtcdConfig, Refusal, WatchStreamId};
+use super::super::{Etcd, EtcdConfig, Line, Refusal, WatchStreamId};
 use super::{at, bytes, delete, etcd, put};
 
 fn create(key: &str, range_end: &str) -> WatchCreateRequest {
@@ -189,8 +189,14 @@ fn a_watch_below_the_compaction_is_canceled_and_told_from_where_there_is_history
 }
 
 #[test]
-fn a_deletion_at_the_compacted_revision_itself_is_never_heard_of() {
-    let mut etcd = etcd();
+fn a_deletion_at_the_compacted_revision_itself_is_heard_of_since_3_5() {
+    assert_eq!(told_from_a_compacted_deletion_on(Line::V3_4), ["+a=2@4"]);
+    assert_eq!(told_from_a_compacted_deletion_on(Line::V3_5), ["-a@3 +a=2@4"]);
+    assert_eq!(told_from_a_compacted_deletion_on(Line::V3_6), ["-a@3 +a=2@4"]);
+}
+
+fn told_from_a_compacted_deletion_on(line: Line) -> Vec<String> {
+    let mut etcd = Etcd::new(EtcdConfig { line, ..EtcdConfig::default() }, at(0));
     let stream = etcd.open_watch_stream(at(0));
     etcd.put(at(0), put("a", "1", 0)).unwrap();
     etcd.delete_range(at(0), &delete("a", "")).unwrap();
@@ -198,7 +204,7 @@ fn a_deletion_at_the_compacted_revision_itself_is_never_heard_of() {
     etcd.compact(at(0), CompactionRequest { revision: 3, physical: true }).unwrap();
     watch(&mut etcd, stream, WatchCreateRequest { start_revision: 3, ..create("a", "") });
     etcd.advance(at(100));
-    assert_eq!(all_told(&responses(&mut etcd, stream)), ["+a=2@4"]);
+    all_told(&responses(&mut etcd, stream))
 }
 
 #[test]
@@ -287,4 +293,41 @@ fn a_restart_ends_every_stream() {
     assert_eq!(etcd.next_watch_response(stream), Err(Refusal::Stopped));
     assert_eq!(etcd.watch(at(10), stream, WatchRequest::default()), Err(Refusal::Stopped));
     assert_ne!(etcd.open_watch_stream(at(10)), stream);
+}
+
+#[test]
+fn progress_while_a_watch_lags_is_told_at_once_by_3_4_and_not_at_all_since_3_5() {
+    let told = |line| {
+        let mut etcd = Etcd::new(EtcdConfig { line, ..EtcdConfig::default() }, at(0));
+        let stream = etcd.open_watch_stream(at(0));
+        etcd.put(at(0), put("a", "1", 0)).unwrap();
+        watch(&mut etcd, stream, WatchCreateRequest { start_revision: 2, ..create("a", "") });
+        let told = |etcd: &mut Etcd| {
+            ask(etcd, stream, RequestUnion::ProgressRequest(WatchProgressRequest {}));
+            responses(etcd, stream).iter().filter(|response| response.events.is_empty()).count()
+        };
+        let lagging = told(&mut etcd);
+        etcd.advance(at(100));
+        (lagging, told(&mut etcd))
+    };
+    assert_eq!(told(Line::V3_4), (1, 1));
+    assert_eq!(told(Line::V3_5), (0, 1));
+    assert_eq!(told(Line::V3_6), (0, 1));
+}
+
+#[test]
+fn a_watch_from_below_zero_is_made_and_ended_until_3_5_and_refused_by_3_6() {
+    let told = |line| {
+        let mut etcd = Etcd::new(EtcdConfig { line, ..EtcdConfig::default() }, at(0));
+        etcd.put(at(0), put("a", "1", 0)).unwrap();
+        etcd.compact(at(0), CompactionRequest { revision: 2, physical: true }).unwrap();
+        let stream = etcd.open_watch_stream(at(0));
+        let mut told = vec![watch(&mut etcd, stream, WatchCreateRequest { start_revision: -5, ..create("a", "") })];
+        etcd.advance(at(100));
+        told.extend(responses(&mut etcd, stream));
+        told.iter().map(|response| (response.created, response.canceled)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Line::V3_4), [(true, false), (false, true)]);
+    assert_eq!(told(Line::V3_5), [(true, false), (false, true)]);
+    assert_eq!(told(Line::V3_6), [(true, true)]);
 }
