@@ -17,5 +17,5 @@ pub use columns::{Cell, Columns};
 pub use describe::{describe, describe_network};
 pub use kind::Kind;
 pub use palette::Palette;
-pub use shell::{quote, replay_line, sweep_line};
+pub use shell::{live_line, quote, replay_line, sweep_line};
 pub use time::duration_in_words;

@@ -18,7 +18,17 @@ pub fn replay_line(program: &str, token: &str, file: &str) -> String {
 
 /// The command that repeats the whole sweep over `case`: what only a sweep shows, one seed cannot replay.
 pub fn sweep_line(program: &str, case: &CaseReport) -> String {
-    let mut line = format!("{} run {} --seeds {}", quote(program), quote(&case.file), case.runs.len());
+    let is_live = case.runs.iter().any(|run| run.token.is_empty());
+    let world = if is_live { " --world live" } else { "" };
+    with_overrides(format!("{} run {}{world} --seeds {}", quote(program), quote(&case.file), case.runs.len()), case)
+}
+
+/// The command that makes a live run of `case` with `seed` once more; it is another run, of the same plan.
+pub fn live_line(program: &str, case: &CaseReport, seed: u64) -> String {
+    with_overrides(format!("{} run {} --world live --seed {seed}", quote(program), quote(&case.file)), case)
+}
+
+fn with_overrides(mut line: String, case: &CaseReport) -> String {
     if !case.overrides.is_empty() {
         line.push_str(&format!(" --set {}", quote(&case.overrides)));
     }

@@ -8,7 +8,7 @@ use shaketable_sim::run::{CaseReport, OracleVerdict, Run, RunFailure, RunReport,
 use super::{case_title, counted, hanging};
 use crate::describe::operation_column;
 use crate::time::duration_in_words;
-use crate::{Cell, Columns, Palette, describe, replay_line, sweep_line};
+use crate::{Cell, Columns, Palette, describe, live_line, replay_line, sweep_line};
 
 /// How many findings of the first failing seed are shown whole.
 const FINDINGS_MAX: usize = 3;
@@ -54,13 +54,22 @@ fn violated(report: &SweepReport, case: &CaseReport, verdict: &OracleVerdict, pa
     for note in outcome.map(|outcome| outcome.notes.as_slice()).unwrap_or_default() {
         text.push_str(&format!("  note: {}\n", hanging(note, 4)));
     }
-    if let Some(outcome) = outcome {
+    if let Some(outcome) = outcome.filter(|outcome| !outcome.digest.is_empty()) {
         text.push_str(&format!("  digest: {}, and the same when it is replayed\n", outcome.digest));
     }
     if let Some(run) = run {
-        text.push_str(&format!("  replay: {}\n", replay_line(&report.program, &run.token, &case.file)));
+        text.push_str(&again(report, case, run));
     }
     text
+}
+
+/// How the run is made once more.
+fn again(report: &SweepReport, case: &CaseReport, run: &Run) -> String {
+    if run.token.is_empty() {
+        let line = live_line(&report.program, case, run.seed);
+        return format!("  no replay: real time and real sockets decide a live run, too\n  once more: {line}\n");
+    }
+    format!("  replay: {}\n", replay_line(&report.program, &run.token, &case.file))
 }
 
 /// The events that prove a finding.
@@ -129,7 +138,7 @@ fn run_failures(report: &SweepReport, case: &CaseReport, palette: Palette) -> Op
         let seeds: Vec<u64> = runs.iter().map(|run| run.seed).collect();
         let title = format!("NO RESULT {}: {}", case_title(&case.name, &case.overrides), name_seeds(&seeds));
         text.push_str(&format!("{}\n  {}\n", palette.paint(palette.bad(), &title), hanging(&reason, 2)));
-        text.push_str(&format!("  replay: {}\n", replay_line(&report.program, &runs[0].token, &case.file)));
+        text.push_str(&again(report, case, runs[0]));
     }
     (!text.is_empty()).then_some(text)
 }

@@ -21,6 +21,7 @@ pub fn render_summary(report: &SweepReport, elapsed: Duration, palette: Palette)
     let count = |wanted: Verdict| {
         report.cases.iter().flat_map(|case| &case.verdicts).filter(|verdict| verdict.verdict == wanted).count()
     };
+    let not_applied: usize = report.cases.iter().map(|case| case.not_applied.len()).sum();
     let mut counts = vec![format!("{} held", count(Verdict::Held))];
     for (verdict, words) in [(Verdict::Violated, "violated"), (Verdict::TooLittleEvidence, "with too little evidence")]
     {
@@ -29,12 +30,17 @@ pub fn render_summary(report: &SweepReport, elapsed: Duration, palette: Palette)
             counts.push(format!("{count} {words}"));
         }
     }
+    if not_applied > 0 {
+        counts.push(format!("{not_applied} not applied"));
+    }
     if failed > 0 {
         counts.push(format!("{} without a result", counted(failed, "run")));
     }
     let verdict = report.verdict();
+    let is_live = runs().any(|run| run.token.is_empty());
+    let lasted = if is_live { "live" } else { "simulated" };
     text.push_str(&format!(
-        "{}: {}, {}, {} simulated in {}; expectations: {}\n",
+        "{}: {}, {}, {} {lasted} in {}; expectations: {}\n",
         palette.paint(verdict_style(verdict, palette), verdict_word(verdict)),
         counted(report.cases.len(), "case"),
         counted(runs().count(), "run"),

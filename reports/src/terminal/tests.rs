@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shaketable_sim::history::{Edge, Event, History, Moment, Operation, OperationId, Point, Truth};
 use shaketable_sim::run::{
-    CaseReport, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,
+    CaseReport, NotApplied, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,
 };
 
 use super::{render, render_failures, render_options, render_summary, render_verdicts};
@@ -49,6 +49,8 @@ fn run_report(seed: u64) -> RunReport {
         seed,
         digest: format!("{seed:032x}"),
         judgements: Vec::new(),
+        not_applied: Vec::new(),
+        backends: Vec::new(),
         proof: events().into_iter().map(|event| (event.sequence, event)).collect::<BTreeMap<_, _>>(),
         simulated: Moment(50_000_000_000),
         events: 3,
@@ -72,6 +74,7 @@ fn case(name: &str, overrides: &str, runs: Vec<Run>, verdicts: Vec<OracleVerdict
         engine: "turmoil".to_owned(),
         runs,
         verdicts,
+        not_applied: Vec::new(),
         verdict: worst,
     }
 }
@@ -136,6 +139,28 @@ fn a_violation_shows_sentence_proof_and_replay() {
       over all seeds: random over 3 nodes: 1, 1 and 11998 picks; p = 1e-300
       again: target/release/shaketable run scenarios/churn.yaml --seeds 3 --set registry=etcd
     ");
+}
+
+/// The same as it would be of a live run.
+fn live(mut case: CaseReport) -> CaseReport {
+    case.engine = "live".to_owned();
+    case.runs.truncate(2);
+    for run in &mut case.runs {
+        run.token.clear();
+        if let Ok(report) = &mut run.outcome {
+            report.digest.clear();
+            report.backends = vec!["etcd as a process".to_owned()];
+        }
+    }
+    let reason = "no link of this machine takes that long".to_owned();
+    case.not_applied.push(NotApplied { oracle: "latency".to_owned(), reason });
+    case
+}
+
+#[test]
+fn a_live_run_says_what_it_stood_on_and_what_did_not_apply_and_promises_no_replay() {
+    let report = sweep(vec![live(violated())]);
+    insta::assert_snapshot!(render(&report, Duration::from_secs(101), Palette::PLAIN), @"");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shaketable_sim::run::{CaseReport, OracleVerdict, SweepReport};
+use shaketable_sim::run::{CaseReport, NotApplied, OracleVerdict, RunReport, SweepReport};
 
 use super::{case_title, counted, verdict_style, verdict_word};
 use crate::{Cell, Columns, Palette};
@@ -16,13 +16,18 @@ pub fn render_verdicts(report: &SweepReport, palette: Palette) -> String {
         for verdict in &case.verdicts {
             expectations.row(expectation_row(verdict, palette));
         }
+        for apart in &case.not_applied {
+            expectations.row(not_applied_row(apart, palette));
+        }
     }
     // Two tables are woven into one, so that the lines of each align over all cases.
     let (cases, expectations) = (cases.render(), expectations.render());
     let mut expectations = expectations.lines();
     let mut text = String::new();
     for (case, line) in report.cases.iter().zip(cases.lines()) {
-        for line in std::iter::once(line).chain(expectations.by_ref().take(case.verdicts.len())) {
+        for line in
+            std::iter::once(line).chain(expectations.by_ref().take(case.verdicts.len() + case.not_applied.len()))
+        {
             text.push_str(line);
             text.push('\n');
         }
@@ -31,8 +36,11 @@ pub fn render_verdicts(report: &SweepReport, palette: Palette) -> String {
 }
 
 fn case_row(case: &CaseReport, palette: Palette) -> Vec<Cell> {
-    let digest = match case.runs.as_slice() {
-        [only] => only.outcome.as_ref().map(|run| format!("digest {}", run.digest)).unwrap_or_default(),
+    let outcomes: Vec<&RunReport> = case.runs.iter().filter_map(|run| run.outcome.as_ref().ok()).collect();
+    let digest = match outcomes.as_slice() {
+        // A live run has no digest; it has a machine's servers.
+        [first, ..] if first.digest.is_empty() => on(&first.backends),
+        [only] if case.runs.len() == 1 => format!("digest {}", only.digest),
         _ => String::new(),
     };
     vec![
@@ -53,6 +61,20 @@ pub(super) fn seeds(case: &CaseReport) -> String {
         }
         _ => counted(case.runs.len(), "seed"),
     }
+}
+
+fn on(backends: &[String]) -> String {
+    if backends.is_empty() { "on no server".to_owned() } else { format!("on {}", backends.join(", ")) }
+}
+
+fn not_applied_row(apart: &NotApplied, palette: Palette) -> Vec<Cell> {
+    vec![
+        Cell::new(&apart.oracle),
+        Cell::new("not applied").styled(palette.faint()),
+        Cell::right("0"),
+        Cell::new("judged"),
+        Cell::new(&apart.reason),
+    ]
 }
 
 fn expectation_row(verdict: &OracleVerdict, palette: Palette) -> Vec<Cell> {

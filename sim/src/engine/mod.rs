@@ -1,7 +1,8 @@
-//! Engines: what carries a simulated world. Each says as data which faults it can do and how finely.
+//! Engines: what carries a world, simulated or live. Each says as data which faults it can do and how finely.
 
 pub mod event;
 mod host;
+pub mod live;
 mod tap;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,8 @@ pub struct EngineInfo {
     pub capabilities: BTreeSet<Capability>,
     /// Whether time passes in steps, and nothing is shorter than one.
     pub ticks: bool,
+    /// Whether time and sockets are real, so that nothing can be replayed.
+    pub is_live: bool,
 }
 
 /// The engines of this build, the default first: the one of discrete events, which is the faster one and does more, where
@@ -98,6 +101,7 @@ fn event_info() -> EngineInfo {
             BackendRestart,
         ]),
         ticks: false,
+        is_live: false,
     }
 }
 
@@ -119,5 +123,6 @@ fn turmoil_info() -> EngineInfo {
             BackendRestart,
         ]),
         ticks: true,
+        is_live: false,
     }
 }

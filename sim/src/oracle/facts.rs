@@ -1,5 +1,7 @@
 //! What an oracle may know beside the history: the scenario, who is who, and what the plugins promise.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use shaketable_stack::plugin::Promises;
 
@@ -21,6 +23,8 @@ pub struct Facts {
     pub broker: Promises,
     /// When the run ended.
     pub end: Moment,
+    /// How much too early something may seem to have been: nothing in the simulator, where all clocks are one.
+    pub early: Duration,
 }
 
 /// A host.

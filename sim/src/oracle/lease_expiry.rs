@@ -37,6 +37,7 @@ impl Oracle for LeaseExpiry {
         let expected = facts.scenario.expect.lease_expiry?;
         let promised = [facts.registry.ttl_granularity, facts.registry.expiry_slack];
         let mut court = Court {
+            early: facts.early,
             late: promised.into_iter().flatten().fold(expected.late, Duration::saturating_add),
             down: Reach::of(history, facts, Duration::ZERO).registry_down(),
             leases: BTreeMap::new(),
@@ -61,6 +62,7 @@ impl Oracle for LeaseExpiry {
 }
 
 struct Court<'a> {
+    early: Duration,
     late: Duration,
     down: Spans,
     leases: BTreeMap<&'a str, Lease>,
@@ -116,7 +118,7 @@ impl<'a> Court<'a> {
         self.judged += 1;
         let earliest = lease.window.at + lease.ttl;
         let (latest, events) = (self.latest(lease), [lease.granted.sequence, lease.window.sequence, stamp.sequence]);
-        if stamp.at < earliest {
+        if stamp.at + self.early < earliest {
             let early = earliest.since(stamp.at);
             let sentence = format!(
                 "lease {name}, {} at {} for {}, should not have expired before {earliest}; it expired at {}, {} early",

@@ -10,7 +10,7 @@ use shaketable_stack::plugin::Promises;
 use crate::history::{
     Answer, Change, Edge, Event, Failure, History, Moment, NodeRecord, Operation, OperationId, Point, Truth,
 };
-use crate::scenario::model::{Expect, Network, Phases, Scenario, Stack};
+use crate::scenario::model::{Expect, Live, Network, Phases, Scenario, Stack};
 use crate::world::Fault;
 
 use super::{Facts, HostFacts, HostKind, Judgement, Oracle, PhaseSpan};
@@ -53,6 +53,7 @@ impl Story {
             load: Vec::new(),
             faults: Vec::new(),
             seeds: 1,
+            live: Live::default(),
             expect,
         };
         let host = |name: &str, group: &str, kind| HostFacts { name: name.to_owned(), group: group.to_owned(), kind };
@@ -71,6 +72,7 @@ impl Story {
             registry: Promises { backend: Some("etcd"), ..Promises::default() },
             broker: Promises::default(),
             end: moment(60_000),
+            early: Duration::ZERO,
         };
         let mut story = Self { history: History::default(), facts, operations: 0 };
         for (at, name) in [(0, "warmup"), (10_000, "shake"), (40_000, "settle")] {

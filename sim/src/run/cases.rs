@@ -122,7 +122,11 @@ pub fn cases_of(
         return Err(problems);
     }
     let warnings: Vec<Problems> = Some(problems).into_iter().filter(|problems| !problems.is_empty()).collect();
-    if let Some(needs) = scenario.needs.as_ref().filter(|needs| needs.engine != engine.name) {
+    if let Some(because) = scenario.live.never_because.as_ref().filter(|_| engine.is_live) {
+        let left_out = format!("{file} is left out: it does not run live, because {because}");
+        return Ok(LoadedCases { warnings, left_out: vec![left_out], cases: Vec::new() });
+    }
+    if let Some(needs) = scenario.needs.as_ref().filter(|needs| !engine.is_live && needs.engine != engine.name) {
         let left_out = format!("{file} is left out: it needs engine {}, because {}", needs.engine, needs.because);
         return Ok(LoadedCases { warnings, left_out: vec![left_out], cases: Vec::new() });
     }

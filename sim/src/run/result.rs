@@ -36,12 +36,19 @@ pub struct RunReport {
     pub version: u32,
     /// The seed.
     pub seed: u64,
-    /// Digest over trace and history: two runs are the same run when their digests are.
+    /// Digest over trace and history: two runs are the same run when their digests are. Empty for a live run: there are no two
+    /// that are the same.
     pub digest: String,
     /// What the oracles say, in their order.
     pub judgements: Vec<Judgement>,
+    /// Expectations of the scenario that were not judged, each with the reason.
+    #[serde(default)]
+    pub not_applied: Vec<NotApplied>,
     /// The events that findings name, by sequence.
     pub proof: BTreeMap<u64, Event>,
+    /// The real servers that a live run stood on.
+    #[serde(default)]
+    pub backends: Vec<String>,
     /// How long the world ran, in its own time.
     pub simulated: Moment,
     /// How many events the history has.
@@ -54,6 +61,15 @@ pub struct RunReport {
     pub history: Option<History>,
     /// The trace, when it was asked for.
     pub trace: Option<Vec<TraceEvent>>,
+}
+
+/// An expectation that was not judged: neither a pass nor a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotApplied {
+    /// The expectation's name.
+    pub oracle: String,
+    /// Why it does not apply.
+    pub reason: String,
 }
 
 /// Why a run gave no report.
@@ -76,7 +92,7 @@ pub struct Run {
     pub outcome: Result<RunReport, RunFailure>,
     /// How long it took in real time.
     pub wall: Duration,
-    /// The token that replays it with this build.
+    /// The token that replays it with this build; empty for a live run, which nothing replays.
     pub token: String,
 }
 
@@ -146,6 +162,9 @@ pub struct CaseReport {
     pub runs: Vec<Run>,
     /// What the sweep says, by expectation.
     pub verdicts: Vec<OracleVerdict>,
+    /// What was not judged, and why.
+    #[serde(default)]
+    pub not_applied: Vec<NotApplied>,
     /// The worst of the verdicts, or of the runs' failures.
     pub verdict: Verdict,
 }

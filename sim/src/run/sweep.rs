@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use super::cases::Case;
 use super::child::Purpose;
 use super::children::Children;
-use super::result::{CaseReport, Job, OracleVerdict, Run, RunFailure, SweepReport, VERSION, Verdict, Violation};
+use super::result::{
+    CaseReport, Job, NotApplied, OracleVerdict, Run, RunFailure, RunReport, SweepReport, VERSION, Verdict, Violation,
+};
 use super::token::Token;
 use crate::oracle::{self, Sweep};
 
@@ -61,11 +63,21 @@ pub struct Progress {
 }
 
 /// Runs what `request` asks for; `progress` is told after each run.
-#[expect(clippy::disallowed_methods, reason = "a sweep runs in real time, outside of any simulation")]
 pub fn sweep(request: &SweepRequest, progress: &mut dyn FnMut(&Progress)) -> SweepReport {
+    let children = Children::new(Purpose::Run);
+    let run = |job: &Job| (children.run(job, request.run_timeout), Token::of(job).to_string());
+    sweep_by(request, &run, progress)
+}
+
+/// Runs what `request` asks for by means of `run`, which answers what came of a job and the token that replays it.
+#[expect(clippy::disallowed_methods, reason = "a sweep runs in real time, outside of any simulation")]
+pub(super) fn sweep_by(
+    request: &SweepRequest,
+    run: &(dyn Fn(&Job) -> (Result<RunReport, RunFailure>, String) + Sync),
+    progress: &mut dyn FnMut(&Progress),
+) -> SweepReport {
     let started = Instant::now();
     let jobs: Vec<(usize, Job)> = jobs(request);
-    let children = Children::new(Purpose::Run);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut outcomes: BTreeMap<usize, Run> = BTreeMap::new();
     let mut failed = 0;
@@ -73,14 +85,13 @@ pub fn sweep(request: &SweepRequest, progress: &mut dyn FnMut(&Progress)) -> Swe
     std::thread::scope(|scope| {
         let (sender, ended) = mpsc::channel();
         for _ in 0..request.jobs.clamp(1, jobs.len().max(1)) {
-            let (sender, jobs, children, next, stop) = (sender.clone(), &jobs, &children, &next, &stop);
+            let (sender, jobs, next, stop) = (sender.clone(), &jobs, &next, &stop);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((_, job)) = jobs.get(index) else { return };
                     let began = Instant::now();
-                    let outcome = children.run(job, request.run_timeout);
-                    let token = Token::of(job).to_string();
+                    let (outcome, token) = run(job);
                     let run = Run { seed: job.seed, outcome, wall: began.elapsed(), token };
                     if sender.send((index, run)).is_err() {
                         return;
@@ -159,9 +170,15 @@ pub fn case_name(case: &Case) -> String {
 pub fn judge_case(case: &Case, engine: &str, runs: Vec<Run>) -> CaseReport {
     let mut pool = Sweep::default();
     let mut broken = false;
+    let mut not_applied: Vec<NotApplied> = Vec::new();
     for run in &runs {
         match &run.outcome {
-            Ok(report) => pool.add(run.seed, report.judgements.clone()),
+            Ok(report) => {
+                pool.add(run.seed, report.judgements.clone());
+                let news = report.not_applied.iter().filter(|apart| !not_applied.contains(apart));
+                let news: Vec<NotApplied> = news.cloned().collect();
+                not_applied.extend(news);
+            }
             Err(RunFailure::BadInput(_) | RunFailure::Harness(_) | RunFailure::TimedOut(_)) => broken = true,
         }
     }
@@ -174,6 +191,7 @@ pub fn judge_case(case: &Case, engine: &str, runs: Vec<Run>) -> CaseReport {
         engine: engine.to_owned(),
         runs,
         verdicts,
+        not_applied,
         verdict: if broken { Verdict::HarnessFailed } else { worst },
     }
 }

@@ -3,16 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use shaketable_stack::Error;
 use shaketable_stack::env::Namespace;
 use shaketable_stack::plugin::{Plugins, Promises};
 use shaketable_stack::registry::GetOptions;
 
-use super::result::{Job, RunFailure, RunReport, VERSION};
+use super::backing::Backing;
+use super::result::{Job, NotApplied, RunFailure, RunReport, VERSION};
 use super::timeline::{Event, timeline};
-use crate::backend::{Shared, SimulatedBackend, simulated};
+use crate::backend::{Shared, simulated};
 use crate::determinism::EPOCH_S;
 use crate::engine::{self, Setup};
 use crate::history::{Moment, Operation, Point};
@@ -26,7 +27,7 @@ use crate::trace::Tracer;
 use crate::world::{Fault, HostSpec, World, WorldError};
 
 /// How long the world goes on after the loads have ended, so that what is under way can end.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a host may take to tell its view.
 const VIEW_WITHIN: Duration = Duration::from_secs(6);
@@ -41,17 +42,46 @@ pub fn run(job: &Job, plugins: &Plugins) -> Result<RunReport, RunFailure> {
     let overrides: Overrides = job.overrides.parse().map_err(bad)?;
     let scenario = scenario.apply(&overrides);
     engine::engine(&job.engine).ok_or_else(|| bad(format!("no engine is called '{}'", job.engine)))?;
-    let mut table = ShakeTable::set_up(job, scenario, plugins)?;
+    let mut table = ShakeTable::set_up(simulated_stage(job, scenario, plugins)?, plugins)?;
     table.shake()?;
-    Ok(table.judge(job))
+    Ok(table.judge(job, Leniency::default()))
 }
 
-struct ShakeTable {
+fn simulated_stage(job: &Job, scenario: Scenario, plugins: &Plugins) -> Result<Stage, RunFailure> {
+    let bad = |error: Error| RunFailure::BadInput(error.to_string());
+    let mut choices = Choices::of(&scenario.stack);
+    let promises: BTreeMap<_, _> = choices.promises(plugins).map_err(bad)?.into_iter().collect();
+    let namespace = Namespace::new(&scenario.name);
+    let mut backends = vec![Backing::Simulated(Arc::new(Shared::new(&namespace)))];
+    let kinds = kinds(&promises);
+    for kind in &kinds {
+        let backend = simulated(kind, job.seed)
+            .ok_or_else(|| RunFailure::BadInput(format!("no backend '{kind}' can be simulated")))?;
+        let addresses: Vec<String> = backend.address().into_iter().collect();
+        choices.point_at(plugins, kind, &addresses).map_err(bad)?;
+        backends.push(Backing::Simulated(backend));
+    }
+    let plan = Plan::draw(&scenario, job.seed, &kinds).map_err(|error| RunFailure::BadInput(error.to_string()))?;
+    let tracer = Tracer::new(job.keep);
+    let setup = Setup { seed: job.seed, network: scenario.network.clone(), tracer: tracer.clone(), namespace };
+    let world = engine::world(&job.engine, setup).map_err(harness)?;
+    let began = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S);
+    Ok(Stage { scenario, plan, choices, promises, backends, world, began, tracer })
+}
+
+/// The kinds of backend that plugins with these promises need, in order.
+pub(super) fn kinds(promises: &BTreeMap<&'static str, Promises>) -> Vec<String> {
+    let kinds: BTreeSet<&str> = promises.values().filter_map(|promises| promises.backend).collect();
+    kinds.into_iter().map(str::to_owned).collect()
+}
+
+/// A world and what is done in it.
+pub(super) struct ShakeTable {
     plan: Plan,
     scenario: Arc<Scenario>,
     world: Box<dyn World>,
     tracer: Tracer,
-    backends: Vec<Arc<dyn SimulatedBackend>>,
+    backends: Vec<Backing>,
     controls: BTreeMap<String, HostControl>,
     promises: BTreeMap<&'static str, Promises>,
     phases: Vec<PhaseSpan>,
@@ -59,30 +89,43 @@ struct ShakeTable {
     /// Who is paused, and whose date is wrong.
     paused: BTreeSet<String>,
     skewed: BTreeSet<String>,
+    /// The date at which the world began.
+    began: SystemTime,
+}
+
+/// What stands on a shake table.
+pub(super) struct Stage {
+    /// The scenario, with what was set differently.
+    pub(super) scenario: Scenario,
+    /// What will happen.
+    pub(super) plan: Plan,
+    /// Which plugins, pointed at their backends.
+    pub(super) choices: Choices,
+    /// What they promise.
+    pub(super) promises: BTreeMap<&'static str, Promises>,
+    /// What they stand on.
+    pub(super) backends: Vec<Backing>,
+    /// Where it stands; no host is in it yet.
+    pub(super) world: Box<dyn World>,
+    /// The date at which the world began.
+    pub(super) began: SystemTime,
+    /// Where what passes through the network goes.
+    pub(super) tracer: Tracer,
+}
+
+/// What is different for those who judge a run on real machines.
+#[derive(Debug, Default)]
+pub(super) struct Leniency {
+    /// Added to every bound in time.
+    pub(super) slack: Duration,
+    /// What is not judged, and why.
+    pub(super) not_applied: Vec<NotApplied>,
 }
 
 impl ShakeTable {
-    fn set_up(job: &Job, scenario: Scenario, plugins: &Plugins) -> Result<Self, RunFailure> {
-        let bad = |error: Error| RunFailure::BadInput(error.to_string());
-        let mut choices = Choices::of(&scenario.stack);
-        let promises: BTreeMap<_, _> = choices.promises(plugins).map_err(bad)?.into_iter().collect();
-        let namespace = Namespace::new(&scenario.name);
-        let mut backends: Vec<Arc<dyn SimulatedBackend>> = vec![Arc::new(Shared::new(&namespace))];
-        let mut kinds: Vec<&str> = promises.values().filter_map(|promises| promises.backend).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        for kind in &kinds {
-            let backend = simulated(kind, job.seed)
-                .ok_or_else(|| RunFailure::BadInput(format!("no backend '{kind}' can be simulated")))?;
-            let addresses: Vec<String> = backend.address().into_iter().collect();
-            choices.point_at(plugins, kind, &addresses).map_err(bad)?;
-            backends.push(backend);
-        }
-        let kinds: Vec<String> = kinds.into_iter().map(str::to_owned).collect();
-        let plan = Plan::draw(&scenario, job.seed, &kinds).map_err(|error| RunFailure::BadInput(error.to_string()))?;
-        let tracer = Tracer::new(job.keep);
-        let setup = Setup { seed: job.seed, network: scenario.network.clone(), tracer: tracer.clone(), namespace };
-        let world = engine::world(&job.engine, setup).map_err(harness)?;
+    /// Sets `stage` up; its hosts start.
+    pub(super) fn set_up(stage: Stage, plugins: &Plugins) -> Result<Self, RunFailure> {
+        let Stage { scenario, plan, choices, promises, backends, world, began, tracer } = stage;
         let mut table = Self {
             plan,
             scenario: Arc::new(scenario),
@@ -95,6 +138,7 @@ impl ShakeTable {
             notes: Vec::new(),
             paused: BTreeSet::new(),
             skewed: BTreeSet::new(),
+            began,
         };
         table.add_hosts(&Arc::new(plugins.clone()), &Arc::new(choices)).map_err(harness)?;
         Ok(table)
@@ -103,8 +147,8 @@ impl ShakeTable {
     /// Backends first: what needs them finds them.
     fn add_hosts(&mut self, plugins: &Arc<Plugins>, choices: &Arc<Choices>) -> Result<(), WorldError> {
         for backend in &self.backends {
-            if let Some(program) = backend.program() {
-                self.world.add_host(HostSpec { name: backend.kind().to_owned(), program })?;
+            if let Some((name, program)) = backend.program() {
+                self.world.add_host(HostSpec { name: name.to_owned(), program })?;
             }
         }
         let timing = Timing { seed: self.plan.seed, loads_at: self.plan.loads_at, end_at: self.plan.end_at };
@@ -133,14 +177,15 @@ impl ShakeTable {
         Ok(())
     }
 
-    fn shake(&mut self) -> Result<(), RunFailure> {
+    /// Does what is planned.
+    pub(super) fn shake(&mut self) -> Result<(), RunFailure> {
         for (at, event) in timeline(&self.plan) {
             self.world.advance(Moment::after(at)).map_err(harness)?;
-            self.collect_truths();
+            self.collect_truths()?;
             match event {
                 Event::Phase(name) => self.begin_phase(name),
                 Event::Heal => self.heal().map_err(harness)?,
-                Event::Fault(fault) => self.inflict(&fault).map_err(harness)?,
+                Event::Fault(fault) => self.inflict(&fault)?,
                 Event::Churn(churn) => self.churn(&churn),
                 Event::Views => self.record_views().map_err(harness)?,
             }
@@ -153,8 +198,7 @@ impl ShakeTable {
         let end = self.world.now() + DRAIN;
         self.world.advance(end).map_err(harness)?;
         self.collect_losses();
-        self.collect_truths();
-        Ok(())
+        self.collect_truths()
     }
 
     fn begin_phase(&mut self, name: &'static str) {
@@ -166,7 +210,7 @@ impl ShakeTable {
         self.point(Point::Phase { name: name.to_owned() });
     }
 
-    fn inflict(&mut self, fault: &Fault) -> Result<(), WorldError> {
+    fn inflict(&mut self, fault: &Fault) -> Result<(), RunFailure> {
         if let Fault::BackendDown { host } | Fault::BackendUp { host } = fault
             && !self.plan.hosts.iter().any(|planned| planned.name == *host)
         {
@@ -189,7 +233,8 @@ impl ShakeTable {
         if skip {
             return Ok(());
         }
-        self.world.inflict(fault)?;
+        let before = self.world.now();
+        self.world.inflict(fault).map_err(harness)?;
         match fault {
             Fault::Pause { host } => self.paused.insert(host.clone()),
             Fault::Crash { host, .. } | Fault::Resume { host } => self.paused.remove(host),
@@ -202,14 +247,19 @@ impl ShakeTable {
         {
             control.clear();
         }
-        self.point(Point::Fault(Box::new(fault.clone())));
-        if let Fault::LeaseLost { host } = fault {
-            self.lose_leases(host);
+        // Who may go on does so at once, and where time is real that is before anybody can tell of it.
+        let at = match fault {
+            Fault::Restart { .. } | Fault::Resume { .. } => before,
+            _ => self.world.now(),
+        };
+        self.point_at(at, Point::Fault(Box::new(fault.clone())));
+        match fault {
+            Fault::LeaseLost { host } => self.lose_leases(host),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    fn lose_leases(&mut self, host: &str) {
+    fn lose_leases(&mut self, host: &str) -> Result<(), RunFailure> {
         let nodes = self.world.recorder().read(|history| {
             let of_host = history.events.iter().filter(|event| &*event.host == host);
             let mut nodes: Vec<String> = of_host
@@ -224,9 +274,9 @@ impl ShakeTable {
         });
         let now = self.world.now();
         for backend in &self.backends {
-            backend.lose(now, &nodes);
+            backend.lose(now, &nodes).map_err(RunFailure::Harness)?;
         }
-        self.collect_truths();
+        self.collect_truths()
     }
 
     fn heal(&mut self) -> Result<(), WorldError> {
@@ -237,19 +287,20 @@ impl ShakeTable {
             .filter(|host| !self.world.is_running(&host.name))
             .map(|host| (host.name.clone(), host.kind))
             .collect();
+        let before = self.world.now();
         self.world.heal()?;
         // What is mended with the links is told by the phase that begins now.
         for host in std::mem::take(&mut self.paused) {
-            self.point(Point::Fault(Box::new(Fault::Resume { host })));
+            self.point_at(before, Point::Fault(Box::new(Fault::Resume { host })));
         }
         for host in std::mem::take(&mut self.skewed) {
-            self.point(Point::Fault(Box::new(Fault::Skew { host, by_ns: 0 })));
+            self.point_at(before, Point::Fault(Box::new(Fault::Skew { host, by_ns: 0 })));
         }
         for (host, kind) in down {
-            self.point(Point::Fault(Box::new(match kind {
-                HostKind::Backend => Fault::BackendUp { host },
-                _ => Fault::Restart { host },
-            })));
+            match kind {
+                HostKind::Backend => self.point(Point::Fault(Box::new(Fault::BackendUp { host }))),
+                _ => self.point_at(before, Point::Fault(Box::new(Fault::Restart { host }))),
+            }
         }
         // Those who have left come back, so that the end is the beginning.
         for control in self.controls.values() {
@@ -294,14 +345,15 @@ impl ShakeTable {
         Ok(())
     }
 
-    fn collect_truths(&mut self) {
+    fn collect_truths(&mut self) -> Result<(), RunFailure> {
         let now = self.world.now();
         for backend in &self.backends {
-            let host: Arc<str> = if backend.address().is_some() { backend.kind().into() } else { "world".into() };
-            for (at, truth) in backend.take_truths(now) {
-                self.world.recorder().point_at(at, &host, wall(at), Point::Truth(truth));
+            let host: Arc<str> = backend.host().into();
+            for (at, truth) in backend.take_truths(now).map_err(RunFailure::Harness)? {
+                self.world.recorder().point_at(at, &host, self.wall(at), Point::Truth(truth));
             }
         }
+        Ok(())
     }
 
     fn collect_losses(&mut self) {
@@ -316,27 +368,42 @@ impl ShakeTable {
                 ));
                 let at = Moment::after(loss.noticed_at.since_origin());
                 let point = Point::Loss { node: loss.node_id, reason: loss.reason, restored: loss.restored };
-                self.world.recorder().point_at(at, &host.as_str().into(), wall(at), point);
+                self.world.recorder().point_at(at, &host.as_str().into(), self.wall(at), point);
             }
         }
     }
 
     fn point(&self, point: Point) {
-        let at = self.world.now();
-        self.world.recorder().point_at(at, &"world".into(), wall(at), point);
+        self.point_at(self.world.now(), point);
     }
 
-    fn judge(self, job: &Job) -> RunReport {
+    fn point_at(&self, at: Moment, point: Point) {
+        self.world.recorder().point_at(at, &"world".into(), self.wall(at), point);
+    }
+
+    /// The date at `at`.
+    fn wall(&self, at: Moment) -> SystemTime {
+        self.began + at.since_start()
+    }
+
+    /// What the oracles say of what has happened.
+    pub(super) fn judge(self, job: &Job, leniency: Leniency) -> RunReport {
         let Self { plan, scenario, world, tracer, backends, controls, promises, phases, notes, .. } = self;
-        let (end, recorder) = (world.now(), world.recorder().clone());
+        let (end, recorder, is_live) = (world.now(), world.recorder().clone(), world.engine().is_live);
+        let servers = backends.iter().filter_map(Backing::description).collect();
         // Hosts hold memory that the oracles may use; what their tasks say when they are dropped is no part of the run.
         recorder.close();
         drop((controls, world, backends));
         let history = recorder.take();
-        let digest = tracer.digest(&history);
+        // Two live runs are never the same.
+        let digest = if is_live { String::new() } else { tracer.digest(&history) };
         let promised = |interface: &str| promises.get(interface).cloned().unwrap_or_default();
+        let mut scenario = (*scenario).clone();
+        scenario.expect = scenario.expect.widened(leniency.slack);
+        // Those who look for what happened in one step look as far as the slack.
+        scenario.network.tick = scenario.network.tick.max(leniency.slack);
         let facts = Facts {
-            scenario: (*scenario).clone(),
+            scenario,
             hosts: plan
                 .hosts
                 .iter()
@@ -346,8 +413,14 @@ impl ShakeTable {
             registry: promised("registry"),
             broker: promised("broker"),
             end,
+            early: leniency.slack,
         };
-        let judgements: Vec<_> = oracle::all().iter().filter_map(|oracle| oracle.judge(&history, &facts)).collect();
+        let applies = |oracle: &str| leniency.not_applied.iter().all(|apart| apart.oracle != oracle);
+        let judgements: Vec<_> = oracle::all()
+            .iter()
+            .filter(|oracle| applies(oracle.name()))
+            .filter_map(|oracle| oracle.judge(&history, &facts))
+            .collect();
         let proof = judgements
             .iter()
             .flat_map(|judgement| &judgement.findings)
@@ -359,6 +432,8 @@ impl ShakeTable {
             seed: job.seed,
             digest,
             judgements,
+            not_applied: leniency.not_applied,
+            backends: servers,
             proof,
             simulated: end,
             events: history.events.len() as u64,
@@ -381,10 +456,6 @@ async fn tell_view(env: shaketable_stack::Env, standing: Arc<Standing>, service:
     standing.scribe.point(None, Point::View { service, nodes });
 }
 
-fn harness(error: WorldError) -> RunFailure {
+pub(super) fn harness(error: WorldError) -> RunFailure {
     RunFailure::Harness(error.to_string())
-}
-
-fn wall(at: Moment) -> std::time::SystemTime {
-    std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S) + at.since_start()
 }

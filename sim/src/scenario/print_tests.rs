@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::duration::Signed;
 use super::model::{
     AnswersMatch, BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation,
-    Expect, FailStop, Fairness, Fault, LatencyBound, LeaseExpiry, Link, LinkChange, LinkLatency, LinkLoss, Load,
+    Expect, FailStop, Fairness, Fault, LatencyBound, LeaseExpiry, Link, LinkChange, LinkLatency, LinkLoss, Live, Load,
     LossGranularity, Needs, Network, OnHost, OptionValue, Partition, Phases, Publish, Scenario, Service, Skew, Stack,
     Subscribe, SuccessRate, Watch, WatchOrder, Within,
 };
@@ -242,21 +242,26 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let clients = (0u32..4).prop_map(|count| Clients { count });
     let hosts = (btree_map(word(), service(), 0..3), btree_map(word(), clients, 0..3));
     let matrix = btree_map(word(), vec(word(), 0..3), 0..3);
-    let named = (word(), needs);
+    let live = (time(), btree_map(word(), word(), 0..3), of(word()));
+    let live = live.prop_map(|(slack, leave_out, never_because)| Live { slack, leave_out, never_because });
+    let named = (word(), needs, live);
     (named, stack(), matrix, hosts, network(), phases, vec(load(), 0..3), vec(fault(), 0..3), 0u32..50, expect())
-        .prop_map(|((name, needs), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| Scenario {
-            name,
-            needs,
-            stack,
-            matrix,
-            services: hosts.0,
-            clients: hosts.1,
-            network,
-            phases,
-            load,
-            faults,
-            seeds,
-            expect,
+        .prop_map(|((name, needs, live), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| {
+            Scenario {
+                name,
+                needs,
+                stack,
+                matrix,
+                services: hosts.0,
+                clients: hosts.1,
+                network,
+                phases,
+                load,
+                faults,
+                seeds,
+                live,
+                expect,
+            }
         })
 }
 

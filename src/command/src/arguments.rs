@@ -91,6 +91,7 @@ mod tests {
     fn what_excludes_each_other_is_refused_as_bad_input() {
         for wrong in [
             ["run", "a.yaml", "--seeds", "0"].as_slice(),
+            &["run", "a.yaml", "--world", "real"],
             &["run", "a.yaml", "--seeds", "3", "--seed", "1"],
             &["run", "a.yaml", "--time-limit", "30"],
             &["run", "a.yaml", "--set", "regstry=etcd"],

@@ -1,13 +1,16 @@
-//! The kinds of backends that this program can start for `verify`, by name. It knows no plugin.
+//! The kinds of backends that this program can start for `verify` and for live runs, by name. It knows no plugin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use shaketable_conformance::backend::Backend;
 use shaketable_conformance::judge::BackendMaker;
 use shaketable_fixtures::backend::{EtcdBackend, started};
+use shaketable_fixtures::etcd::{ADDRESS_VARIABLE, Location, locate};
+use shaketable_fixtures::live::{LiveEtcd, OtherBackend};
 use shaketable_fixtures::zookeeper::ZookeeperBackend;
+use shaketable_sim::backend::{LiveBackend, LiveBackends};
 
 /// What makes a backend of each kind.
 #[derive(Clone)]
@@ -15,12 +18,14 @@ pub(crate) struct Backends {
     makers: BTreeMap<String, BackendMaker>,
     /// The same in containers.
     contained: BTreeMap<String, BackendMaker>,
+    /// Somebody has a server of their own in the place of one of ours.
+    replaced: BTreeSet<String>,
 }
 
 impl Backends {
     /// Those of which the fixtures have a real server.
     pub(crate) fn reference() -> Self {
-        let mut backends = Self { makers: BTreeMap::new(), contained: BTreeMap::new() };
+        let mut backends = Self { makers: BTreeMap::new(), contained: BTreeMap::new(), replaced: BTreeSet::new() };
         backends.add("etcd", || started(EtcdBackend::start()));
         backends.add("zookeeper", || started(ZookeeperBackend::start()));
         backends.contained.insert("etcd".to_owned(), boxed(|| started(EtcdBackend::start_in_a_container())));
@@ -33,7 +38,9 @@ impl Backends {
         kind: &str,
         maker: impl Fn() -> Result<B, String> + Send + Sync + 'static,
     ) {
-        self.makers.insert(kind.to_owned(), boxed(maker));
+        if self.makers.insert(kind.to_owned(), boxed(maker)).is_some() {
+            self.replaced.insert(kind.to_owned());
+        }
     }
 
     /// What makes one of `kind`.
@@ -54,6 +61,26 @@ impl Backends {
     /// The kinds, in order.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> {
         self.makers.keys().map(String::as_str)
+    }
+}
+
+/// An etcd of ours is watched, so that it is known what it holds; of others nobody knows.
+impl LiveBackends for Backends {
+    fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String> {
+        if kind == "etcd" && !self.replaced.contains(kind) {
+            return match locate() {
+                Location::Nowhere => Err(format!(
+                    "there is no etcd: {ADDRESS_VARIABLE} names none, there is no engine for containers, and none is on the \
+                     PATH; install one (Debian: etcd-server), and see what 'doctor' says"
+                )),
+                location => Ok(Arc::new(LiveEtcd::start(&location)?)),
+            };
+        }
+        let maker = self.get(kind).ok_or_else(|| {
+            let kinds: Vec<&str> = self.kinds().collect();
+            format!("this program cannot start a '{kind}'; it can start: {}", kinds.join(", "))
+        })?;
+        Ok(Arc::new(OtherBackend::new(kind, maker()?)))
     }
 }
 

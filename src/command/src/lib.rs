@@ -60,7 +60,8 @@ impl Cli {
     }
 
     /// What makes a backend of `kind`, the word that a plugin's promises name it by. `verify … --backend process`, or
-    /// `--backend` and the kind, judges on one; `maker` is called then, and not sooner. One of the same kind is replaced.
+    /// `--backend` and the kind, judges on one, and `run … --world live` shakes a stack on one; `maker` is called then, and not
+    /// sooner. One of the same kind is replaced.
     ///
     /// Checks do to it what its [`verbs`](Backend::verbs) say, if it is on loopback. It ends when the value is dropped.
     #[must_use]
@@ -92,7 +93,7 @@ impl Cli {
         };
         let output = Output::new();
         let result = match &arguments.command {
-            Command::Run(asked) => run::run(asked, &self.plugins, &output),
+            Command::Run(asked) => run::run(asked, &self.plugins, &self.backends, &output),
             Command::Replay(asked) => replay::run(asked, &self.plugins, &output),
             Command::Check(asked) => check::run(asked, &self.plugins, &output),
             Command::List(asked) => list::run(asked, &self.plugins, &output),

@@ -1,15 +1,17 @@
-//! `run`: many seeds of many scenarios, judged.
+//! `run`: many seeds of many scenarios, judged; or a few of them on real machines.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Args;
 use shaketable_reports::{duration_in_words, terminal};
-use shaketable_sim::run::{Seeds, SweepRequest, sweep};
+use shaketable_sim::engine::live;
+use shaketable_sim::run::{Case, Progress, Seeds, SweepRequest, sweep, sweep_live};
 use shaketable_stack::plugin::Plugins;
 
+use crate::backends::Backends;
 use crate::progress::{Meter, Step, Stopwatch};
-use crate::target::{Target, time_span};
+use crate::target::{Target, default_engine, time_span};
 use crate::{Output, Stop};
 
 const EXAMPLES: &str = "\
@@ -18,8 +20,13 @@ Examples:
   shaketable run scenarios/registry/churn.yaml --seeds 1000 --fail-fast
   shaketable run churn.yaml --seed 7 --set registry=etcd,broker=memory
   shaketable run scenarios --seeds 100000 --time-limit 10m --jobs 8
+  shaketable run churn.yaml --world live --set registry=etcd
 
-A violation ends with the line that replays it. Each run is a process of its own.";
+A violation ends with the line that replays it. Each run is a process of its own.
+
+With --world live the stack stands on real sockets and a real etcd of its own (or the one that SHAKETABLE_ETCD names), and a run
+takes as long as its phases say. The same expectations are judged, with the slack that the file gives. Nothing of it can be
+replayed.";
 
 /// Run scenarios over many seeds and judge them.
 #[derive(Args, Debug)]
@@ -27,13 +34,16 @@ A violation ends with the line that replays it. Each run is a process of its own
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// Run seeds 0 to N-1 of each case, instead of as many as its file asks for
+    /// Where the stack stands: in the simulator, or on real sockets, in real time, with real servers
+    #[arg(long, value_name = "WORLD", value_enum, default_value_t = Place::Simulated)]
+    world: Place,
+    /// Run seeds 0 to N-1 of each case, instead of as many as its file asks for; live: instead of one
     #[arg(long, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u32).range(1..))]
     seeds: Option<u32>,
     /// Run this seed alone
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Run so many at once [default: one per processor]
+    /// Run so many at once [default: one per processor; live: one]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Start no further run after this much real time, such as 5m
@@ -47,33 +57,62 @@ pub(crate) struct Arguments {
     fail_fast: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, output: &Output) -> Result<u8, Stop> {
-    let cases = arguments.target.load(plugins, output)?;
+/// Where the stack stands.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// In the simulator
+    Simulated,
+    /// On real machines
+    Live,
+}
+
+pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, backends: &Backends, output: &Output) -> Result<u8, Stop> {
+    let cases = arguments.cases(plugins, output)?;
     let request = arguments.request(cases);
     output.print(&terminal::render_options(&arguments.options(&request), output.palette()));
     output.print("\n");
     let stopwatch = Stopwatch::start();
     let mut meter = Meter::new("runs");
-    let report = sweep(&request, &mut |progress| {
+    let mut progress = |progress: &Progress| {
         let (done, total, failed) = (progress.done, progress.total, progress.failed);
         meter.show(&Step { done, total, failed, what: format!("{} seed {}", progress.case, progress.seed) });
-    });
+    };
+    let report = match arguments.world {
+        Place::Simulated => sweep(&request, &mut progress),
+        Place::Live => sweep_live(&request, plugins, backends, &mut progress),
+    };
     meter.finish();
     output.print(&terminal::render(&report, stopwatch.elapsed(), output.palette()));
     Ok(report.verdict().exit_code())
 }
 
 impl Arguments {
-    fn request(&self, cases: Vec<shaketable_sim::run::Case>) -> SweepRequest {
+    fn cases(&self, plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
+        let settings = &self.target.settings;
+        if self.world == Place::Simulated {
+            return self.target.load(plugins, output);
+        }
+        if settings.engine != default_engine() {
+            let engine = &settings.engine;
+            return Err(Stop::BadInput(format!(
+                "--engine {engine} simulates, and --world live does not; leave one out"
+            )));
+        }
+        settings.load_for(&live::info(), &self.target.files, plugins, output)
+    }
+
+    fn request(&self, cases: Vec<Case>) -> SweepRequest {
+        let is_live = self.world == Place::Live;
         SweepRequest {
             cases,
             seeds: match (self.seed, self.seeds) {
                 (Some(seed), _) => Seeds::One(seed),
                 (None, Some(count)) => Seeds::Count(count),
+                (None, None) if is_live => Seeds::One(0),
                 (None, None) => Seeds::FromScenario,
             },
-            engine: self.target.settings.engine.clone(),
-            jobs: self.jobs.map_or_else(processors, NonZeroUsize::get),
+            engine: if is_live { live::NAME.to_owned() } else { self.target.settings.engine.clone() },
+            jobs: self.jobs.map_or_else(|| if is_live { 1 } else { processors() }, NonZeroUsize::get),
             run_timeout: self.run_timeout,
             time_limit: self.time_limit,
             fail_fast: self.fail_fast,
@@ -95,7 +134,7 @@ impl Arguments {
         }
         options.extend([
             ("seeds", seeds),
-            ("engine", request.engine.clone()),
+            (if self.world == Place::Live { "world" } else { "engine" }, request.engine.clone()),
             ("jobs", request.jobs.to_string()),
             ("run-timeout", duration_in_words(request.run_timeout)),
         ]);

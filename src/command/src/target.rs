@@ -40,8 +40,19 @@ impl TargetSettings {
 
     /// The cases of `files`, checked; warnings go to standard error.
     pub(crate) fn load(&self, files: &[PathBuf], plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
-        let loaded = load_cases(files, &self.set, plugins, &self.engine()?)
-            .map_err(|error| stop(&error, output.colours_errors()))?;
+        self.load_for(&self.engine()?, files, plugins, output)
+    }
+
+    /// The same for `engine`.
+    pub(crate) fn load_for(
+        &self,
+        engine: &EngineInfo,
+        files: &[PathBuf],
+        plugins: &Plugins,
+        output: &Output,
+    ) -> Result<Vec<Case>, Stop> {
+        let loaded =
+            load_cases(files, &self.set, plugins, engine).map_err(|error| stop(&error, output.colours_errors()))?;
         for problems in &loaded.warnings {
             output.problems(&problems.render(output.colours_errors()));
         }

@@ -37,8 +37,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn capability(&mut self, path: &str, capability: Capability) {
-        if self.engine.capabilities.contains(&capability) {
+        if self.engine.capabilities.contains(&capability) || self.never_runs() {
             return;
+        }
+        if self.engine.is_live {
+            let place = self.key(path);
+            let mend = "'live: { never_because: … }' leaves the file out of live runs".to_owned();
+            return self.problems.error(&place, format!("a live world cannot {capability}"), mend);
         }
         let able: Vec<_> = self
             .engines

@@ -4,6 +4,7 @@
 mod expect;
 mod faults;
 mod hosts;
+mod live;
 mod load;
 mod plugins;
 #[cfg(test)]
@@ -37,9 +38,12 @@ pub fn check(
     };
     let problems = Problems::none(file, text);
     let needed = |name: &str| engines.iter().find(|engine| engine.name == name);
-    let engine = scenario.needs.as_ref().and_then(|needs| needed(&needs.engine)).unwrap_or(engine);
+    // What a file needs is said of engines that simulate.
+    let needs = scenario.needs.as_ref().filter(|_| !engine.is_live);
+    let engine = needs.and_then(|needs| needed(&needs.engine)).unwrap_or(engine);
     let mut checker = Checker { scenario, plugins, engine, engines, tree, problems, backends: BTreeSet::new() };
     checker.needs();
+    checker.live();
     checker.plugins();
     checker.hosts();
     checker.loads();

@@ -57,7 +57,9 @@ impl Checker<'_> {
         match promises(self.plugins, interface, name) {
             Ok(promises) => {
                 self.backends.extend(promises.backend);
-                if let Simulatable::No(reason) = promises.simulatable {
+                if let Simulatable::No(reason) = promises.simulatable
+                    && !self.engine.is_live
+                {
                     let message = format!("{interface} '{name}' cannot run in the simulator: {reason}");
                     self.error(path, message, "choose one that reaches the outside through its Env".to_owned());
                 }

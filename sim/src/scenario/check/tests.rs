@@ -8,9 +8,10 @@ use shaketable_stack::plugin::{Made, Plugins, Promises, Simulatable};
 use shaketable_stack::{Error, ErrorKind};
 
 use super::check;
-use crate::engine::{EngineInfo, engine, engines};
+use crate::engine::{EngineInfo, engine, engines, live};
 use crate::plan::Plan;
-use crate::scenario::{Severity, parse};
+use crate::run::cases_of;
+use crate::scenario::{Overrides, Severity, parse};
 
 /// Tables with the names and promises of the reference stack; nothing is ever made of them.
 pub(in crate::scenario) fn plugins() -> Plugins {
@@ -171,6 +172,55 @@ fn the_large_files_have_a_thousand_hosts_and_need_an_engine_that_bears_them() {
     let engines = ["turmoil", "event"].map(|name| engine(name).unwrap());
     let problems = check("large.yaml", &elsewhere, &scenario, &plugins(), &engines[0], &engines);
     assert!(problems.to_string().contains("a world on engine turmoil holds at most 200"), "{problems}");
+}
+
+/// What is wrong with the file for a live run; empty when it can be made.
+fn shown_live(text: &str) -> String {
+    let scenario = parse("churn.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+    check("churn.yaml", text, &scenario, &plugins(), &live::info(), &engines()).to_string()
+}
+
+#[test]
+fn what_cannot_be_done_live_is_refused_and_what_a_file_says_of_live_runs_makes_sense() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let loss = "{ at: 3s, loss: { a: web, b: user, probability: 0.1, granularity: packet } }";
+    let with = |live: &str| changed(&[("load:", &format!("live: {live}\nload:"))]);
+    for (text, told) in [
+        (changed(&[(fault, loss)]), "a live world cannot lose single packets"),
+        (changed(&[("load:", "network: { loss: 0.01 }\nload:")]), "never_because: …"),
+        (with("{ slack: 10m }"), "forgives everything"),
+        (with("{ leave_out: { nothing_hang: it is slow } }"), "did you mean 'nothing_hangs'?"),
+        (with("{ leave_out: { nothing_hangs: '' } }"), "left out without a reason"),
+        (with("{ leave_out: { nothing_hangs: it is slow } }"), "every expectation is left out"),
+        (with("{ never_because: ' ' }"), "left out without a reason"),
+    ] {
+        let shown = shown_live(&text);
+        assert!(shown.contains(told) && shown.contains("churn.yaml:"), "{told}:\n{shown}");
+    }
+    let wrong = parse("churn.yaml", &with("{ slak: 1s }")).unwrap_err().to_string();
+    assert!(wrong.contains("did you mean 'slack'?"), "{wrong}");
+    for fine in [
+        changed(&[("load:", "needs: { engine: event, because: it is tried }\nload:")]),
+        changed(&[(fault, "{ at: 3s, pause: { host: user } }")]),
+        changed(&[("matrix:", "stack: { broker: rabbitmq }\nmatrix:")]),
+        with("{ slack: 2s }"),
+        changed(&[(fault, loss), ("load:", "live: { never_because: it loses nothing }\nload:")]),
+    ] {
+        assert_eq!(shown_live(&fine), "");
+    }
+}
+
+#[test]
+fn a_file_that_never_runs_live_is_left_out_with_its_reason_and_one_that_needs_an_engine_is_not() {
+    let never = changed(&[("load:", "live: { never_because: it loses nothing }\nload:")]);
+    let needs = changed(&[("load:", "needs: { engine: event, because: it is tried }\nload:")]);
+    let load = |text: &str| {
+        cases_of("churn.yaml", text, &Overrides::default(), &plugins(), &live::info())
+            .unwrap_or_else(|wrong| panic!("{wrong}"))
+    };
+    let left_out = load(&never);
+    assert!(left_out.cases.is_empty() && left_out.left_out[0].ends_with("because it loses nothing"), "{left_out:?}");
+    assert_eq!(load(&needs).cases.len(), 2);
 }
 
 #[test]

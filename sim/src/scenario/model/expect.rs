@@ -48,6 +48,54 @@ pub struct Expect {
     pub latency: Vec<LatencyBound>,
 }
 
+impl Expect {
+    /// The same with `slack` added to every bound in time.
+    #[must_use]
+    pub fn widened(&self, slack: Duration) -> Self {
+        let wider = |within: Option<Within>| within.map(|bound| Within { within: bound.within.saturating_add(slack) });
+        let later = |time: Option<Duration>| time.map(|time| time.saturating_add(slack));
+        Self {
+            registration_visible: wider(self.registration_visible),
+            lease_expiry: self
+                .lease_expiry
+                .map(|expiry| LeaseExpiry { late: expiry.late.saturating_add(slack), ..expiry }),
+            watch_order: self.watch_order.map(|order| WatchOrder { within: later(order.within) }),
+            no_stale_calls: wider(self.no_stale_calls),
+            views_converge: wider(self.views_converge),
+            delivery: self.delivery.map(|delivery| DeliveryExpectation {
+                within: delivery.within.saturating_add(slack),
+                calm: later(delivery.calm),
+            }),
+            nothing_hangs: wider(self.nothing_hangs),
+            latency: self
+                .latency
+                .iter()
+                .map(|bound| LatencyBound { at_most: bound.at_most.saturating_add(slack), ..bound.clone() })
+                .collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The names of what is expected, as the file writes them.
+    pub fn names(&self) -> Vec<&'static str> {
+        let expected = [
+            ("fail_stop", self.fail_stop.is_some()),
+            ("registration_visible", self.registration_visible.is_some()),
+            ("lease_expiry", self.lease_expiry.is_some()),
+            ("watch_order", self.watch_order.is_some()),
+            ("no_stale_calls", self.no_stale_calls.is_some()),
+            ("views_converge", self.views_converge.is_some()),
+            ("selector_fairness", self.selector_fairness.is_some()),
+            ("answers_match", self.answers_match.is_some()),
+            ("delivery", self.delivery.is_some()),
+            ("nothing_hangs", self.nothing_hangs.is_some()),
+            ("success_rate", !self.success_rate.is_empty()),
+            ("latency", !self.latency.is_empty()),
+        ];
+        expected.into_iter().filter(|(_, expected)| *expected).map(|(name, _)| name).collect()
+    }
+}
+
 /// That a host which is down or paused does nothing. There is nothing to set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -10,10 +10,12 @@ use crate::world::{Distribution, LinkQuality};
 
 mod expect;
 mod fault;
+mod live;
 mod load;
 
 pub use expect::*;
 pub use fault::*;
+pub use live::*;
 pub use load::*;
 
 /// A scenario.
@@ -51,6 +53,9 @@ pub struct Scenario {
     /// How many seeds a run takes when nobody says otherwise.
     #[serde(default = "seeds_default")]
     pub seeds: u32,
+    /// What is different on real machines.
+    #[serde(default, skip_serializing_if = "Live::is_default")]
+    pub live: Live,
     /// What must hold.
     pub expect: Expect,
 }

@@ -1,0 +1,68 @@
+//! Real servers behind plugins, as a live world needs them: they can be shaken, and they tell what truly happened. Whoever runs
+//! a scenario live supplies them; nothing here knows any.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::history::{Moment, Truth, WorldClock};
+use crate::world::Capability;
+
+/// Where real servers come from.
+pub trait LiveBackends: Send + Sync + fmt::Debug {
+    /// Starts a server of `kind` that nobody else uses, or finds one; it ends with the value. It answers when this returns.
+    ///
+    /// # Errors
+    /// One sentence with the mend: there is none of that kind, or it does not start.
+    fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String>;
+}
+
+/// A real server. Its operations wait until they are done, each with a deadline.
+pub trait LiveBackend: Send + Sync + fmt::Debug {
+    /// What plugins call it, such as `etcd`; also the name that faults know it by.
+    fn kind(&self) -> &str;
+
+    /// What it is, for the report: `etcd as a process`.
+    fn description(&self) -> String;
+
+    /// Where plugins reach it, as `host:port`.
+    fn addresses(&self) -> Vec<String>;
+
+    /// What can be done to it, of [`Capability::BackendRestart`] and [`Capability::LeaseLoss`].
+    fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// Why nobody can say what it truly holds, where that is so; expectations that need it are not judged then.
+    fn tells_nothing_because(&self) -> Option<String> {
+        None
+    }
+
+    /// The world begins: from now on what happens is dated by `clock`.
+    ///
+    /// # Errors
+    /// One sentence: it cannot be observed.
+    fn observe(&self, clock: WorldClock) -> Result<(), String>;
+
+    /// Takes what truly happened since the last call.
+    ///
+    /// # Errors
+    /// One sentence: it could not be observed all the time.
+    fn take_truths(&self) -> Result<Vec<(Moment, Truth)>, String>;
+
+    /// Takes the leases of the registrations whose keys name one of `nodes`. Answers how many there were.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn lose(&self, nodes: &[String]) -> Result<usize, String>;
+
+    /// Kills it; its data stays.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn stop(&self) -> Result<(), String>;
+
+    /// Starts it again over the same data, and returns when it answers.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn start_again(&self) -> Result<(), String>;
+}

@@ -1,0 +1,86 @@
+//! What is done to the links between the hosts of a live world, as data. TCP sends again what a cut has kept from arriving, so
+//! to a connection a cut is a hold: what was sent arrives when it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// From whom to whom.
+type Link = (String, String);
+
+/// What differs from a link at which nothing was done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Links {
+    cuts: BTreeSet<Link>,
+    holds: BTreeSet<Link>,
+    latencies: BTreeMap<Link, Duration>,
+    /// How often connections were reset.
+    resets: BTreeMap<Link, u64>,
+}
+
+impl Links {
+    /// Cuts every link from one of `from` to one of `to`, or heals them.
+    pub(super) fn cut(&mut self, from: &[String], to: &[String], cut: bool) {
+        pairs(from, to).for_each(|link| put(&mut self.cuts, link, cut));
+    }
+
+    /// Keeps what is under way in both directions, or lets it go.
+    pub(super) fn hold(&mut self, a: &[String], b: &[String], hold: bool) {
+        pairs(a, b).chain(pairs(b, a)).for_each(|link| put(&mut self.holds, link, hold));
+    }
+
+    /// Lets everything take that long in both directions; none is no longer than the machine takes.
+    pub(super) fn slow(&mut self, a: &[String], b: &[String], latency: Option<Duration>) {
+        for link in pairs(a, b).chain(pairs(b, a)) {
+            match latency {
+                Some(latency) => self.latencies.insert(link, latency),
+                None => self.latencies.remove(&link),
+            };
+        }
+    }
+
+    /// Resets the connections that there are.
+    pub(super) fn reset(&mut self, a: &[String], b: &[String]) {
+        for link in pairs(a, b).chain(pairs(b, a)) {
+            *self.resets.entry(link).or_default() += 1;
+        }
+    }
+
+    /// Undoes everything that lasts.
+    pub(super) fn mend(&mut self) {
+        self.cuts.clear();
+        self.holds.clear();
+        self.latencies.clear();
+    }
+
+    /// Whether something that is sent arrives now.
+    pub(super) fn passes(&self, link: &Link) -> bool {
+        !self.cuts.contains(link) && !self.holds.contains(link)
+    }
+
+    /// Whether what is sent is lost, rather than kept.
+    pub(super) fn loses(&self, link: &Link) -> bool {
+        self.cuts.contains(link)
+    }
+
+    /// How much longer than the machine it takes.
+    pub(super) fn latency(&self, link: &Link) -> Duration {
+        self.latencies.get(link).copied().unwrap_or_default()
+    }
+
+    /// How often its connections were reset.
+    pub(super) fn resets(&self, link: &Link) -> u64 {
+        self.resets.get(link).copied().unwrap_or_default()
+    }
+}
+
+fn pairs<'a>(from: &'a [String], to: &'a [String]) -> impl Iterator<Item = Link> + 'a {
+    from.iter().flat_map(move |from| to.iter().map(move |to| (from.clone(), to.clone())))
+}
+
+fn put(links: &mut BTreeSet<Link>, link: Link, there: bool) {
+    if there {
+        links.insert(link);
+    } else {
+        links.remove(&link);
+    }
+}

@@ -1,0 +1,345 @@
+//! The live world: real sockets, real time, real servers. Each host is a thread with a runtime of its own, and has an address
+//! of this machine's loopback network; faults of links are done by what carries its connections. Nothing of it can be
+//! replayed, and no engine of a sweep leads here.
+#![expect(clippy::disallowed_methods, reason = "the live world lives in real time")]
+
+mod clock;
+mod datagram;
+mod host;
+mod links;
+mod network;
+mod relay;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use shaketable_stack::env::Namespace;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::clock::LiveClock;
+use self::host::{LiveHost, Pause, Start};
+use self::network::{Cable, LiveNetwork};
+use self::relay::Life;
+use super::EngineInfo;
+use super::host::Shared;
+use crate::backend::LiveBackend;
+use crate::history::{Moment, Recorder, WorldClock};
+use crate::world::{Capability, Fault, HostSpec, Job, Program, World, WorldError};
+
+/// What people write: `--world live`.
+pub const NAME: &str = "live";
+
+/// How often who lets time pass looks whether something is wrong.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The first worlds of processes with neighbouring numbers have addresses of their own.
+const NETWORKS: u32 = 190;
+const FIRST_NETWORK: u32 = 64;
+
+/// What the live world is and can do. It is none of the engines that simulate.
+pub fn info() -> EngineInfo {
+    use Capability::{BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, Pause, Reset, Skew};
+    EngineInfo {
+        name: NAME,
+        summary: "real sockets, real time, real servers; nothing is replayed",
+        capabilities: BTreeSet::from([
+            Crash,
+            CrashWithoutFin,
+            Pause,
+            Cut,
+            Hold,
+            LinkLatency,
+            Reset,
+            Skew,
+            LeaseLoss,
+            BackendRestart,
+        ]),
+        ticks: false,
+        is_live: true,
+    }
+}
+
+/// What decides what can be decided of a live world.
+#[derive(Debug)]
+pub struct LiveSetup {
+    /// Decides what loads and components draw, and nothing else: when something happens is the machine's business.
+    pub seed: u64,
+    /// What hosts share.
+    pub namespace: Namespace,
+    /// Servers that run and answer.
+    pub backends: Vec<Arc<dyn LiveBackend>>,
+}
+
+/// A world of this machine. Dropping it ends its hosts.
+pub struct LiveWorld {
+    info: EngineInfo,
+    shared: Shared,
+    cable: Arc<Cable>,
+    recorder: Recorder,
+    origin: Instant,
+    began: SystemTime,
+    network: u8,
+    hosts: BTreeMap<String, HostState>,
+    backends: BTreeMap<String, BackendState>,
+}
+
+struct HostState {
+    program: Program,
+    address: Ipv4Addr,
+    starts: u32,
+    skew_ns: Arc<AtomicI64>,
+    life: watch::Sender<Life>,
+    running: Option<LiveHost>,
+    /// Lets it go on when it is dropped.
+    pause: Option<Pause>,
+}
+
+struct BackendState {
+    backend: Arc<dyn LiveBackend>,
+    is_up: bool,
+}
+
+impl LiveWorld {
+    /// A world without hosts, which begins now.
+    ///
+    /// # Errors
+    /// When this machine gives no thread, or a server cannot be observed.
+    pub fn new(setup: LiveSetup) -> Result<Self, WorldError> {
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let number = std::process::id().wrapping_add(WORLDS.fetch_add(1, Ordering::Relaxed)) % NETWORKS;
+        let network = u8::try_from(FIRST_NETWORK + number).unwrap_or(u8::MAX);
+        let cable = Cable::lay().map_err(|error| WorldError::Engine(format!("there is no network: {error}")))?;
+        let (origin, began) = (Instant::now(), SystemTime::now());
+        let clock: WorldClock = Arc::new(move || Moment::after(origin.elapsed()));
+        let mut backends = BTreeMap::new();
+        for backend in setup.backends {
+            backend.observe(clock.clone()).map_err(WorldError::Engine)?;
+            cable.add_server(backend.kind(), &backend.addresses());
+            backends.insert(backend.kind().to_owned(), BackendState { backend, is_up: true });
+        }
+        Ok(Self {
+            info: info(),
+            shared: Shared { seed: setup.seed, namespace: setup.namespace, panics: Arc::default() },
+            cable,
+            recorder: Recorder::new(clock),
+            origin,
+            began,
+            network,
+            hosts: BTreeMap::new(),
+            backends,
+        })
+    }
+
+    /// The date at which it began.
+    pub fn began(&self) -> SystemTime {
+        self.began
+    }
+
+    fn host(&mut self, name: &str) -> Result<&mut HostState, WorldError> {
+        self.hosts.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))
+    }
+
+    /// Starts `name` if it does not run.
+    fn start(&mut self, name: &str) -> Result<(), WorldError> {
+        let (shared, cable, origin) = (self.shared.clone(), self.cable.clone(), self.origin);
+        let state = self.host(name)?;
+        if state.running.is_some() {
+            return Ok(());
+        }
+        // What was left of its last life ends, as far as its peers can see, when it comes up again.
+        state.life.send_replace(Life::Over);
+        let (life, seen) = watch::channel(Life::Alive);
+        state.life = life;
+        let network = LiveNetwork::new(cable, name, state.address, seen);
+        let start = Start {
+            name: name.to_owned(),
+            address: IpAddr::V4(state.address),
+            number: state.starts,
+            shared,
+            network: Arc::new(network),
+            clock: Arc::new(LiveClock::new(origin, state.skew_ns.clone())),
+            program: state.program.clone(),
+        };
+        state.starts += 1;
+        state.running = Some(LiveHost::start(start)?);
+        Ok(())
+    }
+
+    fn crash(&mut self, name: &str, fin: bool) -> Result<(), WorldError> {
+        let recorder = self.recorder.clone();
+        let state = self.host(name)?;
+        let Some(running) = state.running.take() else { return Ok(()) };
+        if !fin {
+            state.life.send_replace(Life::Silent);
+        }
+        let pause = state.pause.take();
+        recorder.while_dying(name, || running.end(pause))
+    }
+
+    fn backend_down(&mut self, name: &str) -> Result<(), WorldError> {
+        let state = self.backends.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))?;
+        if std::mem::replace(&mut state.is_up, false) {
+            state.backend.stop().map_err(WorldError::Engine)?;
+        }
+        Ok(())
+    }
+
+    fn backend_up(&mut self, name: &str) -> Result<(), WorldError> {
+        let state = self.backends.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))?;
+        if !state.is_up {
+            state.backend.start_again().map_err(WorldError::Engine)?;
+            state.is_up = true;
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, name: &str) -> bool {
+        self.hosts.contains_key(name) || self.backends.contains_key(name)
+    }
+
+    /// Refuses what this world cannot do, or cannot do to this server.
+    fn check(&self, fault: &Fault) -> Result<(), WorldError> {
+        let capability = fault.needs();
+        let incapable = || WorldError::Incapable { engine: NAME, capability };
+        if !self.info.capabilities.contains(&capability) {
+            return Err(incapable());
+        }
+        for host in fault.hosts() {
+            if !self.is_known(host) {
+                return Err(WorldError::UnknownHost(host.to_owned()));
+            }
+        }
+        if let Fault::BackendDown { host } | Fault::BackendUp { host } = fault
+            && !self.backends.get(host).is_some_and(|state| state.backend.capabilities().contains(&capability))
+        {
+            return Err(incapable());
+        }
+        Ok(())
+    }
+}
+
+impl World for LiveWorld {
+    fn engine(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn add_host(&mut self, spec: HostSpec) -> Result<(), WorldError> {
+        if self.is_known(&spec.name) {
+            return Err(WorldError::HostExists(spec.name));
+        }
+        let number = u16::try_from(self.hosts.len() + 1)
+            .map_err(|_| WorldError::Engine("a live world has no more than 65535 hosts".to_owned()))?;
+        let [high, low] = number.to_be_bytes();
+        let address = Ipv4Addr::new(127, self.network, high, low);
+        self.cable.add_host(&spec.name, address);
+        let state = HostState {
+            program: spec.program,
+            address,
+            starts: 0,
+            skew_ns: Arc::default(),
+            life: watch::channel(Life::Alive).0,
+            running: None,
+            pause: None,
+        };
+        self.hosts.insert(spec.name.clone(), state);
+        self.start(&spec.name)
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after(self.origin.elapsed())
+    }
+
+    fn advance_while(&mut self, until: Moment, go_on: &dyn Fn() -> bool) -> Result<(), WorldError> {
+        loop {
+            let panicked = self.shared.panics.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((host, text)) = panicked {
+                return Err(WorldError::Panicked { host, text });
+            }
+            let now = self.now();
+            if now >= until || !go_on() {
+                return Ok(());
+            }
+            std::thread::sleep(until.since(now).min(LOOK_EVERY));
+        }
+    }
+
+    fn inflict(&mut self, fault: &Fault) -> Result<(), WorldError> {
+        self.check(fault)?;
+        match fault {
+            Fault::Crash { host, fin } => self.crash(host, *fin)?,
+            Fault::Restart { host } => self.start(host)?,
+            Fault::Pause { host } => {
+                let state = self.host(host)?;
+                if let (Some(running), None) = (&state.running, &state.pause) {
+                    state.pause = Some(running.pause()?);
+                }
+            }
+            Fault::Resume { host } => drop(self.host(host)?.pause.take()),
+            Fault::Skew { host, by_ns } => self.host(host)?.skew_ns.store(*by_ns, Ordering::Relaxed),
+            Fault::BackendDown { host } => self.backend_down(host)?,
+            Fault::BackendUp { host } => self.backend_up(host)?,
+            Fault::Cut { from, to } => self.cable.change(|links| links.cut(from, to, true)),
+            Fault::Heal { from, to } => self.cable.change(|links| links.cut(from, to, false)),
+            Fault::Hold { a, b } => self.cable.change(|links| links.hold(a, b, true)),
+            Fault::Release { a, b } => self.cable.change(|links| links.hold(a, b, false)),
+            Fault::Latency { a, b, latency } => self.cable.change(|links| links.slow(a, b, *latency)),
+            Fault::Reset { a, b } => self.cable.change(|links| links.reset(a, b)),
+            // Leases are the server's; the run that has it knows how. The others were refused above.
+            Fault::LeaseLost { .. } | Fault::Loss { .. } | Fault::Link { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<(), WorldError> {
+        self.cable.change(links::Links::mend);
+        for name in self.backends.keys().cloned().collect::<Vec<_>>() {
+            self.backend_up(&name)?;
+        }
+        for name in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            let state = self.host(&name)?;
+            state.skew_ns.store(0, Ordering::Relaxed);
+            state.pause = None;
+            self.start(&name)?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, host: &str, job: Job) -> Result<(), WorldError> {
+        let not_running = || WorldError::NotRunning(host.to_owned());
+        let running = self.host(host)?.running.as_ref().ok_or_else(not_running)?;
+        running.submit(job).map_err(|_| not_running())
+    }
+
+    fn is_running(&self, host: &str) -> bool {
+        let server = || self.backends.get(host).is_some_and(|state| state.is_up);
+        self.hosts.get(host).map_or_else(server, |state| state.running.is_some())
+    }
+
+    fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    fn granularity(&self) -> Duration {
+        LOOK_EVERY
+    }
+}
+
+impl Drop for LiveWorld {
+    fn drop(&mut self) {
+        for state in self.hosts.values_mut() {
+            let pause = state.pause.take();
+            // A host that does not end is left to the end of the process; its world is over.
+            let _ = state.running.take().map(|running| running.end(pause));
+        }
+    }
+}
+
+impl std::fmt::Debug for LiveWorld {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LiveWorld").field("now", &self.now()).field("hosts", &self.hosts.keys()).finish()
+    }
+}

@@ -1,0 +1,263 @@
+//! The network of the live world: real sockets on loopback addresses, one for each host, so that either end of a connection
+//! knows who the other is. The sockets belong to a thread of the world's own and not to the hosts, so that a host that stands
+//! still, or has died without a sign, does so without a word from its sockets.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is where real sockets are wrapped")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use shaketable_stack::env::{Datagram, Listener, Network, Stream, split_host_port};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::datagram::LiveDatagram;
+use super::links::Links;
+use super::relay::{Life, Way, over, relay, silence};
+
+/// How many connections wait to be accepted.
+const BACKLOG: usize = 128;
+
+/// What connects the hosts of one world. Its thread ends when it is dropped, and every connection with it.
+#[derive(Debug)]
+pub(super) struct Cable {
+    sockets: Handle,
+    links: watch::Sender<Links>,
+    names: Mutex<Names>,
+    /// Ends the thread when it is dropped.
+    _end: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    hosts: BTreeMap<String, Ipv4Addr>,
+    of_addresses: BTreeMap<IpAddr, String>,
+    servers: BTreeMap<SocketAddr, String>,
+}
+
+impl Cable {
+    /// One without hosts.
+    ///
+    /// # Errors
+    /// When this machine gives no thread.
+    pub(super) fn lay() -> io::Result<Arc<Self>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let sockets = runtime.handle().clone();
+        let (end, ended) = oneshot::channel::<()>();
+        std::thread::Builder::new().name("network".to_owned()).spawn(move || {
+            // It never gets a word; the other end is dropped with the world.
+            let _ = runtime.block_on(ended);
+            runtime.shutdown_background();
+        })?;
+        Ok(Arc::new(Self { sockets, links: watch::Sender::new(Links::default()), names: Mutex::default(), _end: end }))
+    }
+
+    pub(super) fn add_host(&self, name: &str, address: Ipv4Addr) {
+        let mut names = self.names();
+        names.hosts.insert(name.to_owned(), address);
+        names.of_addresses.insert(IpAddr::V4(address), name.to_owned());
+    }
+
+    /// What listens at `addresses` is `name` to those who cut links.
+    pub(super) fn add_server(&self, name: &str, addresses: &[String]) {
+        let mut names = self.names();
+        let addresses = addresses.iter().filter_map(|address| address.parse::<SocketAddr>().ok());
+        names.servers.extend(addresses.map(|address| (address, name.to_owned())));
+    }
+
+    /// Does something to the links, and tells those whom it concerns.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Links)) {
+        self.links.send_modify(change);
+    }
+
+    pub(super) fn links(&self) -> watch::Receiver<Links> {
+        self.links.subscribe()
+    }
+
+    /// Whose address it is.
+    pub(super) fn owner(&self, address: SocketAddr) -> Option<String> {
+        let names = self.names();
+        names.of_addresses.get(&address.ip()).or_else(|| names.servers.get(&address)).cloned()
+    }
+
+    /// Runs `work` on the thread of the sockets; dropping the future that is returned ends it.
+    fn run<T, W>(&self, work: W) -> impl Future<Output = io::Result<T>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = io::Result<T>> + Send + 'static,
+    {
+        let mut task = Ending(self.sockets.spawn(work));
+        async move {
+            let ended = (&mut task.0).await;
+            ended.unwrap_or_else(|_| Err(io::Error::other("the world is over")))
+        }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Ending<T>(JoinHandle<T>);
+
+impl<T> Drop for Ending<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The network as one life of a host has it.
+#[derive(Debug)]
+pub(super) struct LiveNetwork {
+    cable: Arc<Cable>,
+    host: String,
+    address: Ipv4Addr,
+    life: watch::Receiver<Life>,
+}
+
+impl LiveNetwork {
+    /// That of `host`, at `address`.
+    pub(super) fn new(cable: Arc<Cable>, host: &str, address: Ipv4Addr, life: watch::Receiver<Life>) -> Self {
+        Self { cable, host: host.to_owned(), address, life }
+    }
+
+    async fn resolve(&self, address: &str) -> io::Result<SocketAddr> {
+        let (host, port) = split_host_port(address)?;
+        let found = self.lookup(host).await?;
+        let first = found.into_iter().next();
+        first.map(|ip| SocketAddr::new(ip, port)).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    /// Where to bind for `address`: `:80` is port 80 of this host.
+    fn bindable(&self, address: &str) -> io::Result<SocketAddr> {
+        let (host, port) = split_host_port(address)?;
+        let own = IpAddr::V4(self.address);
+        if host.is_empty() || host == self.host {
+            return Ok(SocketAddr::new(own, port));
+        }
+        let ip: IpAddr = host.parse().map_err(|_| {
+            io::Error::new(io::ErrorKind::AddrNotAvailable, format!("'{host}' is no address of {}", self.host))
+        })?;
+        Ok(SocketAddr::new(if ip.is_unspecified() { own } else { ip }, port))
+    }
+}
+
+#[async_trait]
+impl Network for LiveNetwork {
+    async fn connect(&self, address: &str) -> io::Result<Stream> {
+        let peer = self.resolve(address).await?;
+        let way = self
+            .cable
+            .owner(peer)
+            .map(|name| Way { there: (self.host.clone(), name.clone()), back: (name, self.host.clone()) });
+        let (own, links, life) = (self.address, self.cable.links(), self.life.clone());
+        self.cable
+            .run(async move {
+                let mut seen = links.clone();
+                if let Some(way) = &way {
+                    // The three packets of a handshake: none of them arrives while either direction is cut.
+                    let _ = seen.wait_for(|links| links.passes(&way.there) && links.passes(&way.back)).await;
+                    let journey = {
+                        let links = links.borrow();
+                        links.latency(&way.there) + links.latency(&way.back)
+                    };
+                    if !journey.is_zero() {
+                        tokio::time::sleep(journey).await;
+                    }
+                }
+                let socket = dial(own, peer).await?;
+                let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
+                let (near, passing) = relay(socket, way.map(|way| (way, links)), life);
+                // It ends with the connection, at the latest with the world's thread.
+                tokio::spawn(passing);
+                Ok(Stream::new(near, local, peer))
+            })
+            .await
+    }
+
+    async fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>> {
+        let address = self.bindable(address)?;
+        let life = self.life.clone();
+        let (accepted, streams) = mpsc::channel(BACKLOG);
+        let local = self.cable.run(async move {
+            let listener = TcpListener::bind(address).await?;
+            let local = listener.local_addr()?;
+            tokio::spawn(accept(listener, accepted, life));
+            Ok(local)
+        });
+        Ok(Box::new(LiveListener { streams, local: local.await? }))
+    }
+
+    async fn datagram(&self, address: &str) -> io::Result<Box<dyn Datagram>> {
+        // It belongs to the host's own runtime: what is in a datagram's way is decided when it is sent.
+        let socket = UdpSocket::bind(self.bindable(address)?).await?;
+        Ok(Box::new(LiveDatagram::new(self.cable.clone(), &self.host, self.address, socket)?))
+    }
+
+    async fn lookup(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        if let Some(address) = self.cable.names().hosts.get(host) {
+            return Ok(vec![IpAddr::V4(*address)]);
+        }
+        if let Ok(address) = host.parse() {
+            return Ok(vec![address]);
+        }
+        Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
+/// Connects from the host's own address, so that the peer knows whose connection it is.
+async fn dial(own: Ipv4Addr, peer: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if peer.is_ipv4() && peer.ip().is_loopback() {
+        socket.bind(SocketAddr::new(IpAddr::V4(own), 0))?;
+    }
+    socket.connect(peer).await
+}
+
+/// Accepts until the host lets go of its listener. A host that has died without a sign goes on listening as far as its peers
+/// can see, and answers nothing, until it comes up again.
+async fn accept(listener: TcpListener, accepted: mpsc::Sender<Stream>, mut life: watch::Receiver<Life>) {
+    let seen = life.clone();
+    let accepting = async {
+        while let Ok((socket, peer)) = listener.accept().await {
+            let Ok(local) = socket.local_addr() else { continue };
+            let (near, passing) = relay(socket, None, seen.clone());
+            // Connections outlive their listener; they end with the world's thread.
+            tokio::spawn(passing);
+            if accepted.send(Stream::new(near, local, peer)).await.is_err() {
+                break;
+            }
+        }
+    };
+    let is_silent = tokio::select! {
+        biased;
+        () = silence(&mut life) => true,
+        () = accepting => false,
+        () = accepted.closed() => false,
+    };
+    if is_silent {
+        over(&mut life).await;
+    }
+}
+
+#[derive(Debug)]
+struct LiveListener {
+    streams: mpsc::Receiver<Stream>,
+    local: SocketAddr,
+}
+
+#[async_trait]
+impl Listener for LiveListener {
+    async fn accept(&mut self) -> io::Result<Stream> {
+        let over = || io::Error::new(io::ErrorKind::NotConnected, "the world is over");
+        self.streams.recv().await.ok_or_else(over)
+    }
+
+    fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+}

@@ -1,0 +1,72 @@
+//! What the plugins of a run stand on: simulated backends or real ones, which those who drive a run treat alike.
+
+use std::sync::Arc;
+
+use crate::backend::{LiveBackend, SimulatedBackend};
+use crate::history::{Moment, Truth};
+use crate::world::Program;
+
+/// A backend of a run.
+#[derive(Clone, Debug)]
+pub(super) enum Backing {
+    /// A host of the world, or state that the world has itself.
+    Simulated(Arc<dyn SimulatedBackend>),
+    /// A server beside the world.
+    Live(Arc<dyn LiveBackend>),
+}
+
+impl Backing {
+    /// The host that its truths are told of.
+    pub(super) fn host(&self) -> &str {
+        match self {
+            Self::Simulated(backend) if backend.address().is_none() => "world",
+            Self::Simulated(backend) => backend.kind(),
+            Self::Live(backend) => backend.kind(),
+        }
+    }
+
+    /// What a real server is, for the report.
+    pub(super) fn description(&self) -> Option<String> {
+        match self {
+            Self::Simulated(_) => None,
+            Self::Live(backend) => Some(backend.description()),
+        }
+    }
+
+    /// The host that it is, with its program.
+    pub(super) fn program(&self) -> Option<(&'static str, Program)> {
+        match self {
+            Self::Simulated(backend) => Some((backend.kind(), backend.program()?)),
+            Self::Live(_) => None,
+        }
+    }
+
+    /// Restarts what lives in the world itself; others restart as hosts or servers do.
+    pub(super) fn restart(&self, now: Moment) {
+        if let Self::Simulated(backend) = self {
+            backend.restart(now);
+        }
+    }
+
+    /// Takes what truly happened since the last call.
+    ///
+    /// # Errors
+    /// One sentence: a real server could not be observed.
+    pub(super) fn take_truths(&self, now: Moment) -> Result<Vec<(Moment, Truth)>, String> {
+        match self {
+            Self::Simulated(backend) => Ok(backend.take_truths(now)),
+            Self::Live(backend) => backend.take_truths(),
+        }
+    }
+
+    /// Loses the leases of the registrations whose keys name one of `nodes`.
+    ///
+    /// # Errors
+    /// One sentence: a real server did not do it.
+    pub(super) fn lose(&self, now: Moment, nodes: &[String]) -> Result<usize, String> {
+        match self {
+            Self::Simulated(backend) => Ok(backend.lose(now, nodes)),
+            Self::Live(backend) => backend.lose(nodes),
+        }
+    }
+}
