@@ -2,13 +2,17 @@
 //! cannot take long is waited for, and what must not happen is looked for as long as it takes to be noticed.
 #![cfg(target_os = "linux")]
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use shaketable_sim::engine::live::{LiveSetup, LiveWorld};
+use shaketable_sim::backend::{LiveBackend, LiveBackends};
+use shaketable_sim::engine;
+use shaketable_sim::engine::live::{self, LiveSetup, LiveWorld};
+use shaketable_sim::run::{Job, RunFailure, run, run_live};
 use shaketable_sim::world::{Fault, HostSpec, Program, World, WorldError};
 use shaketable_stack::Env;
 use shaketable_stack::env::Namespace;
+use shaketable_stack::plugin::Plugins;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What must happen happens within this.
@@ -19,7 +23,7 @@ const A_WHILE: Duration = Duration::from_millis(300);
 
 /// Listens at port 7 and gives back what it is sent.
 fn echo() -> Program {
-    std::sync::Arc::new(|env: Env| {
+    Arc::new(|env: Env| {
         Box::pin(async move {
             let mut listener = env.network().listen(":7").await.expect("the port is free");
             while let Ok(stream) = listener.accept().await {
@@ -38,7 +42,7 @@ type Told = Result<Vec<u8>, std::io::ErrorKind>;
 
 /// Sends one byte after the other over one connection and tells what comes back; connects again when it is torn.
 fn caller(told: mpsc::Sender<Told>) -> Program {
-    std::sync::Arc::new(move |env: Env| {
+    Arc::new(move |env: Env| {
         let told = told.clone();
         Box::pin(async move {
             loop {
@@ -210,9 +214,52 @@ fn what_it_cannot_do_is_refused() {
 }
 
 #[test]
+fn it_is_no_engine_that_a_sweep_a_replay_or_a_test_of_determinism_could_find() {
+    assert!(engine::engines().iter().all(|engine| engine.name != live::NAME && !engine.is_live));
+    assert!(engine::engine(live::NAME).is_none() && live::info().is_live);
+    let job = Job {
+        file: "any.yaml".to_owned(),
+        text: "name: any\nservices: { api: { replicas: 1 } }\nexpect: { nothing_hangs: { within: 1s } }\n".to_owned(),
+        overrides: String::new(),
+        seed: 0,
+        engine: live::NAME.to_owned(),
+        keep: false,
+    };
+    let refused = run(&job, &Plugins::reference()).unwrap_err();
+    assert_eq!(refused, RunFailure::BadInput("no engine is called 'live'".to_owned()));
+}
+
+#[test]
+fn a_run_that_would_take_longer_than_it_may_and_a_server_that_is_not_there_are_told_before_anything_runs() {
+    /// Has nothing.
+    #[derive(Debug)]
+    struct Nothing;
+    impl LiveBackends for Nothing {
+        fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String> {
+            Err(format!("there is no {kind}"))
+        }
+    }
+    let text = "name: any\nservices: { api: { replicas: 1 } }\nstack: { registry: etcd }\nexpect: { nothing_hangs: { within: 1s } }\n";
+    let job = Job {
+        file: "any.yaml".to_owned(),
+        text: text.to_owned(),
+        overrides: String::new(),
+        seed: 0,
+        engine: live::NAME.to_owned(),
+        keep: false,
+    };
+    let refused = |limit| run_live(&job, &Plugins::reference(), &Nothing, limit).unwrap_err();
+    match refused(SOON) {
+        RunFailure::BadInput(text) => assert!(text.contains("takes 1m") && text.contains("--run-timeout 2m"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(refused(SOON * 10), RunFailure::Harness("there is no etcd".to_owned()));
+}
+
+#[test]
 fn a_panic_of_a_host_is_told() {
     let mut stage = Stage::set_up();
-    let broken: Program = std::sync::Arc::new(|_| Box::pin(async { panic!("out of luck") }));
+    let broken: Program = Arc::new(|_| Box::pin(async { panic!("out of luck") }));
     stage.world.add_host(HostSpec { name: "broken".to_owned(), program: broken }).expect("a host");
     let until = stage.world.now() + SOON;
     match stage.world.advance(until) {

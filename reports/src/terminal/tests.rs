@@ -160,7 +160,30 @@ fn live(mut case: CaseReport) -> CaseReport {
 #[test]
 fn a_live_run_says_what_it_stood_on_and_what_did_not_apply_and_promises_no_replay() {
     let report = sweep(vec![live(violated())]);
-    insta::assert_snapshot!(render(&report, Duration::from_secs(101), Palette::PLAIN), @"");
+    insta::assert_snapshot!(render(&report, Duration::from_secs(101), Palette::PLAIN), @r"
+    churn [registry=etcd]  scenarios/churn.yaml  live  seeds 0..2  on etcd as a process
+      nothing_hangs      held          4000  judged
+      no_stale_calls     VIOLATED      3120  judged  2 findings at 2 seeds
+      selector_fairness  VIOLATED     12000  judged
+      latency            not applied      0  judged  no link of this machine takes that long
+
+    VIOLATED churn [registry=etcd]: no_stale_calls
+      seed 1: client-1 called user-2 2s after its lease had expired, though it could reach the registry
+        TIME     HOST      OPERATION  WHAT
+        10.500s  etcd                 lease 7 ran out, with it /micro/registry/user/user-2
+        13.500s  client-1  #17        call user User.Get, at most 5s
+        15.000s  client-1  #17        attempt 0 goes to user-2 of 'user' at 10.0.0.2:80, picked by random
+      also at seed 2
+      note: lease 7 was lost because the host was cut off for 12s
+      no replay: real time and real sockets decide a live run, too
+      once more: target/release/shaketable run scenarios/churn.yaml --world live --seed 1 --set registry=etcd
+
+    VIOLATED churn [registry=etcd]: selector_fairness
+      over all seeds: random over 3 nodes: 1, 1 and 11998 picks; p = 1e-300
+      again: target/release/shaketable run scenarios/churn.yaml --world live --seeds 2 --set registry=etcd
+
+    VIOLATED: 1 case, 2 runs, 1m 40s live in 1m 41s; expectations: 1 held, 2 violated, 1 not applied
+    ");
 }
 
 #[test]

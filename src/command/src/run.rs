@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use shaketable_reports::{duration_in_words, terminal};
 use shaketable_sim::engine::live;
-use shaketable_sim::run::{Case, Progress, Seeds, SweepRequest, sweep, sweep_live};
+use shaketable_sim::run::{Case, Progress, Run, RunFailure, Seeds, SweepRequest, sweep, sweep_live};
 use shaketable_stack::plugin::Plugins;
 
 use crate::backends::Backends;
@@ -83,7 +83,10 @@ pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, backends: &Backends,
     };
     meter.finish();
     output.print(&terminal::render(&report, stopwatch.elapsed(), output.palette()));
-    Ok(report.verdict().exit_code())
+    // What is found wrong only when servers are there was wrong before.
+    let is_refused = |run: &Run| matches!(run.outcome, Err(RunFailure::BadInput(_)));
+    let refused = report.cases.iter().flat_map(|case| &case.runs).any(is_refused);
+    Ok(if refused { 2 } else { report.verdict().exit_code() })
 }
 
 impl Arguments {

@@ -38,6 +38,20 @@ fn an_expiry_is_neither_early_nor_late_by_a_millisecond() {
 }
 
 #[test]
+fn where_nobody_knows_to_the_millisecond_what_is_a_little_early_is_not_accused() {
+    for (early, expired_at, word) in [(0, 10_500, "500ms early"), (1_000, 10_000, ""), (1_000, 9_999, "1.001s early")] {
+        let mut story = story();
+        story.facts.early = ms(early);
+        story.expired(expired_at, "u1");
+        if word.is_empty() {
+            story.passes(&LeaseExpiry, 1);
+        } else {
+            story.trips(&LeaseExpiry, &["lease-u1", word]);
+        }
+    }
+}
+
+#[test]
 fn a_lease_that_never_runs_out_is_found_when_the_run_ends() {
     story().trips(&LeaseExpiry, &["by 11.500s", "still there when the run ended", "48.500s late"]);
 }

@@ -187,3 +187,36 @@ pub struct LatencyBound {
     #[serde(with = "duration")]
     pub at_most: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Expect;
+    use crate::scenario::parse;
+
+    #[test]
+    fn a_slack_widens_every_bound_in_time_and_nothing_else() {
+        let text = "name: x
+services: {}
+expect:
+  fail_stop: {}
+  registration_visible: { within: 2s }
+  lease_expiry: { late: 2s, at_least: 3 }
+  watch_order: { within: 2s }
+  no_stale_calls: { within: 2s }
+  views_converge: { within: 2s }
+  selector_fairness: { max_min_ratio: 2.0 }
+  answers_match: {}
+  delivery: { within: 2s, calm: 2s }
+  nothing_hangs: { within: 2s }
+  success_rate: [ { phase: shake, at_least: 0.5 } ]
+  latency: [ { phase: shake, quantile: 0.5, at_most: 2s } ]
+";
+        let expect = |text: &str| parse("x.yaml", text).unwrap_or_else(|problems| panic!("{problems}")).expect;
+        let widened = expect(text).widened(Duration::from_secs(3));
+        assert_eq!(widened, expect(&text.replace(": 2s", ": 5s")));
+        assert_eq!(expect(text).widened(Duration::ZERO), expect(text));
+        assert_eq!((widened.names().len(), Expect::default().names().len()), (12, 0));
+    }
+}
