@@ -1,5 +1,5 @@
-//! `cargo test --test live`: the scenario files on real sockets, in real time, on a real etcd of their own each, side by side; and
-//! plugins with a flaw that must be found there, too. Where there is no etcd the tests are ignored with the reason.
+//! `cargo test --test live`: the scenario files on real sockets, in real time, on a real etcd of their own each, side by side;
+//! and plugins with a flaw that must be found there, too. Where there is no etcd the tests are ignored with the reason.
 
 #[path = "live/flawed.rs"]
 mod flawed;

@@ -1,5 +1,5 @@
-//! The live world on this machine's loopback network: hosts that talk, die, stand still and are cut off, in real time. Only what
-//! cannot take long is waited for, and what must not happen is looked for as long as it takes to be noticed.
+//! The live world on this machine's loopback network: hosts that talk, die, stand still and are cut off, in real time. Only
+//! what cannot take long is waited for, and what must not happen is looked for as long as it takes to be noticed.
 #![cfg(target_os = "linux")]
 
 use std::sync::{Arc, mpsc};

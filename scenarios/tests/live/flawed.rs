@@ -1,6 +1,5 @@
-//! Plugins with a flaw, live on a real etcd: each makes the expectation that it must break the first that is named, and the plugin
-//! that it is made of holds in its place. What is judged is so by the same oracles as in the simulator, on what was read from a
-//! real server.
+//! Plugins with a flaw, live on a real etcd: each makes the expectation that it must break the first that is named, and the
+//! plugin that it is made of holds in its place. The oracles are the simulator's; what they judge was read from a real server.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Servers behind plugins. The simulated ones have a module each, all behind one trait: each is a state machine that is told the
-//! time, and a thin server that speaks the real protocol in front of it. Real ones come from outside, behind another trait. None
-//! of them knows a plugin, a scenario or an engine.
+//! Servers behind plugins. The simulated ones have a module each, all behind one trait: each is a state machine that is told
+//! the time, and a thin server that speaks the real protocol in front of it. Real ones come from outside, behind another trait.
+//! None of them knows a plugin, a scenario or an engine.
 
 pub mod etcd;
 mod live;
