@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{check, doctor, list, replay, run, spec, trace, verify};
+use crate::{check, doctor, list, proxy, replay, run, spec, trace, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -16,6 +16,7 @@ Examples:
   shaketable replay st1:… churn.yaml             one run again, as a failure's last line says
   shaketable trace churn.yaml --seed 7           every event of one run
   shaketable check scenarios                     is it written correctly?
+  shaketable proxy --to 127.0.0.1:2379 --toxic latency:latency=1s   a bad link to any server
   shaketable list --plugins                      which plugins there are, and what they promise
 
 Exit codes:
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     List(list::Arguments),
     /// Show every event of one run
     Trace(trace::Arguments),
+    /// Relay connections to any server, and shake them on the way
+    Proxy(proxy::Arguments),
     /// Say whether runs are deterministic here, and what this program can simulate
     Doctor(doctor::Arguments),
 }
@@ -103,6 +106,10 @@ mod tests {
             &["verify", "registry", "--plugin", "memory", "--weather", "foggy"],
             &["spec", "regstry"],
             &["list", "--plugins", "--engines"],
+            &["proxy"],
+            &["proxy", "--listen", "127.0.0.1:0"],
+            &["proxy", "--admin", "127.0.0.1:0", "--toxic", "latency"],
+            &["proxy", "--to", "127.0.0.1:80", "--toxic", "latncy:latency=5"],
         ] {
             let words = std::iter::once(&"shaketable").chain(wrong).map(OsString::from).collect::<Vec<_>>();
             assert_eq!(Arguments::read(&words).unwrap_err().exit_code(), 2, "{wrong:?}");

@@ -1,6 +1,6 @@
 //! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
-//! `verify`, `spec`, `replay`, `check`, `list`, `trace` and `doctor` with them. Nothing here judges or simulates; it reads
-//! words, asks `sim` and `conformance`, and prints what `reports` renders. One file per subcommand.
+//! `verify`, `spec`, `replay`, `check`, `list`, `trace`, `proxy` and `doctor` with them. Nothing here judges or simulates; it
+//! reads words, asks `sim`, `conformance` and `fixtures`, and prints what `reports` renders. One file per subcommand.
 
 #![forbid(unsafe_code)]
 
@@ -8,10 +8,12 @@ mod arguments;
 mod backends;
 mod check;
 mod doctor;
+mod ended;
 mod list;
 mod output;
 mod progress;
 mod promises;
+mod proxy;
 mod replay;
 mod run;
 mod spec;
@@ -100,6 +102,7 @@ impl Cli {
             Command::Doctor(asked) => doctor::run(asked, &output),
             Command::Verify(asked) => verify::run(asked, &self.plugins, &self.backends, &output),
             Command::Spec(asked) => spec::run(asked, &output),
+            Command::Proxy(asked) => proxy::run(asked, &output),
             Command::Trace(asked) => trace::run(asked, &self.plugins, &output),
         };
         match result {
