@@ -137,7 +137,8 @@ fn truth(event: EtcdEvent) -> Option<Truth> {
         // The lease's own event names the keys.
         EtcdEvent::KeyDeleted { .. } => return None,
         EtcdEvent::Compacted { revision } => Truth::Compacted { revision },
-        EtcdEvent::Restarted { .. } => Truth::Restarted,
+        // Those who judge leases and streams need to know no more: every lease has its full TTL anew.
+        EtcdEvent::Restarted { .. } | EtcdEvent::LeaderElected { .. } => Truth::Restarted,
     })
 }
 

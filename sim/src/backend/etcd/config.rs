@@ -19,6 +19,10 @@ pub struct EtcdConfig {
     pub member_name: String,
     /// What `MemberList` names as the member's addresses for clients.
     pub client_urls: Vec<String>,
+    /// What `MemberList` names as the member's addresses for other members.
+    pub peer_urls: Vec<String>,
+    /// How large the database's file may grow, in bytes; there is no limit where it is `None`.
+    pub quota_bytes: Option<u64>,
     /// The raft term of the first start; each restart adds one.
     pub raft_term: u64,
     /// The revision that it begins at, empty; etcd begins at 1. What lies before a later one is compacted.
@@ -59,6 +63,8 @@ impl Default for EtcdConfig {
             member_id: 0x8e9e_05c5_2164_694d,
             member_name: "default".into(),
             client_urls: vec!["http://localhost:2379".into()],
+            peer_urls: vec!["http://localhost:2380".into()],
+            quota_bytes: Some(2 << 30),
             raft_term: 2,
             first_revision: 1,
             lease_id_seed: 0,

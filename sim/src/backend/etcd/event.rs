@@ -83,6 +83,11 @@ pub enum EtcdEvent {
         /// That revision.
         revision: i64,
     },
+    /// A leader was elected while the server ran: streams go on, every lease has its full TTL again.
+    LeaderElected {
+        /// What every lease got on top of its TTL.
+        lease_extension: Duration,
+    },
     /// The server has started anew: data is kept, streams are gone, every lease has its full TTL again.
     Restarted {
         /// What every lease got on top of its TTL.

@@ -2,14 +2,17 @@
 //! who wait for a change. It knows no network and no clock.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use shaketable_proto::etcd::v3::rpc::WatchResponse;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
+use super::pace::Pace;
 use super::{Etcd, Refusal, WatchStreamId};
 
 /// A simulated etcd that outlives its server: data and leases stay here while the host is down. Cheap to clone.
@@ -21,6 +24,8 @@ pub struct EtcdHandle {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    pace: Mutex<Pace>,
+    leaderless: AtomicBool,
     changed: Arc<Notify>,
     lapsed: Arc<Notify>,
     requests: AtomicU64,
@@ -41,6 +46,8 @@ impl EtcdHandle {
         Self {
             shared: Arc::new(Shared {
                 state,
+                pace: Mutex::new(Pace::EVEN),
+                leaderless: AtomicBool::new(false),
                 changed: Arc::default(),
                 lapsed: Arc::default(),
                 requests: AtomicU64::new(0),
@@ -55,6 +62,39 @@ impl EtcdHandle {
         self.with_state(|state| act(&mut state.etcd))
     }
 
+    /// The time by the clock that the state machine is told, when it is `host` by the clock of the server's host.
+    pub fn time(&self, host: Duration) -> Duration {
+        self.pace().time(host)
+    }
+
+    /// How many times as fast as the host's clock that clock runs.
+    pub fn times(&self) -> NonZeroU32 {
+        self.pace().times()
+    }
+
+    /// Lets that clock run so many times as fast as the host's from now on, which is `host` by the latter. Leases, whose terms
+    /// are by it, end so many times sooner.
+    pub fn run_times_as_fast(&self, host: Duration, times: NonZeroU32) {
+        let mut pace = self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        *pace = pace.from(host, times);
+        drop(pace);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// When it is `time` by that clock, by the clock of the host.
+    pub(super) fn host_time(&self, time: Duration) -> Duration {
+        self.pace().host_time(time)
+    }
+
+    fn pace(&self) -> Pace {
+        *self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is no leader at present.
+    pub(super) fn is_leaderless(&self) -> bool {
+        self.shared.leaderless.load(Ordering::Relaxed)
+    }
+
     /// How many calls clients have begun, and messages they have sent on streams.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
@@ -66,7 +106,7 @@ impl EtcdHandle {
     }
 
     /// Starts the server: nothing for the first time, a restart from then on.
-    pub(super) fn start(&self, now: std::time::Duration) {
+    pub(super) fn start(&self, now: Duration) {
         self.with_state(|state| {
             if state.started {
                 state.etcd.restart(now);
@@ -80,7 +120,7 @@ impl EtcdHandle {
         self.shared.changed.clone().notified_owned()
     }
 
-    /// Completes when a lease ends or the server restarts; from this call on it counts.
+    /// Completes when a lease ends, a leader is elected or the server restarts; from this call on it counts.
     pub(super) fn lapsed(&self) -> OwnedNotified {
         self.shared.lapsed.clone().notified_owned()
     }
@@ -118,6 +158,7 @@ impl EtcdHandle {
         let before = look(&state.etcd);
         let result = act(&mut state);
         let after = look(&state.etcd);
+        self.shared.leaderless.store(state.etcd.leader() == 0, Ordering::Relaxed);
         let news = state.etcd.watches.take_news();
         let readers: Vec<Waker> = news.iter().filter_map(|stream| state.readers.remove(stream)).collect();
         drop(state);

@@ -4,7 +4,6 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use prost::Message;
 use shaketable_proto::etcd::v3::kv::KeyValue;
 use shaketable_proto::etcd::v3::rpc::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -15,7 +14,7 @@ use shaketable_proto::etcd::v3::rpc::{
 use super::event::{DeletionCause, EtcdEvent};
 use super::key_range::KeyRange;
 use super::refusal::Refusal;
-use super::{Etcd, store::Store};
+use super::{Etcd, alarm::Needs, space::cost_of_put, store::Store};
 
 impl Etcd {
     /// Reads keys.
@@ -34,12 +33,14 @@ impl Etcd {
     ///
     /// # Errors
     /// [`Refusal::EmptyKey`], [`Refusal::ValueProvided`], [`Refusal::LeaseProvided`], [`Refusal::RequestTooLarge`],
-    /// [`Refusal::LeaseNotFound`], and [`Refusal::KeyNotFound`] where the value or lease of no key is to be kept.
+    /// [`Refusal::LeaseNotFound`], [`Refusal::KeyNotFound`] where the value or lease of no key is to be kept,
+    /// [`Refusal::NoSpace`], and what any change is refused for: [`Refusal::TooManyRequests`], [`Refusal::Corrupt`].
     pub fn put(&mut self, now: Duration, request: PutRequest) -> Result<PutResponse, Refusal> {
         self.advance(now);
+        self.check_room(cost_of_put(&request))?;
         check_put(&request)?;
-        self.check_size(&request)?;
-        self.raft_index += 1;
+        self.propose(&request)?;
+        self.check_alarms(Needs::Room)?;
         if request.lease != 0 && !self.leases.contains(request.lease) {
             return Err(Refusal::LeaseNotFound);
         }
@@ -52,7 +53,7 @@ impl Etcd {
     /// Deletes keys.
     ///
     /// # Errors
-    /// [`Refusal::EmptyKey`], [`Refusal::RequestTooLarge`].
+    /// [`Refusal::EmptyKey`], [`Refusal::RequestTooLarge`], and what any change is refused for.
     pub fn delete_range(
         &mut self,
         now: Duration,
@@ -60,8 +61,8 @@ impl Etcd {
     ) -> Result<DeleteRangeResponse, Refusal> {
         self.advance(now);
         check_delete(request)?;
-        self.check_size(request)?;
-        self.raft_index += 1;
+        self.propose(request)?;
+        self.check_alarms(Needs::Nothing)?;
         let mut response = self.write_delete(request);
         self.commit(DeletionCause::Request);
         response.header = Some(self.header());
@@ -71,17 +72,14 @@ impl Etcd {
     /// Forgets what was superseded at a revision.
     ///
     /// # Errors
-    /// [`Refusal::Compacted`] where that is done already, [`Refusal::FutureRevision`].
+    /// [`Refusal::Compacted`] where that is done already, [`Refusal::FutureRevision`], and what any change is refused for.
     pub fn compact(&mut self, now: Duration, request: CompactionRequest) -> Result<CompactionResponse, Refusal> {
         self.advance(now);
-        self.raft_index += 1;
+        self.propose(&request)?;
+        self.check_alarms(Needs::Nothing)?;
         self.store.compact(request.revision)?;
         self.record(EtcdEvent::Compacted { revision: request.revision });
         Ok(CompactionResponse { header: Some(self.header()) })
-    }
-
-    pub(super) fn check_size(&self, request: &impl Message) -> Result<(), Refusal> {
-        if request.encoded_len() > self.config.request_bytes_max { Err(Refusal::RequestTooLarge) } else { Ok(()) }
     }
 
     /// Puts without committing.

@@ -124,6 +124,11 @@ impl Leases {
         }
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.leases.len()
+    }
+
     /// When the first lease expires.
     pub(super) fn earliest_expiry(&self) -> Option<Duration> {
         self.expiries.first().map(|(expires_at, _)| *expires_at)

@@ -12,6 +12,7 @@ use super::Etcd;
 use super::event::{DeletionCause, EtcdEvent};
 use super::key_range::KeyRange;
 use super::refusal::Refusal;
+use super::{alarm::Needs, space::cost_of_lease};
 
 /// The answer to one keep-alive.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +28,14 @@ impl Etcd {
     /// Begins a lease.
     ///
     /// # Errors
-    /// [`Refusal::LeaseExists`], [`Refusal::LeaseTtlTooLarge`].
+    /// [`Refusal::LeaseExists`], [`Refusal::LeaseTtlTooLarge`], [`Refusal::NoSpace`], and what any change is refused for.
     pub fn lease_grant(&mut self, now: Duration, request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Refusal> {
         self.advance(now);
-        self.raft_index += 1;
+        self.check_room(cost_of_lease())?;
+        self.propose(&request)?;
+        self.check_alarms(Needs::Room)?;
         let (id, ttl) = self.leases.grant(self.now, request.id, request.ttl)?;
+        self.grow();
         self.record(EtcdEvent::LeaseGranted { lease: id, ttl_requested_s: request.ttl, ttl_granted_s: ttl });
         Ok(LeaseGrantResponse { header: Some(self.header()), id, ttl, error: String::new() })
     }
@@ -39,10 +43,11 @@ impl Etcd {
     /// Ends a lease and deletes its keys in one revision.
     ///
     /// # Errors
-    /// [`Refusal::LeaseNotFound`].
+    /// [`Refusal::LeaseNotFound`], and what any change is refused for.
     pub fn lease_revoke(&mut self, now: Duration, request: LeaseRevokeRequest) -> Result<LeaseRevokeResponse, Refusal> {
         self.advance(now);
-        self.raft_index += 1;
+        self.propose(&request)?;
+        self.check_alarms(Needs::Nothing)?;
         if self.end_lease(request.id, DeletionCause::LeaseRevoked(request.id)) {
             Ok(LeaseRevokeResponse { header: Some(self.header()) })
         } else {
@@ -94,6 +99,12 @@ impl Etcd {
         LeaseLeasesResponse { header: Some(self.header()), leases }
     }
 
+    /// Ends a lease as if its time were over. Says whether there was one.
+    pub fn expire_lease(&mut self, now: Duration, lease: i64) -> bool {
+        self.advance(now);
+        self.end_lease(lease, DeletionCause::LeaseExpired(lease))
+    }
+
     /// The fault of losing a lease: it ends at once, as if the server had forgotten it. Says whether there was one.
     pub fn lose_lease(&mut self, now: Duration, lease: i64) -> bool {
         self.advance(now);
@@ -114,11 +125,15 @@ impl Etcd {
 
     /// How many leases there are, without any request being made.
     pub fn leases(&self) -> usize {
-        self.leases.by_expiry().count()
+        self.leases.len()
     }
 
     /// When expired leases are looked for next with something to find.
     pub(super) fn lease_check_due(&self) -> Option<Duration> {
+        if self.leader() == 0 {
+            // Nobody but a leader ends leases.
+            return None;
+        }
         let expiry = self.leases.earliest_expiry()?;
         let interval = self.config.lease_check_interval;
         let earliest = expiry.saturating_sub(Duration::from_nanos(1)).max(self.leases_checked_at);
@@ -128,6 +143,10 @@ impl Etcd {
     /// Ends the leases whose time is over, one revision each, as many as etcd does in one go.
     pub(super) fn check_leases(&mut self) {
         self.leases_checked_at = self.now;
+        if self.check_alarms(Needs::Nothing).is_err() {
+            // The end of a lease is a change, too.
+            return;
+        }
         let expired: Vec<i64> = self
             .leases
             .by_expiry()

@@ -3,7 +3,10 @@
 //! parity tests in `fixtures` hold that. Texts and odd cases follow etcd's `mvcc`, `lease` and `etcdserver/api/v3rpc`
 //! packages.
 
+mod alarm;
+mod auth;
 mod config;
+mod election;
 mod event;
 mod handle;
 mod key_range;
@@ -11,8 +14,13 @@ mod kv;
 mod lease;
 mod lease_requests;
 mod line;
+mod maintenance;
+mod membership;
+mod pace;
+mod proposal;
 mod refusal;
 pub mod server;
+mod space;
 mod store;
 mod streams;
 #[cfg(test)]
@@ -25,19 +33,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shaketable_proto::etcd::v3::kv::KeyValue;
-use shaketable_proto::etcd::v3::rpc::{
-    Member, MemberListResponse, ResponseHeader, StatusResponse, WatchRequest, WatchResponse,
-    watch_request::RequestUnion,
-};
+use shaketable_proto::etcd::v3::rpc::{ResponseHeader, WatchRequest, WatchResponse, watch_request::RequestUnion};
 
 pub use config::EtcdConfig;
 pub use event::{DeletionCause, EtcdEvent, Occurrence};
 pub use handle::EtcdHandle;
 pub use lease_requests::KeepAlive;
 pub use line::Line;
+pub use proposal::Throttle;
 pub use refusal::Refusal;
 pub use watch::WatchStreamId;
 
+use alarm::Alarms;
+use election::Leaderless;
 use key_range::KeyRange;
 use lease::Leases;
 use store::Store;
@@ -60,6 +68,13 @@ pub struct Etcd {
     sync_due: Option<Duration>,
     raft_index: u64,
     raft_term: u64,
+    /// How often the server was started again.
+    restarts: u64,
+    leaderless: Option<Leaderless>,
+    throttle: Throttle,
+    alarms: Alarms,
+    /// The size of the database's file.
+    file_bytes: u64,
     /// Moves with everything that somebody may be waiting for.
     pulse: u64,
     /// How many leases have ended.
@@ -76,7 +91,7 @@ impl Etcd {
         config.watch_sync_interval = config.watch_sync_interval.max(interval_min);
         config.first_revision = config.first_revision.max(1);
         config.lease_revocations_per_check = config.lease_revocations_per_check.max(1);
-        Self {
+        let mut etcd = Self {
             now,
             started_at: now,
             store: Store::new(&config),
@@ -87,11 +102,18 @@ impl Etcd {
             // Where a member that has just been started stands.
             raft_index: 4,
             raft_term: config.raft_term,
+            restarts: 0,
+            leaderless: None,
+            throttle: Throttle::Off,
+            alarms: Alarms::default(),
+            file_bytes: 0,
             pulse: 0,
             lapses: 0,
             occurrences: VecDeque::new(),
             config,
-        }
+        };
+        etcd.grow();
+        etcd
     }
 
     /// Does everything that has come due by `now`: ends expired leases, serves lagging watches, tells progress.
@@ -109,13 +131,15 @@ impl Etcd {
                 self.schedule_sync();
             }
             self.watches.report_progress(self.now, &self.header());
+            self.check_election();
         }
         self.now = self.now.max(now);
     }
 
     /// When [`Etcd::advance`] next has something to do.
     pub fn next_due(&self) -> Option<Duration> {
-        [self.lease_check_due(), self.sync_due, self.watches.progress_due()].into_iter().flatten().min()
+        let due = [self.lease_check_due(), self.sync_due, self.watches.progress_due(), self.election_due()];
+        due.into_iter().flatten().min()
     }
 
     /// What has happened since the last call, oldest first.
@@ -133,6 +157,8 @@ impl Etcd {
         self.watches.close_all();
         self.raft_term += 1;
         self.raft_index += 1;
+        self.restarts += 1;
+        self.leaderless = None;
         self.pulse += 1;
         let lease_extension = self.config.lease_restart_extension;
         self.leases.renew_all(self.now, lease_extension);
@@ -208,40 +234,9 @@ impl Etcd {
         self.watches.close(stream);
     }
 
-    /// The state of the server.
-    pub fn status(&mut self, now: Duration) -> StatusResponse {
-        self.advance(now);
-        let bytes = i64::try_from(self.store.bytes()).unwrap_or(i64::MAX);
-        StatusResponse {
-            header: Some(self.header()),
-            version: self.config.version.clone(),
-            db_size: bytes,
-            leader: self.config.member_id,
-            raft_index: self.raft_index,
-            raft_term: self.raft_term,
-            raft_applied_index: self.raft_index,
-            errors: Vec::new(),
-            db_size_in_use: bytes,
-            is_learner: false,
-        }
-    }
-
-    /// The members of the cluster: this one.
-    pub fn member_list(&mut self, now: Duration) -> MemberListResponse {
-        self.advance(now);
-        let member = Member {
-            id: self.config.member_id,
-            name: self.config.member_name.clone(),
-            peer_ur_ls: vec!["http://localhost:2380".into()],
-            client_ur_ls: self.config.client_urls.clone(),
-            is_learner: false,
-        };
-        MemberListResponse { header: Some(self.header()), members: vec![member] }
-    }
-
-    /// Counts the starts of the server, so that a stream can tell that it belongs to an earlier one.
-    pub fn raft_term(&self) -> u64 {
-        self.raft_term
+    /// Counts the restarts of the server, so that a stream can tell that it belongs to an earlier one.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
     }
 
     /// How many watch streams are open.
@@ -252,6 +247,11 @@ impl Etcd {
     /// The newest revision.
     pub fn revision(&self) -> i64 {
         self.store.revision()
+    }
+
+    /// The newest revision at which history was forgotten; none where all of it is kept.
+    pub fn compact_revision(&self) -> Option<i64> {
+        Some(self.store.compacted()).filter(|revision| *revision >= 0)
     }
 
     /// A key as it is now, without any request being made.
@@ -284,6 +284,7 @@ impl Etcd {
             return;
         }
         self.pulse += 1;
+        self.grow();
         for change in &changes {
             let (key, revision) = (change.kv.key.clone(), change.kv.mod_revision);
             self.record(if change.deleted {

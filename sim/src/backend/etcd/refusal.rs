@@ -34,6 +34,46 @@ pub enum Refusal {
     LeaseTtlTooLarge,
     /// The server has restarted since the stream was opened.
     Stopped,
+    /// The database has outgrown its quota.
+    NoSpace,
+    /// Members disagree about the data.
+    Corrupt,
+    /// Changes come faster than they are applied.
+    TooManyRequests,
+    /// There is no such member.
+    MemberNotFound,
+    /// Addresses of a member are no addresses.
+    BadMemberUrls,
+    /// Another member has that address.
+    PeerUrlExists,
+    /// Too few members would be left.
+    NotEnoughMembers,
+    /// The member that is to become one that votes does so already.
+    MemberNotLearner,
+    /// Only the leader can do that.
+    NotLeader,
+    /// What is to lead is no member.
+    BadTransferee,
+    /// Nobody leads, and the client insists on a leader.
+    NoLeader,
+    /// Another leader was elected while the request waited.
+    LeaderChanged,
+    /// Nobody led for as long as a request may take.
+    TimedOut,
+    /// Authentication needs a user of that name.
+    RootUserNotFound,
+    /// There is nobody to be authenticated.
+    AuthNotEnabled,
+    /// A user has no name.
+    EmptyUserName,
+    /// There is no such user.
+    UserNotFound,
+    /// A role has no name.
+    EmptyRoleName,
+    /// There is no such role.
+    RoleNotFound,
+    /// etcd can do that; this one cannot, and says why.
+    NotSimulated(&'static str),
 }
 
 impl Refusal {
@@ -46,11 +86,28 @@ impl Refusal {
             | Self::LeaseProvided
             | Self::TooManyOperations
             | Self::DuplicateKey
-            | Self::RequestTooLarge => Code::InvalidArgument,
+            | Self::RequestTooLarge
+            | Self::BadMemberUrls
+            | Self::EmptyUserName
+            | Self::EmptyRoleName => Code::InvalidArgument,
             Self::Compacted | Self::FutureRevision | Self::LeaseTtlTooLarge => Code::OutOfRange,
-            Self::LeaseNotFound => Code::NotFound,
-            Self::LeaseExists => Code::FailedPrecondition,
-            Self::Stopped => Code::Unavailable,
+            Self::LeaseNotFound | Self::MemberNotFound => Code::NotFound,
+            Self::LeaseExists
+            | Self::PeerUrlExists
+            | Self::MemberNotLearner
+            | Self::NotLeader
+            | Self::BadTransferee
+            | Self::RootUserNotFound
+            | Self::AuthNotEnabled
+            | Self::UserNotFound
+            | Self::RoleNotFound => Code::FailedPrecondition,
+            Self::Stopped | Self::NoLeader | Self::LeaderChanged | Self::TimedOut => Code::Unavailable,
+            Self::NoSpace => Code::ResourceExhausted,
+            Self::Corrupt => Code::DataLoss,
+            // Not those that etcd means: `toGRPCErrorMap` in its `v3rpc/util.go` names the client's values of these errors,
+            // whose codes do not reach the wire.
+            Self::TooManyRequests | Self::NotEnoughMembers => Code::Unknown,
+            Self::NotSimulated(_) => Code::Unimplemented,
         }
     }
 
@@ -70,6 +127,26 @@ impl Refusal {
             Self::LeaseExists => "etcdserver: lease already exists",
             Self::LeaseTtlTooLarge => "etcdserver: too large lease TTL",
             Self::Stopped => "etcdserver: server stopped",
+            Self::NoSpace => "etcdserver: mvcc: database space exceeded",
+            Self::Corrupt => "etcdserver: corrupt cluster",
+            Self::TooManyRequests => "etcdserver: too many requests",
+            Self::MemberNotFound => "etcdserver: member not found",
+            Self::BadMemberUrls => "etcdserver: given member URLs are invalid",
+            Self::PeerUrlExists => "etcdserver: Peer URLs already exists",
+            Self::NotEnoughMembers => "etcdserver: re-configuration failed due to not enough started members",
+            Self::MemberNotLearner => "etcdserver: can only promote a learner member",
+            Self::NotLeader => "etcdserver: not leader",
+            Self::BadTransferee => "etcdserver: bad leader transferee",
+            Self::NoLeader => "etcdserver: no leader",
+            Self::LeaderChanged => "etcdserver: leader changed",
+            Self::TimedOut => "etcdserver: request timed out",
+            Self::RootUserNotFound => "etcdserver: root user does not exist",
+            Self::AuthNotEnabled => "etcdserver: authentication is not enabled",
+            Self::EmptyUserName => "etcdserver: user name is empty",
+            Self::UserNotFound => "etcdserver: user name not found",
+            Self::EmptyRoleName => "etcdserver: role name is empty",
+            Self::RoleNotFound => "etcdserver: role name not found",
+            Self::NotSimulated(why) => why,
         }
     }
 }

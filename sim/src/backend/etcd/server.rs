@@ -1,6 +1,9 @@
 //! Serves a simulated etcd over gRPC, thinly: requests are handed to the state machine with the time of the host's clock.
 //! Every task belongs to the host, so a crash of the host ends the server and nothing else; data stays in the handle.
 
+mod administration;
+mod leadership;
+
 use std::convert::Infallible;
 use std::io;
 use std::pin::{Pin, pin};
@@ -17,26 +20,31 @@ use hyper_util::rt::TokioIo;
 use shaketable_proto::etcd::v3::rpc::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
     LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, MemberListRequest, MemberListResponse,
-    PutRequest, PutResponse, RangeRequest, RangeResponse, StatusRequest, StatusResponse, TxnRequest, TxnResponse,
-    WatchRequest,
-    cluster_server::{Cluster, ClusterServer},
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, TxnRequest, TxnResponse, WatchRequest,
+    auth_server::AuthServer,
+    cluster_server::ClusterServer,
     kv_server::{Kv, KvServer},
     lease_server::{Lease, LeaseServer},
-    maintenance_server::{Maintenance, MaintenanceServer},
+    maintenance_server::MaintenanceServer,
     watch_server::{Watch, WatchServer},
 };
-use shaketable_stack::env::{Env, Instant, Task};
+use shaketable_stack::env::{Env, Instant, Listener, Task};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
 use tower_service::Service as _;
+
+use leadership::{Asks, insists_on_leader};
 
 use super::handle::EtcdHandle;
 use super::streams::{KeepingAlive, Watching};
 
 /// The largest message that is read at all: etcd's request limit and half a mebibyte for what surrounds it.
 const MESSAGE_BYTES_MAX: usize = 4 * 512 * 1024;
+
+/// gRPC's number for what is not implemented.
+const UNIMPLEMENTED: &str = "12";
 
 /// Tells the time that the state machine is told.
 pub(super) type Clock = dyn Fn() -> Duration + Send + Sync;
@@ -49,6 +57,14 @@ pub(super) type Clock = dyn Fn() -> Duration + Send + Sync;
 /// What the network says about listening or accepting.
 pub async fn run(env: Env, address: &str, handle: EtcdHandle) -> io::Result<()> {
     let listener = env.network().listen(address).await?;
+    serve_at(env, listener, handle).await
+}
+
+/// Serves whoever `listener` accepts, until it fails or this future is dropped; see [`run`].
+///
+/// # Errors
+/// What the network says about accepting.
+pub async fn serve_at(env: Env, listener: Box<dyn Listener>, handle: EtcdHandle) -> io::Result<()> {
     let incoming = futures_util::stream::unfold(listener, |mut listener| async move {
         let accepted = listener.accept().await;
         Some((accepted, listener))
@@ -70,11 +86,12 @@ where
 {
     let clock: Arc<Clock> = {
         let env = env.clone();
-        Arc::new(move || env.now().since_origin())
+        let handle = handle.clone();
+        Arc::new(move || handle.time(env.now().since_origin()))
     };
     handle.start(clock());
     let _driver = env.spawn("etcd driver", drive(env.clone(), clock.clone(), handle.clone()));
-    let routes = Routes::new(&Service { handle, clock });
+    let routes = Routes::new(&Service { env: env.clone(), handle, clock });
     let mut http = hyper::server::conn::http2::Builder::new(env.executor("etcd stream"));
     // etcd sends no date and sets no limit of its own on streams.
     http.auto_date_header(false).max_concurrent_streams(u32::MAX);
@@ -104,7 +121,8 @@ async fn drive(env: Env, clock: Arc<Clock>, handle: EtcdHandle) {
         });
         match due {
             Some(due) => {
-                select(changed, env.clock().sleep_until(Instant::from_origin(due))).await;
+                let due = Instant::from_origin(handle.host_time(due));
+                select(changed, env.clock().sleep_until(due)).await;
             }
             None => changed.await,
         }
@@ -119,6 +137,7 @@ struct Routes {
     lease: LeaseServer<Service>,
     cluster: ClusterServer<Service>,
     maintenance: MaintenanceServer<Service>,
+    auth: AuthServer<Service>,
     handle: EtcdHandle,
 }
 
@@ -130,6 +149,7 @@ impl Routes {
             lease: LeaseServer::new(service.clone()),
             cluster: ClusterServer::new(service.clone()),
             maintenance: MaintenanceServer::new(service.clone()),
+            auth: AuthServer::new(service.clone()),
             handle: service.handle.clone(),
         }
     }
@@ -137,17 +157,25 @@ impl Routes {
     async fn answer(mut self, request: http::Request<Incoming>) -> Result<http::Response<Body>, Infallible> {
         self.handle.count_request();
         let path = request.uri().path().to_owned();
-        match path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service) {
-            Some("etcdserverpb.KV") => self.kv.call(request).await,
-            Some("etcdserverpb.Watch") => self.watch.call(request).await,
-            Some("etcdserverpb.Lease") => self.lease.call(request).await,
-            Some("etcdserverpb.Cluster") => self.cluster.call(request).await,
-            Some("etcdserverpb.Maintenance") => self.maintenance.call(request).await,
+        let (service, method) = path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
+        let answer = match service {
+            "etcdserverpb.KV" => self.kv.call(request).await?,
+            "etcdserverpb.Watch" => self.watch.call(request).await?,
+            "etcdserverpb.Lease" => self.lease.call(request).await?,
+            "etcdserverpb.Cluster" => self.cluster.call(request).await?,
+            "etcdserverpb.Maintenance" => self.maintenance.call(request).await?,
+            "etcdserverpb.Auth" => self.auth.call(request).await?,
             // As grpc-go answers.
-            service => {
-                Ok(Status::unimplemented(format!("unknown service {}", service.unwrap_or_default())).into_http())
-            }
-        }
+            service => return Ok(Status::unimplemented(format!("unknown service {service}")).into_http()),
+        };
+        // tonic says no more than that a method is not there; grpc-go names it.
+        let headers = answer.headers();
+        let is_unknown = headers.get("grpc-status").is_some_and(|code| code == UNIMPLEMENTED);
+        Ok(if is_unknown && !headers.contains_key("grpc-message") {
+            Status::unimplemented(format!("unknown method {method} for service {service}")).into_http()
+        } else {
+            answer
+        })
     }
 }
 
@@ -166,6 +194,7 @@ where
 
 #[derive(Clone)]
 struct Service {
+    env: Env,
     handle: EtcdHandle,
     clock: Arc<Clock>,
 }
@@ -187,10 +216,13 @@ impl Service {
 #[tonic::async_trait]
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        let asks = if request.get_ref().serializable { Asks::Anybody } else { Asks::SameLeader };
+        self.lead(&request, asks).await?;
         self.ask(|etcd, now| etcd.range(now, request.get_ref()))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.lead(&request, Asks::Leader).await?;
         self.ask(|etcd, now| etcd.put(now, request.into_inner()))
     }
 
@@ -198,14 +230,17 @@ impl Kv for Service {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        self.lead(&request, Asks::Leader).await?;
         self.ask(|etcd, now| etcd.delete_range(now, request.get_ref()))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        self.lead(&request, Asks::of_txn(request.get_ref())).await?;
         self.ask(|etcd, now| etcd.txn(now, request.into_inner()))
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
+        self.lead(&request, Asks::Leader).await?;
         self.ask(|etcd, now| etcd.compact(now, request.into_inner()))
     }
 }
@@ -215,7 +250,9 @@ impl Watch for Service {
     type WatchStream = Peekable<Watching>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
-        once_it_speaks(Watching::new(&self.handle, self.clock.clone(), request.into_inner())).await
+        let insists = insists_on_leader(&request);
+        self.lead(&request, Asks::Anybody).await?;
+        once_it_speaks(Watching::new(&self.handle, self.clock.clone(), request.into_inner(), insists)).await
     }
 }
 
@@ -224,6 +261,7 @@ impl Lease for Service {
     type LeaseKeepAliveStream = Peekable<KeepingAlive>;
 
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
+        self.lead(&request, Asks::Leader).await?;
         self.ask(|etcd, now| etcd.lease_grant(now, request.into_inner()))
     }
 
@@ -231,6 +269,7 @@ impl Lease for Service {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        self.lead(&request, Asks::Leader).await?;
         self.ask(|etcd, now| etcd.lease_revoke(now, request.into_inner()))
     }
 
@@ -238,6 +277,7 @@ impl Lease for Service {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        self.lead(&request, Asks::Anybody).await?;
         once_it_speaks(KeepingAlive::new(&self.handle, self.clock.clone(), request.into_inner())).await
     }
 
@@ -245,27 +285,15 @@ impl Lease for Service {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        self.lead(&request, Asks::Leader).await?;
         self.tell(|etcd, now| etcd.lease_time_to_live(now, request.into_inner()))
     }
 
     async fn lease_leases(
         &self,
-        _request: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        self.lead(&request, Asks::Anybody).await?;
         self.tell(super::Etcd::lease_leases)
-    }
-}
-
-#[tonic::async_trait]
-impl Cluster for Service {
-    async fn member_list(&self, _request: Request<MemberListRequest>) -> Result<Response<MemberListResponse>, Status> {
-        self.tell(super::Etcd::member_list)
-    }
-}
-
-#[tonic::async_trait]
-impl Maintenance for Service {
-    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        self.tell(super::Etcd::status)
     }
 }

@@ -14,7 +14,7 @@ use super::line::Line;
 use super::refusal::Refusal;
 
 /// A transaction's revision, and the place of the change within it.
-type Position = (i64, i64);
+pub(super) type Position = (i64, i64);
 
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,8 @@ pub(super) struct Store {
     compacted: i64,
     /// How many changes the open transaction has made.
     pending: i64,
+    /// The bytes of all changes that are kept.
+    bytes: usize,
     line: Line,
 }
 
@@ -47,6 +49,7 @@ impl Store {
             // -1 says that nothing was compacted, so that even revision 0 still can be.
             compacted: if revision > 1 { revision } else { -1 },
             pending: 0,
+            bytes: 0,
             line: config.line,
         }
     }
@@ -65,9 +68,27 @@ impl Store {
         self.positions.keys().filter(|key| self.get(key).is_some())
     }
 
-    /// The bytes of all revisions that are kept.
+    /// The bytes of all changes that are kept.
     pub(super) fn bytes(&self) -> usize {
-        self.changes.values().map(|change| change.kv.encoded_len()).sum()
+        self.bytes
+    }
+
+    /// How many changes are kept.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// All changes that are kept, in order.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&Position, &Change)> {
+        self.changes.iter()
+    }
+
+    /// What made each key what it was at `revision`.
+    pub(super) fn positions_at(&self, revision: i64) -> impl Iterator<Item = Position> {
+        self.positions.values().filter_map(move |positions| {
+            let newer = positions.partition_point(|position| position.0 <= revision);
+            positions[..newer].last().copied().filter(|position| !self.changes[position].deleted)
+        })
     }
 
     /// The keys of `range` as they were at `revision`; 0 or less is the newest.
@@ -126,6 +147,7 @@ impl Store {
     fn record(&mut self, change: Change) {
         let position = (self.revision + 1, self.pending);
         self.positions.entry(change.kv.key.clone()).or_default().push(position);
+        self.bytes += change.kv.encoded_len();
         self.changes.insert(position, change);
         self.pending += 1;
     }
@@ -155,7 +177,7 @@ impl Store {
             return Err(Refusal::FutureRevision);
         }
         self.compacted = revision;
-        let (changes, line) = (&mut self.changes, self.line);
+        let (changes, bytes, line) = (&mut self.changes, &mut self.bytes, self.line);
         self.positions.retain(|_, positions| {
             let newer = positions.partition_point(|position| position.0 <= revision);
             let deletion = positions.iter().position(|at| at.0 == revision && changes[at].deleted);
@@ -165,7 +187,9 @@ impl Store {
                 _ => newer,
             };
             for position in positions.drain(..kept) {
-                changes.remove(&position);
+                if let Some(change) = changes.remove(&position) {
+                    *bytes -= change.kv.encoded_len();
+                }
             }
             !positions.is_empty()
         });

@@ -14,7 +14,7 @@ use super::handle::EtcdHandle;
 use super::server::Clock;
 use super::{KeepAlive, Refusal, WatchStreamId};
 
-/// Wakes its reader whenever a lease has ended.
+/// Wakes its reader whenever a lease has ended, or a leader was elected.
 struct Lapses {
     handle: EtcdHandle,
     next: Pin<Box<OwnedNotified>>,
@@ -39,13 +39,19 @@ pub(super) struct Watching {
     clock: Arc<Clock>,
     id: WatchStreamId,
     requests: Option<Streaming<WatchRequest>>,
+    insists_on_leader: bool,
     ended: bool,
 }
 
 impl Watching {
-    pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<WatchRequest>) -> Self {
+    pub(super) fn new(
+        handle: &EtcdHandle,
+        clock: Arc<Clock>,
+        requests: Streaming<WatchRequest>,
+        insists_on_leader: bool,
+    ) -> Self {
         let id = handle.with(|etcd| etcd.open_watch_stream(clock()));
-        Self { handle: handle.clone(), clock, id, requests: Some(requests), ended: false }
+        Self { handle: handle.clone(), clock, id, requests: Some(requests), insists_on_leader, ended: false }
     }
 
     fn take_requests(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
@@ -74,7 +80,14 @@ impl Stream for Watching {
             return Poll::Ready(None);
         }
         let taken = this.take_requests(context);
-        let next = taken.and_then(|()| Ok(this.handle.poll_watch(this.id, context)?));
+        let next = taken.and_then(|()| {
+            let next = this.handle.poll_watch(this.id, context)?;
+            // Looked at last, so that whoever is too late to be woken sees it.
+            if next.is_none() && this.insists_on_leader && this.handle.is_leaderless() {
+                this.handle.with(|etcd| etcd.check_leader_of_stream())?;
+            }
+            Ok(next)
+        });
         match next {
             Ok(Some(response)) => Poll::Ready(Some(Ok(response))),
             Ok(None) => Poll::Pending,
@@ -97,7 +110,7 @@ impl Drop for Watching {
 pub(super) struct KeepingAlive {
     handle: EtcdHandle,
     clock: Arc<Clock>,
-    raft_term: u64,
+    restarts: u64,
     requests: Streaming<LeaseKeepAliveRequest>,
     lapses: Lapses,
     waiting: Option<LeaseKeepAliveResponse>,
@@ -106,9 +119,9 @@ pub(super) struct KeepingAlive {
 
 impl KeepingAlive {
     pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<LeaseKeepAliveRequest>) -> Self {
-        let raft_term = handle.with(|etcd| etcd.raft_term());
+        let restarts = handle.with(|etcd| etcd.restarts());
         let (handle, lapses) = (handle.clone(), Lapses::new(handle));
-        Self { handle, clock, raft_term, requests, lapses, waiting: None, ended: false }
+        Self { handle, clock, restarts, requests, lapses, waiting: None, ended: false }
     }
 }
 
@@ -121,9 +134,13 @@ impl Stream for KeepingAlive {
             return Poll::Ready(None);
         }
         this.lapses.arm(context);
-        if this.handle.with(|etcd| etcd.raft_term()) != this.raft_term {
+        if this.handle.with(|etcd| etcd.restarts()) != this.restarts {
             this.ended = true;
             return Poll::Ready(Some(Err(Refusal::Stopped.into())));
+        }
+        if this.handle.is_leaderless() {
+            // Only a leader renews leases; until there is one, nobody is answered.
+            return Poll::Pending;
         }
         loop {
             if let Some(response) = this.waiting.take() {

@@ -19,22 +19,25 @@ use super::event::DeletionCause;
 use super::key_range::KeyRange;
 use super::kv::{check_delete, check_put, check_range, read_range};
 use super::refusal::Refusal;
+use super::{alarm::Needs, space::cost_of_txn};
 
 impl Etcd {
     /// Runs a transaction.
     ///
     /// # Errors
-    /// [`Refusal::TooManyOperations`], [`Refusal::DuplicateKey`], [`Refusal::RequestTooLarge`], and what its operations
-    /// are refused for. Nothing has changed then.
+    /// [`Refusal::TooManyOperations`], [`Refusal::DuplicateKey`], [`Refusal::RequestTooLarge`], what its operations are
+    /// refused for, and what any change is refused for if it may make one. Nothing has changed then.
     pub fn txn(&mut self, now: Duration, request: TxnRequest) -> Result<TxnResponse, Refusal> {
         self.advance(now);
+        let cost_bytes = cost_of_txn(&request);
+        self.check_room(cost_bytes)?;
         check_txn(&request, self.config.txn_operations_max)?;
         collect_changes(&request.success)?;
         collect_changes(&request.failure)?;
         let writes = request.success.iter().chain(&request.failure).any(|operation| !is_range(operation));
         if writes {
-            self.check_size(&request)?;
-            self.raft_index += 1;
+            self.propose(&request)?;
+            self.check_alarms(if cost_bytes > 0 { Needs::Room } else { Needs::Nothing })?;
         }
         let branch = self.choose(request);
         if self.config.line.checks_in_order() {

@@ -116,6 +116,11 @@ impl Watches {
         self.news.extend(std::mem::take(&mut self.streams).into_keys());
     }
 
+    /// Wakes the readers of all streams.
+    pub(super) fn wake_all(&mut self) {
+        self.news.extend(self.streams.keys().copied());
+    }
+
     /// The streams that have got something to tell, or were closed, since the last call.
     pub(super) fn take_news(&mut self) -> BTreeSet<WatchStreamId> {
         std::mem::take(&mut self.news)

@@ -1,6 +1,7 @@
 //! What the simulated etcd must do, one surprise a test, and random operations against a small model. No network, no real
 //! time: every test passes the time in.
 
+mod administration;
 mod keys;
 mod leases;
 mod model;

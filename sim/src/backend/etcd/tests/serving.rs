@@ -98,9 +98,10 @@ async fn a_method_that_is_not_there_is_unimplemented() {
     let mut client = tonic::client::Grpc::new(served.connect().await);
     client.ready().await.unwrap();
     let codec = tonic_prost::ProstCodec::<StatusRequest, StatusRequest>::default();
-    let path = http::uri::PathAndQuery::from_static("/etcdserverpb.Maintenance/Defragment");
+    let path = http::uri::PathAndQuery::from_static("/etcdserverpb.Maintenance/Downgrade");
     let refused = client.unary(Request::new(StatusRequest {}), path, codec).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unimplemented);
+    let message = "unknown method Downgrade for service etcdserverpb.Maintenance";
+    assert_eq!((refused.code(), refused.message()), (Code::Unimplemented, message));
 }
 
 #[tokio::test(start_paused = true)]
