@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{check, doctor, list, proxy, replay, run, spec, trace, verify};
+use crate::{check, doctor, list, proxy, replay, run, serve, spec, trace, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +17,7 @@ Examples:
   shaketable trace churn.yaml --seed 7           every event of one run
   shaketable check scenarios                     is it written correctly?
   shaketable proxy --to 127.0.0.1:2379 --toxic latency:latency=1s   a bad link to any server
+  shaketable serve etcd                          a double of etcd for tests in any language
   shaketable list --plugins                      which plugins there are, and what they promise
 
 Exit codes:
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Trace(trace::Arguments),
     /// Relay connections to any server, and shake them on the way
     Proxy(proxy::Arguments),
+    /// Serve a simulated backend on real sockets, for tests in any language
+    Serve(serve::Arguments),
     /// Say whether runs are deterministic here, and what this program can simulate
     Doctor(doctor::Arguments),
 }
@@ -110,6 +113,10 @@ mod tests {
             &["proxy", "--listen", "127.0.0.1:0"],
             &["proxy", "--admin", "127.0.0.1:0", "--toxic", "latency"],
             &["proxy", "--to", "127.0.0.1:80", "--toxic", "latncy:latency=5"],
+            &["serve"],
+            &["serve", "zookeeper"],
+            &["serve", "etcd", "--listen", "2379"],
+            &["serve", "etcd", "--quota", "0"],
         ] {
             let words = std::iter::once(&"shaketable").chain(wrong).map(OsString::from).collect::<Vec<_>>();
             assert_eq!(Arguments::read(&words).unwrap_err().exit_code(), 2, "{wrong:?}");

@@ -1,6 +1,7 @@
 //! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
-//! `verify`, `spec`, `replay`, `check`, `list`, `trace`, `proxy` and `doctor` with them. Nothing here judges or simulates; it
-//! reads words, asks `sim`, `conformance` and `fixtures`, and prints what `reports` renders. One file per subcommand.
+//! `verify`, `spec`, `replay`, `check`, `list`, `trace`, `proxy`, `serve` and `doctor` with them. Nothing here judges or
+//! simulates; it reads words, asks `sim`, `conformance` and `fixtures`, and prints what `reports` renders. One file per
+//! subcommand.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod promises;
 mod proxy;
 mod replay;
 mod run;
+mod serve;
 mod spec;
 mod stop;
 mod target;
@@ -103,6 +105,7 @@ impl Cli {
             Command::Verify(asked) => verify::run(asked, &self.plugins, &self.backends, &output),
             Command::Spec(asked) => spec::run(asked, &output),
             Command::Proxy(asked) => proxy::run(asked, &output),
+            Command::Serve(asked) => serve::run(asked, &output),
             Command::Trace(asked) => trace::run(asked, &self.plugins, &output),
         };
         match result {
