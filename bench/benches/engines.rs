@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use shaketable_bench::{Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, keep_turns, measured};
+use shaketable_bench_room::{
+    Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, keep_turns, measured,
+};
 
 /// As the program `shaketable` allocates, and the same for every contender.
 #[global_allocator]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use shaketable_bench::{Contender, folder, machines};
+use shaketable_bench_room::{Contender, folder, machines};
 
 const FEW: usize = 100;
 const MANY: usize = 1_000;

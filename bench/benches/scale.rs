@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use shaketable_bench::folder;
+use shaketable_bench_room::folder;
 use shaketable_sim::engine::{EngineInfo, engine};
 use shaketable_sim::plan::Plan;
 use shaketable_sim::run::{

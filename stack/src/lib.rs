@@ -9,7 +9,7 @@ pub mod client;
 pub mod codec;
 pub mod env;
 pub mod error;
-mod grpc;
+pub mod grpc;
 pub mod metadata;
 mod opaque;
 pub mod plugin;

@@ -16,7 +16,7 @@ const PREFIX_BYTES: usize = 5;
 ///
 /// # Errors
 /// `TooLarge`.
-pub(crate) fn encode(body: &[u8]) -> Result<Bytes> {
+pub fn encode(body: &[u8]) -> Result<Bytes> {
     if body.len() > MESSAGE_BYTES_MAX {
         return Err(too_large(body.len()));
     }
@@ -25,6 +25,27 @@ pub(crate) fn encode(body: &[u8]) -> Result<Bytes> {
     frame.put_u32(body.len() as u32);
     frame.put_slice(body);
     Ok(frame.freeze())
+}
+
+/// Takes the message at the beginning of `buffer`; `None` while it is not all there.
+///
+/// # Errors
+/// `TooLarge`, `Unsupported` for a compressed message.
+pub fn take(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
+    let Some((prefix, _)) = buffer.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let [flag, length @ ..] = *prefix;
+    let length = u32::from_be_bytes(length) as usize;
+    if flag != 0 {
+        return Err(Error::new(ErrorKind::Unsupported, "read frame").detail("the message is compressed"));
+    }
+    if length > MESSAGE_BYTES_MAX {
+        return Err(too_large(length));
+    }
+    if buffer.len() < PREFIX_BYTES + length {
+        return Ok(None);
+    }
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length).freeze()))
 }
 
 fn too_large(bytes: usize) -> Error {
@@ -69,7 +90,7 @@ impl Reader {
     /// `Disconnected`, `TooLarge`, `Unsupported` for a compressed message, `InvalidMessage` for one that is cut off.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
-            if let Some(message) = self.take()? {
+            if let Some(message) = take(&mut self.buffer)? {
                 return Ok(Some(message));
             }
             match self.stream.data().await {
@@ -92,23 +113,6 @@ impl Reader {
     /// Waits for the trailers.
     pub(crate) async fn trailers(&mut self) -> Result<Option<HeaderMap>> {
         self.stream.trailers().await.map_err(broken)
-    }
-
-    fn take(&mut self) -> Result<Option<Bytes>> {
-        let Some((prefix, _)) = self.buffer.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
-        let [flag, length @ ..] = *prefix;
-        let length = u32::from_be_bytes(length) as usize;
-        if flag != 0 {
-            return Err(Error::new(ErrorKind::Unsupported, "read frame").detail("the message is compressed"));
-        }
-        if length > MESSAGE_BYTES_MAX {
-            return Err(too_large(length));
-        }
-        if self.buffer.len() < PREFIX_BYTES + length {
-            return Ok(None);
-        }
-        self.buffer.advance(PREFIX_BYTES);
-        Ok(Some(self.buffer.split_to(length).freeze()))
     }
 }
 

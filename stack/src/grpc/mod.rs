@@ -3,7 +3,7 @@
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 
 pub(crate) mod content;
-pub(crate) mod frame;
+pub mod frame;
 pub(crate) mod headers;
 pub(crate) mod path;
 pub(crate) mod status;

@@ -35,6 +35,14 @@ pub(super) fn decode(value: &[u8]) -> Option<Service> {
     serde_json::from_slice(value).ok().filter(|record: &Service| !record.name.is_empty() && record.nodes.len() == 1)
 }
 
+/// The records in `values`, those of `service` where one is named, in the order of their nodes' ids.
+pub(super) fn records<'a>(values: impl Iterator<Item = &'a [u8]>, service: Option<&str>) -> Vec<Service> {
+    let records = values.filter_map(decode).filter(|record| service.is_none_or(|name| name == record.name));
+    let mut records: Vec<_> = records.collect();
+    records.sort_by(|one, other| one.nodes[0].id.cmp(&other.nodes[0].id));
+    records
+}
+
 /// A slash would open another level.
 fn segment(name: &str) -> String {
     name.replace('/', "-")
@@ -43,6 +51,7 @@ fn segment(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{decode, encode, key, prefix};
+    use crate::registry::etcd::{looked_up, stored};
     use crate::registry::testing::service;
     use crate::registry::{Endpoint, Value};
 
@@ -69,6 +78,16 @@ mod tests {
             r#"{"name":"user","version":"latest","metadata":{},"endpoints":[{"name":"User.Get","request":{"name":"Req","type":"Req","values":[]},"response":null,"metadata":{}}],"nodes":[{"id":"user-1","address":"10.0.0.1:80","metadata":{}}]}"#
         );
         assert_eq!(decode(text.as_bytes()), Some(record));
+    }
+
+    #[test]
+    fn what_is_stored_of_a_service_is_looked_up_again() {
+        let whole = service("user", "1", &["b", "a"]);
+        let mut stored = stored(&whole).unwrap();
+        stored.push(encode(&service("other", "1", &["c"])).unwrap());
+        let found = looked_up("user", stored.iter().map(Vec::as_slice));
+        assert_eq!(&*found, &[service("user", "1", &["a", "b"])]);
+        assert!(looked_up("nobody", stored.iter().map(Vec::as_slice)).is_empty());
     }
 
     #[test]

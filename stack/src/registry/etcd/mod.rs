@@ -67,14 +67,7 @@ impl Etcd {
 
     async fn records(&self, operation: &'static str, service: Option<&str>) -> Result<Vec<Service>> {
         let answer = watch::range(&self.links, operation, &encoding::prefix(service)).await?;
-        let mut records: Vec<_> = answer
-            .kvs()
-            .iter()
-            .filter_map(|found| encoding::decode(found.value()))
-            .filter(|record| service.is_none_or(|name| name == record.name))
-            .collect();
-        records.sort_by(|one, other| one.nodes[0].id.cmp(&other.nodes[0].id));
-        Ok(records)
+        Ok(encoding::records(answer.kvs().iter().map(|found| found.value()), service))
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -158,4 +151,17 @@ impl Registry for Etcd {
     fn name(&self) -> &'static str {
         NAME
     }
+}
+
+/// The values that etcd holds for `service`, one for each of its nodes.
+///
+/// # Errors
+/// `InvalidInput` when it cannot be written as JSON.
+pub fn stored(service: &Service) -> Result<Vec<Vec<u8>>> {
+    records::split(service).map(|record| encoding::encode(&record)).collect()
+}
+
+/// What a lookup of `name` answers when etcd holds `values` for it; empty where they are no records of it.
+pub fn looked_up<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Services {
+    records::group(encoding::records(values, Some(name)).iter())
 }

@@ -6,8 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
+use crate::clock::thread_cpu_time as cpu_time;
 use crate::contender::Contender;
 use crate::load::{Load, WARM_UP};
 
@@ -92,13 +91,6 @@ pub fn measured<C: Contender>(load: Load, span: Duration) -> Measured {
     let measured = thread.join().expect("the contender did not break");
     load.check(span, measured.calls);
     measured
-}
-
-/// The CPU time of this thread. It goes around the interposed clocks, which tell simulated time.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 #[cfg(test)]
