@@ -10,17 +10,44 @@ const SEEDS: &str = "20";
 /// Mutants of the reference by which the conformance suite is judged; two of three compile.
 const MUTANTS: &str = "45";
 
-/// Formatting, lints, all tests, a sample of mutants; the first that fails ends it.
+/// Benches whose contenders are tried for one short turn each. Those of engines take minutes for theirs, and their contenders are
+/// tested in `bench/room`.
+const BENCHES: [&str; 5] = ["broker", "client_server", "codec", "selector", "transport"];
+
+/// Formatting, lints, all tests, a try of the benches, a sample of mutants; the first that fails ends it.
 pub(crate) fn run() -> ExitCode {
     let seeds = std::env::var("SHAKETABLE_SEEDS").unwrap_or_else(|_| SEEDS.to_owned());
     let steps = || {
         cargo(&["fmt", "--all", "--check"], &[])?;
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], &[])?;
         cargo(&["test", "--workspace", "--no-fail-fast"], &[("SHAKETABLE_SEEDS", &seeds)])?;
+        let mut benches = vec!["test", "--workspace"];
+        benches.extend(BENCHES.iter().flat_map(|bench| ["--bench", bench]));
+        cargo(&benches, &[])?;
         cargo(&["run", "--quiet", "--package", "xtask", "--", "mutants", "--sample", MUTANTS, "--brief"], &[])
     };
     match steps() {
         Ok(()) => ExitCode::SUCCESS,
         Err(code) => code,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BENCHES;
+    use crate::step::root;
+
+    /// Benches that are not tried, because one turn of theirs takes minutes.
+    const ENGINES: [&str; 3] = ["engines", "memory", "scale"];
+
+    #[test]
+    fn every_bench_is_tried_or_known_to_take_minutes() {
+        let text = std::fs::read_to_string(root().join("bench/Cargo.toml")).unwrap();
+        let benches = text.split("[[bench]]\nname = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let mut wanted: Vec<&str> = BENCHES.into_iter().chain(ENGINES).collect();
+        wanted.sort_unstable();
+        let mut found: Vec<&str> = benches.collect();
+        found.sort_unstable();
+        assert_eq!(found, wanted);
     }
 }
