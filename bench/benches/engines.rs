@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use shaketable_bench_room::{
-    Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, keep_turns, measured,
-};
+use shaketable_bench_engines::{Contender, Event, Load, Measured, Memory, Runner, Turmoil, TurmoilNet, measured};
+use shaketable_bench_room::keep_turns;
 
 /// As the program `shaketable` allocates, and the same for every contender.
 #[global_allocator]

@@ -4,7 +4,8 @@
 use std::fs;
 use std::time::Duration;
 
-use shaketable_bench_room::{Contender, folder, machines};
+use shaketable_bench_engines::{Contender, machines};
+use shaketable_bench_room::folder;
 
 const FEW: usize = 100;
 const MANY: usize = 1_000;

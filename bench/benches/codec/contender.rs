@@ -3,16 +3,22 @@
 use std::fmt::Debug;
 use std::hint::black_box;
 
+/// Decodes bytes and forgets what they said.
+type Forgets = Box<dyn Fn(&[u8])>;
+
+/// Decodes bytes, reads all fields and sums up their sizes.
+type Reads = Box<dyn Fn(&[u8]) -> usize>;
+
 /// What a codec does with one message.
 pub(crate) struct Contender {
     /// What the codec makes of the message.
     pub(crate) bytes: Vec<u8>,
     /// Encodes the message.
     pub(crate) encode: Box<dyn Fn() -> Vec<u8>>,
-    /// Decodes bytes and forgets what they said.
-    pub(crate) decode: Box<dyn Fn(&[u8])>,
-    /// Decodes bytes, reads all fields and sums up their sizes.
-    pub(crate) read: Box<dyn Fn(&[u8]) -> usize>,
+    /// Decodes and forgets.
+    pub(crate) decode: Forgets,
+    /// Decodes and reads.
+    pub(crate) read: Reads,
 }
 
 impl Contender {

@@ -90,7 +90,7 @@ fn get(criterion: &mut Criterion) {
         .hold(criterion);
 }
 
-/// On two threads, each on a core of its own where there are two.
+/// On two threads, each on a core of its own where there are two. The figure is what a pick takes as one thread sees it.
 fn two_threads(criterion: &mut Criterion) {
     Contest::new("selector", format!("two-threads/{MANY}"), Amount::Elements(1))
         .on(Placement::CoreEach, Kind::InProcess)
@@ -102,7 +102,7 @@ fn two_threads(criterion: &mut Criterion) {
         .hold(criterion);
 }
 
-/// While a node comes or goes every millisecond; `threads` pick. The quiet contenders are what one thread takes in quiet.
+/// While a node comes or goes every millisecond; one thread picks, or two. CPU time is that of the changes, too. The quiet contenders are what one thread takes in quiet.
 fn churn(criterion: &mut Criterion) {
     for threads in [1, 2] {
         Contest::new("selector", format!("churn/{threads}-threads-{MANY}"), Amount::Elements(1))

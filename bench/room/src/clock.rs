@@ -30,7 +30,7 @@ pub(crate) fn wall_time() -> Duration {
 }
 
 /// The CPU time of this thread.
-pub(crate) fn thread_cpu_time() -> Duration {
+pub fn thread_cpu_time() -> Duration {
     since_origin(clock_gettime(ClockId::ThreadCPUTime))
 }
 

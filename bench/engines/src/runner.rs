@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use crate::clock::thread_cpu_time as cpu_time;
+use shaketable_bench_room::thread_cpu_time as cpu_time;
+
 use crate::contender::Contender;
 use crate::load::{Load, WARM_UP};
 
