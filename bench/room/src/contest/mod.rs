@@ -16,7 +16,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use crate::clock::{Spent, spent};
 use crate::place::{Kind, Place, Placement};
 use result::Outcome;
-use turns::{Turn, Turns};
+use turns::{Clock, Turn, Turns};
 
 /// Turns of a contest.
 pub(crate) const TURNS: usize = 31;
@@ -141,6 +141,7 @@ impl<'a> Contest<'a> {
         });
         // There is nothing to warm up nor to wait for when criterion asks: the turns are over then.
         group.warm_up_time(Duration::from_nanos(1)).measurement_time(Duration::from_millis(100));
+        let clock = if placement == Placement::OneCore { Clock::Cpu } else { Clock::Wall };
         let names: Vec<String> = entrants.iter().map(|entrant| entrant.name.clone()).collect();
         let mut held = None;
         let mut entrants = Some(entrants);
@@ -150,21 +151,23 @@ impl<'a> Contest<'a> {
                 let outcome: &Outcome = held.get_or_insert_with(|| {
                     let place = Place::take(placement);
                     let turns = take_turns(entrants.take().into_iter().flatten(), turn);
-                    Outcome { group: name, case: case.clone(), amount, place: place.to_string(), kind, turns }
+                    Outcome { group: name, case: case.clone(), amount, place: place.to_string(), kind, clock, turns }
                 });
                 // The first call is the warm-up's, or the only one; after it each is a sample.
-                let wall_ns = &outcome.turns.contenders[index].wall_ns;
-                let turn_ns = wall_ns[calls.saturating_sub(1) % wall_ns.len()];
+                let turns_ns = outcome.turns.contenders[index].of(outcome.clock);
+                let turn_ns = turns_ns[calls.saturating_sub(1) % turns_ns.len()];
                 calls += 1;
                 bencher.iter_custom(|iterations| Duration::from_nanos((turn_ns * iterations as f64) as u64));
             });
         }
         group.finish();
-        if let Some(outcome) = held {
-            print!("{}", outcome.table());
-            if !is_test() {
+        match held {
+            Some(outcome) if is_test() => println!("\n{name}/{}: all {} do their work", outcome.case, names.len()),
+            Some(outcome) => {
+                print!("{}", outcome.table());
                 outcome.keep().expect("what was measured can be kept");
             }
+            None => {}
         }
     }
 }

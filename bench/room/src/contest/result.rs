@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::turns::{Measured, Turns};
+use super::turns::{Clock, Measured, Turns};
 use super::{Amount, Role};
 use crate::folder::folder;
 use crate::place::Kind;
@@ -22,6 +22,7 @@ pub(super) struct Outcome {
     pub(super) amount: Amount,
     pub(super) place: String,
     pub(super) kind: Kind,
+    pub(super) clock: Clock,
     pub(super) turns: Turns,
 }
 
@@ -32,13 +33,15 @@ impl Outcome {
         let contenders = &self.turns.contenders;
         let count = contenders.first().map_or(0, |first| first.wall_ns.len());
         let width = contenders.iter().map(|one| one.name.chars().count()).max().unwrap_or(0);
-        let mut text = format!("\n{}/{}: {count} turns on {}, {}\n", self.group, self.case, self.place, self.kind);
+        let clock = self.clock_name();
+        let mut text = format!("\n{}/{}: {count} turns on {}, {}, ", self.group, self.case, self.place, self.kind);
+        let _ = writeln!(text, "compared by {clock} time");
         for one in contenders {
             let (wall, cpu) = (middle(&one.wall_ns), middle(&one.cpu_ns));
-            let _ =
-                write!(text, "  {:width$}  {:>9}  CPU {:>9}  {:>14}", one.name, time(wall), time(cpu), self.rate(wall));
+            let rate = self.rate(middle(one.of(self.clock)));
+            let _ = write!(text, "  {:width$}  {:>9}  CPU {:>9}  {rate:>14}", one.name, time(wall), time(cpu));
             for ours in contenders.iter().filter(|ours| ours.role == Role::Ours && one.role != Role::Ours) {
-                if let Some(ratio) = Ratio::of(&ours.wall_ns, &one.wall_ns) {
+                if let Some(ratio) = self.ratio(ours, one) {
                     let _ = write!(text, "  {} takes {ratio}", ours.name);
                 }
             }
@@ -47,10 +50,21 @@ impl Outcome {
         text
     }
 
+    fn ratio(&self, one: &Measured, other: &Measured) -> Option<Ratio> {
+        Ratio::of(one.of(self.clock), other.of(self.clock))
+    }
+
+    fn clock_name(&self) -> &'static str {
+        match self.clock {
+            Clock::Cpu => "CPU",
+            Clock::Wall => "wall",
+        }
+    }
+
     /// How much is done in a second.
-    fn rate(&self, wall_ns: f64) -> String {
+    fn rate(&self, once_ns: f64) -> String {
         let (amount, unit) = amount(self.amount);
-        let rate = amount as f64 * 1e9 / wall_ns;
+        let rate = amount as f64 * 1e9 / once_ns;
         match rate {
             rate if rate >= 1e9 => format!("{:.2} G{unit}/s", rate / 1e9),
             rate if rate >= 1e6 => format!("{:.2} M{unit}/s", rate / 1e6),
@@ -78,13 +92,13 @@ impl Outcome {
         let others = || contenders.iter().filter(|one| one.role != Role::Ours);
         let pairs = ours.flat_map(|ours| others().map(move |other| (ours, other)));
         let ratios = pairs.filter_map(|(ours, other)| {
-            let ratio = Ratio::of(&ours.wall_ns, &other.wall_ns)?;
+            let ratio = self.ratio(ours, other)?;
             let interval = ratio.interval.map(|(low, high)| [low, high]);
             Some(json!({ "of": ours.name, "to": other.name, "median": ratio.median, "interval": interval }))
         });
         json!({
             "group": self.group, "case": self.case, "place": self.place, "kind": self.kind.to_string(),
-            "machine": machine(), "optimised": !cfg!(debug_assertions),
+            "compared_by": self.clock_name(), "machine": machine(), "optimised": !cfg!(debug_assertions),
             "once": { "amount": amount, "unit": unit },
             "contenders": contenders.iter().map(each).collect::<Vec<_>>(),
             "ratios": ratios.collect::<Vec<_>>(),
@@ -144,7 +158,7 @@ fn machine() -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::{Amount, Measured, Outcome, Role, Turns};
+    use super::{Amount, Clock, Measured, Outcome, Role, Turns};
     use crate::place::Kind;
 
     fn outcome(turns: usize) -> Outcome {
@@ -165,6 +179,7 @@ mod tests {
             amount: Amount::Bytes(1_000),
             place: "core 1".to_owned(),
             kind: Kind::InProcess,
+            clock: Clock::Wall,
             turns: Turns { contenders },
         }
     }
@@ -173,7 +188,7 @@ mod tests {
     fn a_table_has_a_line_for_each_and_ratios_to_peer_and_limit() {
         assert_eq!(
             outcome(31).table(),
-            "\nwork/one thing/twice: 31 turns on core 1, in process\n\
+            "\nwork/one thing/twice: 31 turns on core 1, in process, compared by wall time\n\
              \x20 ours       3.00 µs  CPU   1.50 µs     333.33 MB/s\n\
              \x20 another    2.00 µs  CPU   1.00 µs     500.00 MB/s  ours takes 1.50 (1.50 to 1.50)\n\
              \x20 copy       10.0 ns  CPU    5.0 ns     100.00 GB/s  ours takes 300.00 (300.00 to 300.00)  (the limit)\n"
@@ -188,6 +203,7 @@ mod tests {
         assert_eq!(json["once"], json!({ "amount": 1_000, "unit": "B" }));
         assert_eq!(json["contenders"][1]["wall_ns"], json!([2_000.0]));
         assert_eq!(json["ratios"][0], json!({ "of": "ours", "to": "another", "median": 1.5, "interval": null }));
+        assert_eq!(json["compared_by"], "wall");
         assert!(json["machine"]["cores"].as_u64() > Some(0));
     }
 }
