@@ -7,9 +7,10 @@ use bytes::Bytes;
 use prost::Message;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use shaketable_stack::registry;
 
 use crate::contender::Contender;
-use crate::fixture;
+use crate::fixture::{self, size_of_record};
 use crate::messages::hashed::{Blob, Service, User, size_of_blob, size_of_service, size_of_user};
 
 /// A codec that derives.
@@ -82,4 +83,21 @@ where
         |bytes| rmp_serde::from_slice(bytes).expect("it was encoded"),
         size,
     )
+}
+
+/// Decodes each of `values`, which are JSON as the etcd registry stores it, and reads all of it: the sum over all fields.
+pub(crate) fn read_json_records(values: &[Vec<u8>]) -> usize {
+    let record = |value: &Vec<u8>| serde_json::from_slice::<registry::Service>(value).expect("it is stored");
+    values.iter().map(|value| size_of_record(&record(value))).sum()
+}
+
+/// The same in protobuf.
+pub(crate) fn read_protobuf_records(values: &[Vec<u8>]) -> usize {
+    values.iter().map(|value| size_of_service(&Service::decode(&**value).expect("it was encoded"))).sum()
+}
+
+/// A value in protobuf for each node of `service`.
+pub(crate) fn protobuf_records(service: &registry::Service) -> Vec<Vec<u8>> {
+    let record = |node: &registry::Node| registry::Service { nodes: vec![node.clone()], ..service.clone() };
+    service.nodes.iter().map(|node| Service::from(record(node)).encode_to_vec()).collect()
 }

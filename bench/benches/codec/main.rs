@@ -6,8 +6,9 @@
 //!
 //! Every codec has encoded and decoded the same message before it is measured, and has found the same sum over all fields.
 //! Records have a map in each node; peers have their default maps, which are hashed, and this stack ordered ones. The group
-//! `stored` is what this stack's etcd registry does: a value for each node, and the service that a lookup makes of them.
-//! go-micro's `proto-rpc` codec is not there, because this stack does not have it yet; `frame` is gRPC's frame around protobuf.
+//! `stored` is what this stack's etcd registry does: a value for each node, all endpoints in each, and the service that a lookup
+//! makes of them; beside it stand codecs that merely decode as many values, or one value for the whole service. go-micro's
+//! `proto-rpc` codec is not there, because this stack does not have it yet; `frame` is gRPC's frame around protobuf.
 
 mod contender;
 mod derived;
@@ -24,7 +25,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use shaketable_bench_room::{Amount, Contest, Role};
 
 use contender::Contender;
-use derived::Derived;
+use derived::{Derived, protobuf_records, read_json_records, read_protobuf_records};
 use fixture::{size_of_record, size_of_user};
 use ours::Stored;
 
@@ -194,6 +195,19 @@ fn stored(criterion: &mut Criterion) {
                 assert_eq!(records.read(), message.size(), "all fields are there");
                 || {
                     black_box(records.read());
+                }
+            })
+            .enter("serde_json of each value", Role::Peer, || {
+                let values = records.values();
+                move || {
+                    black_box(read_json_records(black_box(&values)));
+                }
+            })
+            .enter("prost of each value", Role::Peer, || {
+                let values = protobuf_records(&fixture::service(nodes));
+                assert_eq!(read_protobuf_records(&values), read_json_records(&records.values()), "both say the same");
+                move || {
+                    black_box(read_protobuf_records(black_box(&values)));
                 }
             })
             .enter("serde_json of the whole", Role::Peer, || read(Codec::Derived(Derived::SerdeJson).with(message)))

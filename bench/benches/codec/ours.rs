@@ -100,6 +100,11 @@ impl Stored {
         looked_up(&self.service.name, self.values.iter().map(Vec::as_slice))
     }
 
+    /// The values.
+    pub(crate) fn values(&self) -> Vec<Vec<u8>> {
+        self.values.clone()
+    }
+
     /// Writes the values.
     pub(crate) fn write(&self) {
         black_box(stored(black_box(&self.service)).expect("it can be stored"));
