@@ -7,8 +7,11 @@ mod http;
 mod ours;
 mod tally;
 
+use std::time::Duration;
+
 use criterion::{Criterion, criterion_group, criterion_main};
 use shaketable_bench_room::{Amount, Contest, Kind, Placement, Role};
+use shaketable_stack::env::{Env, Namespace, os};
 use tokio::runtime::{Builder, Runtime};
 
 use channels::{Broadcast, PerSubscriber};
@@ -27,6 +30,9 @@ const BODY_BYTES: usize = 89;
 
 /// Messages on their way at once; fewer than any queue between has room for, so that nobody waits for room and nothing lags.
 const WINDOW: u64 = 64;
+
+/// Subscribers that have not heard a window's messages by then never will.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What sends messages to subscribers.
 trait Publishes {
@@ -75,13 +81,13 @@ fn over_the_network(criterion: &mut Criterion) {
 
 /// Publishes as often as it is told, in windows, on a runtime of its own with one thread.
 fn batches<P: Publishes>(make: impl FnOnce(&Runtime) -> P) -> impl FnMut(u64) {
-    let (runtime, mut publisher) = on_runtime(make);
+    let (runtime, env, mut publisher) = on_runtime(make);
     let mut next = 0;
     move |times| {
         runtime.block_on(async {
             let end = next + times;
             while next < end {
-                publish_window(&mut publisher, &mut next, end).await;
+                publish_window(&env, &mut publisher, &mut next, end).await;
             }
         });
     }
@@ -89,33 +95,33 @@ fn batches<P: Publishes>(make: impl FnOnce(&Runtime) -> P) -> impl FnMut(u64) {
 
 /// The same with a change of subscribers after each window.
 fn churning<P: Turnover>(make: impl FnOnce(&Runtime) -> P) -> impl FnMut(u64) {
-    let (runtime, mut publisher) = on_runtime(make);
+    let (runtime, env, mut publisher) = on_runtime(make);
     let mut next = 0;
     move |times| {
         runtime.block_on(async {
             let end = next + times;
             while next < end {
-                publish_window(&mut publisher, &mut next, end).await;
+                publish_window(&env, &mut publisher, &mut next, end).await;
                 publisher.turn_over(next).await;
             }
         });
     }
 }
 
-fn on_runtime<P>(make: impl FnOnce(&Runtime) -> P) -> (Runtime, P) {
+fn on_runtime<P>(make: impl FnOnce(&Runtime) -> P) -> (Runtime, Env, P) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     let guard = runtime.enter();
-    let publisher = make(&runtime);
+    let (env, publisher) = (os::env(Namespace::new("deadline")), make(&runtime));
     drop(guard);
-    (runtime, publisher)
+    (runtime, env, publisher)
 }
 
-async fn publish_window(publisher: &mut impl Publishes, next: &mut u64, end: u64) {
+async fn publish_window(env: &Env, publisher: &mut impl Publishes, next: &mut u64, end: u64) {
     for _ in 0..WINDOW.min(end - *next) {
         publisher.publish(*next).await;
         *next += 1;
     }
-    publisher.handled().await;
+    env.timeout(TIMEOUT, publisher.handled()).await.expect("every subscriber hears every message");
 }
 
 criterion_group!(benches, memory, churn, over_the_network);

@@ -6,7 +6,7 @@
 //!
 //! Every codec has encoded and decoded the same message before it is measured, and has found the same sum over all fields.
 //! Records have a map in each node; peers have their default maps, which are hashed, and this stack ordered ones. The group
-//! `stored` is what this stack's etcd registry does: a value for each node, all endpoints in each, and the service that a lookup
+//! `stored` is what this stack's etcd registry does: a value for each node, with all endpoints, and the service that a lookup
 //! makes of them; beside it stand codecs that merely decode as many values, or one value for the whole service. go-micro's
 //! `proto-rpc` codec is not there, because this stack does not have it yet; `frame` is gRPC's frame around protobuf.
 

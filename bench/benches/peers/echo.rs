@@ -2,12 +2,17 @@
 //! way at once, and the message that it is in where messages have fields. It knows no contender.
 
 use std::any::Any;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
+use shaketable_stack::env::{Env, Namespace, os};
 use tokio::runtime::Builder;
+
+/// Who takes longer to begin, or for one turn, hangs.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One exchange after the other.
 pub(crate) trait Lane {
@@ -35,7 +40,8 @@ pub(crate) fn on_lanes<L: Lane>(
     make: impl AsyncFnOnce(usize) -> Wire<L>,
 ) -> impl FnMut(u64) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
-    let mut wire = runtime.block_on(async {
+    let env = runtime.block_on(async { os::env(Namespace::new("deadline")) });
+    let mut wire = runtime.block_on(in_time(&env, async {
         let mut wire = make(lanes).await;
         assert_eq!(wire.lanes.len(), lanes);
         // What is measured is that everything comes back, and comes back as it was.
@@ -47,20 +53,24 @@ pub(crate) fn on_lanes<L: Lane>(
             }
         }
         wire
-    });
+    }));
     let payload = Bytes::from(vec![7; bytes]);
     move |times| {
         // All of it is captured, and not the lanes alone.
         let wire = &mut wire;
-        runtime.block_on(async {
+        runtime.block_on(in_time(&env, async {
             let all = wire.lanes.iter_mut().map(async |lane| {
                 for _ in 0..times {
                     lane.exchange(&payload, |answer| assert_eq!(answer.len(), bytes)).await;
                 }
             });
             all.collect::<FuturesUnordered<_>>().collect::<()>().await;
-        });
+        }));
     }
+}
+
+async fn in_time<T>(env: &Env, work: impl Future<Output = T>) -> T {
+    env.timeout(TIMEOUT, work).await.expect("nobody hangs")
 }
 
 /// Something shared by all lanes.

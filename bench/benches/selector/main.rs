@@ -102,7 +102,8 @@ fn two_threads(criterion: &mut Criterion) {
         .hold(criterion);
 }
 
-/// While a node comes or goes every millisecond; one thread picks, or two. CPU time is that of the changes, too. The quiet contenders are what one thread takes in quiet.
+/// While a node comes or goes every millisecond; one thread picks, or two. CPU time is that of the changes, too. The quiet
+/// contender is what one thread takes while nothing changes.
 fn churn(criterion: &mut Criterion) {
     for threads in [1, 2] {
         Contest::new("selector", format!("churn/{threads}-threads-{MANY}"), Amount::Elements(1))
