@@ -10,8 +10,8 @@ const SEEDS: &str = "20";
 /// Mutants of the reference by which the conformance suite is judged; two of three compile.
 const MUTANTS: &str = "45";
 
-/// Benches whose contenders are tried for one short turn each. Those of engines take minutes for theirs, and their contenders are
-/// tested in `bench/engines`.
+/// Benches whose contenders are tried for one short turn each. Those of engines take minutes for theirs, and their contenders
+/// are tested in `bench/engines`.
 const BENCHES: [&str; 5] = ["broker", "client_server", "codec", "selector", "transport"];
 
 /// Formatting, lints, all tests, a try of the benches, a sample of mutants; the first that fails ends it.
