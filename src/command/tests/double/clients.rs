@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Failed, Trial};
-use shaketable_fixtures::etcd::{Location, RealEtcd};
+use shaketable_fixtures::etcd::{Location, RealEtcd, Settings};
 use shaketable_fixtures::process::find_on_path;
 
 use super::common::{Outcome, own_etcds, trial};
@@ -55,8 +55,8 @@ fn client() -> Result<PathBuf, String> {
 fn same(etcd: &Location, run: &(dyn Fn(&str) -> Result<String, Failed> + Sync)) -> Outcome {
     let runtime = runtime()?;
     let double = runtime.block_on(Double::start(&["--quota", QUOTA_BYTES]))?;
-    let flag = format!("--quota-backend-bytes={QUOTA_BYTES}");
-    let real = runtime.block_on(RealEtcd::start_with(etcd, &[&flag]))?;
+    let flags = vec![format!("--quota-backend-bytes={QUOTA_BYTES}")];
+    let real = runtime.block_on(RealEtcd::start_with(etcd, &Settings { flags, ..Settings::default() }))?;
     let (expected, doubled) = std::thread::scope(|scope| {
         let doubled = scope.spawn(|| run(&double.etcd));
         (run(real.address()), doubled.join())
