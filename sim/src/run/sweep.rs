@@ -69,11 +69,14 @@ pub fn sweep(request: &SweepRequest, progress: &mut dyn FnMut(&Progress)) -> Swe
     sweep_by(request, &run, progress)
 }
 
+/// What came of a job, and the token that replays it; an empty one where nothing does.
+pub(super) type Made = (Result<RunReport, RunFailure>, String);
+
 /// Runs what `request` asks for by means of `run`, which answers what came of a job and the token that replays it.
 #[expect(clippy::disallowed_methods, reason = "a sweep runs in real time, outside of any simulation")]
 pub(super) fn sweep_by(
     request: &SweepRequest,
-    run: &(dyn Fn(&Job) -> (Result<RunReport, RunFailure>, String) + Sync),
+    run: &(dyn Fn(&Job) -> Made + Sync),
     progress: &mut dyn FnMut(&Progress),
 ) -> SweepReport {
     let started = Instant::now();
