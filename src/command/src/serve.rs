@@ -13,10 +13,10 @@ use shaketable_sim::backend::etcd::server::serve_at;
 use shaketable_sim::backend::etcd::{Etcd, EtcdConfig, EtcdHandle};
 use shaketable_stack::Env;
 use shaketable_stack::env::{Listener, Namespace, os};
-use tokio::signal::unix::{SignalKind, signal};
 
 use actions::Double;
 
+use crate::ended::ended;
 use crate::{Output, Stop};
 
 const EXAMPLES: &str = "\
@@ -123,19 +123,6 @@ async fn serve_etcd(arguments: &Arguments, output: &Output) -> Result<u8, Stop> 
         result = serve_at(env.clone(), etcd, handle) => failed("etcd", result),
         result = administering => failed("admin", result),
     }
-}
-
-/// Completes when somebody ends this program.
-fn ended() -> Result<impl Future<Output = ()>, Stop> {
-    let failed = |error| Stop::Harness(format!("signals cannot be waited for: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 async fn listen(env: &Env, option: &str, address: SocketAddr) -> Result<Box<dyn Listener>, Stop> {
