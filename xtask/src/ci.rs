@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::step::cargo;
+use crate::step::{cargo, cargo_test};
 
 /// Seeds of each scenario file; `cargo test` alone takes 3.
 const SEEDS: &str = "20";
@@ -20,7 +20,7 @@ pub(crate) fn run() -> ExitCode {
     let steps = || {
         cargo(&["fmt", "--all", "--check"], &[])?;
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], &[])?;
-        cargo(&["test", "--workspace", "--no-fail-fast"], &[("SHAKETABLE_SEEDS", &seeds)])?;
+        cargo_test(&["test", "--workspace", "--no-fail-fast"], &[("SHAKETABLE_SEEDS", &seeds)])?;
         let mut benches = vec!["test", "--workspace"];
         benches.extend(BENCHES.iter().flat_map(|bench| ["--bench", bench]));
         cargo(&benches, &[])?;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod failures;
 mod figures;
 mod kills;
 mod mutants;

@@ -1,20 +1,77 @@
 //! Steps of a chore: a command that is shown, run, and timed.
 
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{ChildStdout, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+
+use crate::failures::Failures;
+
+/// How long after the end of cargo the rest of what tests printed may take.
+const REST_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs cargo at the root of the workspace with `words`, and with `environment` beside what is set.
 ///
 /// # Errors
 /// How it ended: its exit code, or 3 when it could not be started or a signal ended it.
 pub(crate) fn cargo(words: &[&str], environment: &[(&str, &str)]) -> Result<(), ExitCode> {
+    step(words, environment, &mut |command| command.status())
+}
+
+/// Runs tests with cargo as [`cargo`] does, and shows at the end once more what those said that failed: of a long log people,
+/// and CI, see the end.
+///
+/// # Errors
+/// As for [`cargo`].
+pub(crate) fn cargo_test(words: &[&str], environment: &[(&str, &str)]) -> Result<(), ExitCode> {
+    let failures = Arc::new(Mutex::new(Failures::default()));
+    let result = step(words, environment, &mut |command| {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let (ended, end) = mpsc::channel();
+        if let Some(printed) = child.stdout.take() {
+            let failures = Arc::clone(&failures);
+            std::thread::Builder::new().spawn(move || {
+                // Nobody waits for the answer any more when there is none to give it to.
+                let _ = ended.send(pass_on(printed, &failures));
+            })?;
+        }
+        let status = child.wait()?;
+        // A process that a test has left behind may keep the pipe open: nobody waits for that.
+        match end.recv_timeout(REST_WITHIN) {
+            Ok(passed_on) => passed_on.map(|()| status),
+            Err(_) => Ok(status),
+        }
+    });
+    if result.is_err() {
+        eprint!("{}", failures.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    result
+}
+
+/// Shows what was printed, line by line, and keeps what failed.
+fn pass_on(printed: ChildStdout, failures: &Mutex<Failures>) -> io::Result<()> {
+    let mut shown = io::stdout();
+    for line in BufReader::new(printed).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        writeln!(shown, "{line}")?;
+        failures.lock().unwrap_or_else(PoisonError::into_inner).take(line);
+    }
+    Ok(())
+}
+
+/// Shows a command, has it run, and says how it ended and how long it took.
+fn step(
+    words: &[&str],
+    environment: &[(&str, &str)],
+    run: &mut dyn FnMut(&mut Command) -> io::Result<ExitStatus>,
+) -> Result<(), ExitCode> {
     let settings: String = environment.iter().map(|(name, value)| format!("{name}={value} ")).collect();
     let shown = format!("{settings}cargo {}", words.join(" "));
     eprintln!("xtask: {shown}");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let started = now();
-    let status = Command::new(cargo).args(words).envs(environment.iter().copied()).current_dir(root()).status();
+    let status = run(Command::new(cargo).args(words).envs(environment.iter().copied()).current_dir(root()));
     let took = started.elapsed();
     match status {
         Ok(status) if status.success() => {
@@ -26,7 +83,7 @@ pub(crate) fn cargo(words: &[&str], environment: &[(&str, &str)]) -> Result<(), 
             Err(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(3)))
         }
         Err(error) => {
-            eprintln!("xtask: cannot start cargo: {error}");
+            eprintln!("xtask: cannot run cargo: {error}");
             Err(ExitCode::from(3))
         }
     }
