@@ -9,7 +9,7 @@ use shaketable_fixtures::faulty;
 use shaketable_reports::Palette;
 use shaketable_reports::terminal::render;
 use shaketable_sim::engine::live;
-use shaketable_sim::run::{SweepReport, Verdict, cases_of};
+use shaketable_sim::run::{Case, SweepReport, Verdict, cases_of};
 use shaketable_sim::scenario::Overrides;
 use shaketable_stack::Result;
 use shaketable_stack::env::Env;
@@ -102,28 +102,28 @@ phases: { warmup: 3s, shake: 14s, settle: 4s }";
 pub(crate) fn trials() -> Vec<Trial> {
     let both = |flaw: &'static Flaw| {
         let trips = trial(&format!("first_named::{}::{}", flaw.trips, flaw.plugin), |etcd| {
-            tripped(flaw, &report(flaw, flaw.plugin, etcd)?)
+            tripped(flaw, &run(&case(flaw, flaw.plugin)?, &plugins(), etcd))
         });
         let holds = trial(&format!("reference_holds::{}::{}", flaw.trips, flaw.plugin), |etcd| {
-            held(&report(flaw, flaw.sound, etcd)?)
+            let case = case(flaw, flaw.sound)?;
+            held(&|| run(&case, &plugins(), etcd.clone()))
         });
         [trips, holds]
     };
     FLAWS.iter().flat_map(both).collect()
 }
 
-fn report(
-    flaw: &Flaw,
-    plugin: &str,
-    etcd: shaketable_fixtures::etcd::Location,
-) -> std::result::Result<SweepReport, Failed> {
-    let mut plugins = faulty::plugins();
-    add_half(&mut plugins);
+fn case(flaw: &Flaw, plugin: &str) -> std::result::Result<Case, Failed> {
     let text = format!("{STAGE}{}", flaw.scenario);
     let set: Overrides = format!("{}={plugin}", flaw.interface).parse()?;
-    let loaded = cases_of("flawed.yaml", &text, &set, &plugins, &live::info());
-    let case = loaded.map_err(|problems| problems.to_string())?.cases.remove(0);
-    Ok(run(&case, &plugins, etcd))
+    let loaded = cases_of("flawed.yaml", &text, &set, &plugins(), &live::info());
+    Ok(loaded.map_err(|problems| problems.to_string())?.cases.remove(0))
+}
+
+fn plugins() -> Plugins {
+    let mut plugins = faulty::plugins();
+    add_half(&mut plugins);
+    plugins
 }
 
 fn tripped(flaw: &Flaw, report: &SweepReport) -> std::result::Result<(), Failed> {

@@ -23,7 +23,8 @@ pub struct Facts {
     pub broker: Promises,
     /// When the run ended.
     pub end: Moment,
-    /// How much too early something may seem to have been: nothing in the simulator, where all clocks are one.
+    /// How much earlier than it is dated may have happened what the backend tells of: not at all in the simulator, where all
+    /// clocks are one.
     pub early: Duration,
 }
 

@@ -31,6 +31,7 @@ impl Oracle for RegistrationVisible {
         let mut court = Court {
             within,
             tick: facts.scenario.network.tick,
+            early: facts.early,
             end: facts.end,
             registry: hosts.into_iter().map(|host| (host, reach.registry(host))).collect(),
             watchers: watchers(history, &operations).into_iter().map(Told::of).collect(),
@@ -86,6 +87,7 @@ impl<'a> Told<'a> {
 struct Court<'a> {
     within: Duration,
     tick: Duration,
+    early: Duration,
     end: Moment,
     registry: BTreeMap<&'a str, Spans>,
     watchers: Vec<Told<'a>>,
@@ -104,7 +106,7 @@ impl Court<'_> {
     fn judge_watchers(&mut self, id: &str, member: &Member<'_>, presence: &Presence, since: Stamp) {
         for told in &self.watchers {
             let watching = &told.watching;
-            if !watching.watches(member.service) || watching.opened.at >= presence.since.at {
+            if !watching.watches(member.service) || watching.opened.at + self.early >= presence.since.at {
                 continue;
             }
             let Some(deadline) = self.deadline(watching.host, since, presence) else { continue };

@@ -41,6 +41,7 @@ impl Oracle for WatchOrder {
             let trial = Trial {
                 within,
                 tick: facts.scenario.network.tick,
+                open: watching.opened.at + facts.early,
                 drops: matches!(facts.registry.slow_consumer, Some(SlowConsumer::Drops { .. })),
                 watching,
                 compactions: open.map(|at| (*at, registry.first_full(*at, within).unwrap_or(facts.end))).collect(),
@@ -69,6 +70,8 @@ struct Trial<'a, 'b> {
     within: Duration,
     /// Hosts and backend are asked once per step: what happened in the same one may be recorded in either order.
     tick: Duration,
+    /// What is dated later happened while it was open.
+    open: Moment,
     drops: bool,
     watching: &'b Watching<'a>,
     /// When its host could use the registry.
@@ -168,7 +171,7 @@ impl Trial<'_, '_> {
     /// what a resync covers.
     fn is_optional(&self, track: &Track<'_>, change: &MemberChange) -> bool {
         change.kind == MemberChangeKind::Written
-            || change.stamp.at <= self.watching.opened.at
+            || change.stamp.at <= self.open
             || track.member.service.is_empty()
             || self.is_covered_by_resync(change.stamp.at)
     }
@@ -182,7 +185,7 @@ impl Trial<'_, '_> {
 
     fn pass_over(&mut self, track: &mut Track<'_>, index: usize, told_later: Stamp) {
         let change = track.changes[index];
-        if change.kind == MemberChangeKind::Written || change.stamp.at <= self.watching.opened.at {
+        if change.kind == MemberChangeKind::Written || change.stamp.at <= self.open {
             return;
         }
         if self.is_covered_by_resync(change.stamp.at) {

@@ -29,6 +29,21 @@ fn a_watcher_may_be_told_exactly_at_the_bound_and_no_later() {
 }
 
 #[test]
+fn who_may_have_registered_before_the_watch_was_open_need_not_be_told_of() {
+    for (early, registered_at, findings) in [(0, 1_500, 1), (1_000, 1_500, 0), (1_000, 2_100, 1)] {
+        let mut story = story();
+        story.facts.early = ms(early);
+        story.watch(1_000, 1_010, "callers-1");
+        story.register(registered_at, "u1");
+        assert_eq!(
+            story.judge(&RegistrationVisible).findings.len(),
+            findings,
+            "dated {early} late, at {registered_at}"
+        );
+    }
+}
+
+#[test]
 fn a_lookup_must_find_the_node_from_the_bound_on() {
     for (asked_at, findings) in [(7_002, 0), (7_003, 1)] {
         let mut story = story();

@@ -282,3 +282,19 @@ fn after_a_resync_the_version_must_be_the_newest() {
         assert_eq!(story.judge(&WatchOrder).findings.len(), findings, "told version {version}");
     }
 }
+
+#[test]
+fn what_may_have_happened_before_the_watch_was_open_need_not_be_told() {
+    for (early, registered_at, findings) in [(0, 1_500, 1), (1_000, 1_500, 0), (1_000, 2_100, 1)] {
+        let (mut story, _) = story();
+        story.facts.early = ms(early);
+        story.register(registered_at, "u1");
+        assert_eq!(story.judge(&WatchOrder).findings.len(), findings, "dated {early} late, at {registered_at}");
+    }
+    let (mut story, watcher) = story();
+    story.facts.early = ms(1_000);
+    story.register(1_500, "u1");
+    story.expired(20_000, "u1");
+    told(&mut story, watcher, &[(20_003, Delete, "u1")]);
+    story.passes(&WatchOrder, 1);
+}
