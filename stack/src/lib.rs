@@ -17,6 +17,7 @@ pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod service;
+mod table;
 #[cfg(test)]
 mod testing;
 pub mod transport;

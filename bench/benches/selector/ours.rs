@@ -81,9 +81,9 @@ impl Ours {
 
     /// The next node, as a client takes it.
     fn next(&self) -> Arc<Node> {
-        match self.selector.select(SERVICE, &self.options).expect("there are nodes") {
-            Selection::Ready(mut next) => next.node().expect("there is one"),
-            Selection::Miss => unreachable!("it was loaded and nothing runs out"),
+        match &self.selector.select(SERVICE, &self.options) {
+            Ok(Selection::Ready(next)) => next.node().expect("there is one"),
+            other => unreachable!("it was loaded and nothing runs out: {other:?}"),
         }
     }
 

@@ -113,7 +113,7 @@ async fn a_loaded_service_is_selected(site: Site) -> Outcome {
     let bench = Bench::over(&site, &["user-1"]).await?;
     bench.load(&bench.user).await?;
     let selected = bench.selector.select(&bench.user, &SelectOptions::default());
-    let Ok(Selection::Ready(mut next)) = selected else {
+    let Ok(Selection::Ready(next)) = selected else {
         return Err(Finding::violated("a selection after the service was loaded", format!("{selected:?}")));
     };
     let node = next.node().map_err(|error| Finding::violated("a node", format!("the error `{error}`")))?;

@@ -308,7 +308,7 @@ async fn a_selection_hands_out_further_nodes(site: Site) -> Outcome {
     let bench = Bench::over(&site, &strs(&nodes)).await?;
     bench.load(&bench.user).await?;
     let selected = bench.selector.select(&bench.user, &in_turns());
-    let Ok(Selection::Ready(mut next)) = selected else {
+    let Ok(Selection::Ready(next)) = selected else {
         return Err(Finding::violated("a selection after the service was loaded", format!("{selected:?}")));
     };
     let mut handed_out = Vec::new();

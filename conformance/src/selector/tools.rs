@@ -61,7 +61,7 @@ impl Bench {
         options: &SelectOptions,
     ) -> Result<StackResult<Arc<Node>>, Finding> {
         match self.selector.select(service, options) {
-            Ok(Selection::Ready(mut next)) => return Ok(next.node()),
+            Ok(Selection::Ready(next)) => return Ok(next.node()),
             Ok(Selection::Miss) => {}
             Err(error) => return Ok(Err(error)),
         }
@@ -69,7 +69,7 @@ impl Bench {
             return Ok(Err(error));
         }
         match self.selector.select(service, options) {
-            Ok(Selection::Ready(mut next)) => Ok(next.node()),
+            Ok(Selection::Ready(next)) => Ok(next.node()),
             Ok(Selection::Miss) => {
                 Err(Finding::violated(format!("to select {service} after it was loaded"), "a miss".to_owned()))
             }

@@ -139,12 +139,12 @@ impl<'a> Attempts<'a> {
         let selector = &self.client.parts.selector;
         let everything = SelectOptions::default();
         let options = self.call.select.as_ref().unwrap_or(&everything);
-        if let Selection::Ready(mut next) = selector.select(service, options)? {
+        if let Selection::Ready(next) = selector.select(service, options)? {
             return next.node();
         }
         selector.load(service).await?;
         match selector.select(service, options)? {
-            Selection::Ready(mut next) => next.node(),
+            Selection::Ready(next) => next.node(),
             Selection::Miss => Err(Error::new(ErrorKind::NotFound, "select").with("service", service)),
         }
     }

@@ -5,6 +5,7 @@
 pub mod cache;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+mod followed;
 mod losses;
 mod mailbox;
 pub mod memory;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use crate::Result;
 use crate::env::Instant;
 
+pub use followed::{Followed, Freshness};
 pub use model::{Endpoint, Node, Service, Services, Value};
 
 /// How a registry is set up. go-micro: `registry.Options`.
@@ -104,6 +106,12 @@ pub trait Registry: Send + Sync + fmt::Debug {
     /// What [`get_service`](Self::get_service) would answer without asking a backend; `None` when that is not known.
     /// Does not allocate.
     fn cached(&self, name: &str) -> Option<Services> {
+        let _ = name;
+        None
+    }
+
+    /// As [`cached`](Self::cached), with what tells whether it still is so; `None` where nobody tells.
+    fn followed(&self, name: &str) -> Option<Followed> {
         let _ = name;
         None
     }

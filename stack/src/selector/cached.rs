@@ -1,13 +1,15 @@
 //! The reference selector: over the registry cache, which it puts before a registry that is none. It makes no requests
 //! except in `load`, and a selection that hits allocates nothing: nodes are worked out only when the registry's answer or
-//! the blacklist changed. Filters must be pure functions of the services they are given.
+//! the blacklist changed. One without filters takes no lock either, as long as nothing changes and nobody fails. Filters must
+//! be pure functions of the services they are given.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
 use super::blacklist::BlacklistOptions;
-use super::kept::AllKept;
+use super::kept::{AllKept, Kept};
+use super::ready::AllReady;
 use super::{Outcome, SelectOptions, Selection, Selector, SelectorOptions};
 use crate::env::{Env, Random};
 use crate::opaque::opaque;
@@ -29,6 +31,8 @@ pub struct CachedSelector {
     env: Env,
     name: &'static str,
     config: CachedSelectorConfig,
+    /// What is in `state` as well, for who needs no lock. Changed by who has it.
+    ready: AllReady,
     state: Mutex<State>,
 }
 
@@ -51,7 +55,7 @@ impl CachedSelector {
         let given = options.registry.clone();
         let mut state = State { options, given, own_cache: None, closed: false, kept: AllKept::default(), random };
         state.put_cache_before(&env, &config.cache);
-        Self { env, name, config, state: Mutex::new(state) }
+        Self { env, name, config, ready: AllReady::default(), state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -66,11 +70,13 @@ impl Selector for CachedSelector {
         let State { options: current, given, .. } = &mut *state;
         let same = [&*given, &current.registry].into_iter().any(|known| Arc::ptr_eq(known, &options.registry));
         current.strategy = options.strategy;
+        state.kept.services.values().for_each(Kept::lock);
         if !same {
             state.given = options.registry;
             state.put_cache_before(&self.env, &self.config.cache);
             // Another registry's nodes are other nodes, whatever their ids.
             state.kept.services.clear();
+            self.ready.clear();
         }
         Ok(())
     }
@@ -80,25 +86,39 @@ impl Selector for CachedSelector {
     }
 
     fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection> {
+        let is_plain = options.filters.is_empty() && options.strategy.is_none();
+        if is_plain && let Some(next) = self.ready.take(service) {
+            return Ok(Selection::Ready(next));
+        }
         let mut state = self.state();
         let State { options: defaults, closed, kept, random, .. } = &mut *state;
         if *closed {
             return Err(closed_error());
         }
-        let Some(services) = defaults.registry.cached(service) else { return Ok(Selection::Miss) };
+        let followed = if is_plain { defaults.registry.followed(service) } else { None };
+        let services = followed.as_ref().map(|followed| followed.services.clone());
+        let Some(services) = services.or_else(|| defaults.registry.cached(service)) else {
+            return Ok(Selection::Miss);
+        };
         if services.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "select").with("service", service));
         }
         let kept = match kept.services.get_mut(service) {
             Some(kept) => kept,
             None => {
-                kept.make_room(self.env.now());
+                kept.make_room(self.env.now(), &self.ready);
                 kept.services.entry(service.to_owned()).or_default()
             }
         };
         kept.blacklist.expire(|| self.env.now());
         let strategy = options.strategy.as_ref().unwrap_or(&defaults.strategy);
-        kept.select(service, services, &options.filters, strategy, random).map(Selection::Ready)
+        let next = kept.select(service, services, &options.filters, strategy, random)?;
+        if let Some(followed) = followed
+            && kept.blacklist.is_empty()
+        {
+            kept.make_ready(service, followed, strategy, &self.ready);
+        }
+        Ok(Selection::Ready(next))
     }
 
     async fn load(&self, service: &str) -> Result<()> {
@@ -113,16 +133,22 @@ impl Selector for CachedSelector {
     }
 
     fn mark(&self, service: &str, node: &Node, outcome: Outcome) {
+        if outcome == Outcome::Answered && self.ready.is_innocent(service) {
+            return;
+        }
         let mut state = self.state();
         if state.closed {
             return;
         }
         match (state.kept.services.get_mut(service), outcome) {
             (Some(kept), Outcome::Answered) => kept.blacklist.answered(node),
-            (Some(kept), Outcome::Failed) => kept.blacklist.failed(node, self.env.now(), &self.config.blacklist),
+            (Some(kept), Outcome::Failed) => {
+                kept.lock();
+                kept.blacklist.failed(node, self.env.now(), &self.config.blacklist);
+            }
             (None, Outcome::Answered) => {}
             (None, Outcome::Failed) => {
-                state.kept.make_room(self.env.now());
+                state.kept.make_room(self.env.now(), &self.ready);
                 let kept = state.kept.services.entry(service.to_owned()).or_default();
                 kept.blacklist.failed(node, self.env.now(), &self.config.blacklist);
             }
@@ -140,6 +166,7 @@ impl Selector for CachedSelector {
             let mut state = self.state();
             state.closed = true;
             state.kept.services.clear();
+            self.ready.clear();
             state.own_cache.take()
         };
         match own_cache {

@@ -9,9 +9,10 @@ use std::sync::atomic::Ordering;
 use rand::Rng;
 
 use super::blacklist::Blacklist;
+use super::ready::{AllReady, Prepared, Ready};
 use super::{Filter, Next, NodeSet, Strategy, StrategyState};
 use crate::env::{Instant, Random};
-use crate::registry::Services;
+use crate::registry::{Followed, Services};
 use crate::{Error, ErrorKind, Result};
 
 /// Combinations kept for one service; beyond it the one that was not used for longest is dropped, and with it its position.
@@ -35,7 +36,9 @@ pub(super) struct Kept {
     pub(super) blacklist: Blacklist,
     /// The last one used comes first.
     combinations: Vec<Combination>,
-    /// Whether it was selected from since the last look.
+    /// What is taken without asking here.
+    ready: Option<Arc<Ready>>,
+    /// Whether it was selected from here since the last look.
     is_used: bool,
 }
 
@@ -60,23 +63,48 @@ impl Default for AllKept {
 impl AllKept {
     /// Forgets the services that nobody has selected from for long, where there are many: names come and go, and nobody says
     /// which will not come again. What was marked is kept for its time.
-    pub(super) fn make_room(&mut self, now: Instant) {
+    pub(super) fn make_room(&mut self, now: Instant, ready: &AllReady) {
         if self.services.len() < self.full_at {
             return;
         }
         self.services.retain(|_, kept| kept.is_wanted(now));
+        ready.retain(|service| self.services.get(service).is_some_and(|kept| kept.ready.is_some()));
         self.full_at = SERVICES_MIN.max(self.services.len() * 2);
     }
 }
 
 impl Kept {
     fn is_wanted(&mut self, now: Instant) -> bool {
-        if std::mem::take(&mut self.is_used) {
+        let was_taken = self.ready.as_ref().is_some_and(|ready| ready.take_use());
+        if std::mem::take(&mut self.is_used) || was_taken {
             return true;
         }
         self.combinations.clear();
+        self.ready = None;
         self.blacklist.expire(|| now);
         !self.blacklist.is_empty()
+    }
+
+    /// Nothing is taken but from here, until nodes are worked out again.
+    pub(super) fn lock(&self) {
+        if let Some(ready) = &self.ready {
+            ready.lock();
+        }
+    }
+
+    /// Lets the nodes that were selected last be taken without asking here, as long as `followed` is the registry's answer.
+    pub(super) fn make_ready(
+        &mut self,
+        service: &str,
+        followed: Followed,
+        strategy: &Arc<dyn Strategy>,
+        all_ready: &AllReady,
+    ) {
+        let Combination { set, position, .. } = &self.combinations[0];
+        let (set, strategy, position) = (set.clone(), strategy.clone(), position.clone());
+        let Followed { version, freshness, .. } = followed;
+        let ready = self.ready.get_or_insert_with(|| Arc::new(Ready::new())).clone();
+        all_ready.set(service, Prepared { set, strategy, position, version, freshness, ready });
     }
 
     /// The nodes of `services` that are left, with the position that belongs to them.
@@ -95,8 +123,13 @@ impl Kept {
         match self.combinations.iter().position(|known| known.is_of(filters, strategy.name())) {
             Some(index) => self.combinations[..=index].rotate_right(1),
             None => {
+                if self.combinations.len() == COMBINATIONS_MAX {
+                    // What is taken without asking here does not come first, and is in use.
+                    let is_ready = |known: &Combination| self.ready.is_some() && known.filters.is_empty();
+                    let oldest = self.combinations.iter().rposition(|known| !is_ready(known));
+                    self.combinations.remove(oldest.unwrap_or_default());
+                }
                 self.combinations.insert(0, Combination::new(filters, strategy.name()));
-                self.combinations.truncate(COMBINATIONS_MAX);
             }
         }
         let combination = &mut self.combinations[0];
@@ -179,14 +212,14 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{AllKept, SERVICES_MIN};
+    use super::{AllKept, AllReady, SERVICES_MIN};
     use crate::env::{Instant, Random};
     use crate::registry::{Node, Service};
     use crate::selector::{BlacklistOptions, Strategy, strategy};
 
     /// Selects from `name` for the first time or again.
     fn select(all: &mut AllKept, name: &str, second: u64, random: &mut Random) {
-        all.make_room(at(second));
+        all.make_room(at(second), &AllReady::default());
         let kept = all.services.entry(name.to_owned()).or_default();
         let strategy: Arc<dyn Strategy> = Arc::new(strategy::RoundRobin);
         let node = Node { id: "a".to_owned(), ..Node::default() };

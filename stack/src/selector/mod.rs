@@ -6,6 +6,7 @@ mod blacklist;
 mod cached;
 pub mod filter;
 mod kept;
+mod ready;
 pub mod strategy;
 pub mod table;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use crate::registry::{Node, Registry, Service, Services};
 use crate::{Error, ErrorKind, Result};
 
 pub use blacklist::BlacklistOptions;
+use ready::HeldNodes;
+
 pub use cached::{CachedSelector, CachedSelectorConfig};
 
 /// How a selector is set up. go-micro: `selector.Options`.
@@ -123,13 +126,30 @@ impl NodeSet {
 }
 
 /// Hands out nodes, one per attempt. go-micro: `selector.Next`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Next {
     source: Source,
 }
 
-#[derive(Clone, Debug)]
+impl Clone for Next {
+    fn clone(&self) -> Self {
+        Self {
+            source: match &self.source {
+                Source::Prepared(held) => {
+                    Source::Set { set: held.set.clone(), strategy: held.strategy.clone(), state: held.position.clone() }
+                }
+                Source::Set { set, strategy, state } => {
+                    Source::Set { set: set.clone(), strategy: strategy.clone(), state: state.clone() }
+                }
+                Source::Elsewhere(source) => Source::Elsewhere(source.clone()),
+            },
+        }
+    }
+}
+
+#[derive(Debug)]
 enum Source {
+    Prepared(HeldNodes),
     Set { set: Arc<NodeSet>, strategy: Arc<dyn Strategy>, state: StrategyState },
     Elsewhere(Arc<dyn NodeSource>),
 }
@@ -149,6 +169,12 @@ impl Next {
         Self { source: Source::Set { set, strategy, state } }
     }
 
+    /// Takes from what was prepared.
+    #[inline]
+    fn prepared(held: HeldNodes) -> Self {
+        Self { source: Source::Prepared(held) }
+    }
+
     /// Takes what `source` picks.
     pub fn elsewhere(source: Arc<dyn NodeSource>) -> Self {
         Self { source: Source::Elsewhere(source) }
@@ -158,15 +184,10 @@ impl Next {
     ///
     /// # Errors
     /// `NoneAvailable` when the set is empty.
-    pub fn node(&mut self) -> Result<Arc<Node>> {
+    pub fn node(&self) -> Result<Arc<Node>> {
         match &self.source {
-            Source::Set { set, strategy, state } => {
-                let index = strategy.pick(set, state);
-                set.nodes
-                    .get(index)
-                    .cloned()
-                    .ok_or_else(|| Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone()))
-            }
+            Source::Prepared(held) => pick(&held.set, &*held.strategy, &held.position),
+            Source::Set { set, strategy, state } => pick(set, &**strategy, state),
             Source::Elsewhere(source) => source.node(),
         }
     }
@@ -174,10 +195,19 @@ impl Next {
     /// The nodes that it takes from, where this process sees them all.
     pub fn set(&self) -> Option<&Arc<NodeSet>> {
         match &self.source {
+            Source::Prepared(held) => Some(&held.set),
             Source::Set { set, .. } => Some(set),
             Source::Elsewhere(_) => None,
         }
     }
+}
+
+#[inline]
+fn pick(set: &NodeSet, strategy: &dyn Strategy, state: &StrategyState) -> Result<Arc<Node>> {
+    set.nodes
+        .get(strategy.pick(set, state))
+        .cloned()
+        .ok_or_else(|| Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone()))
 }
 
 /// What a strategy keeps for one service across selections: a position that every selection moves on.

@@ -49,7 +49,7 @@ async fn bench(plugin: &str, ids: &[&str]) -> Bench {
 impl Bench {
     fn pick_with(&self, options: &SelectOptions) -> Result<String> {
         match self.selector.select("user", options)? {
-            Selection::Ready(mut next) => Ok(next.node()?.id.clone()),
+            Selection::Ready(next) => Ok(next.node()?.id.clone()),
             Selection::Miss => panic!("a miss"),
         }
     }
@@ -97,7 +97,7 @@ async fn a_service_that_was_never_looked_up_is_a_miss_until_it_is_loaded() {
     let post = Service { name: "post".into(), ..service("1", &["p"]) };
     bench.registry.register(&post, RegisterOptions::default()).await.unwrap();
     bench.selector.load("post").await.unwrap();
-    let Selection::Ready(mut next) = select("post").unwrap() else { panic!("a miss") };
+    let Selection::Ready(next) = select("post").unwrap() else { panic!("a miss") };
     assert_eq!(next.node().unwrap().id, "p");
     assert_eq!(bench.registry.lookups.load(Ordering::SeqCst), 2, "selecting asks no backend");
 }
@@ -127,7 +127,7 @@ async fn one_selection_goes_on_where_the_last_one_stopped_also_for_retries() {
     let bench = bench("round_robin", &["a", "b", "c"]).await;
     let mut picked = Vec::new();
     for _ in 0..4 {
-        let Selection::Ready(mut next) = bench.selector.select("user", &SelectOptions::default()).unwrap() else {
+        let Selection::Ready(next) = bench.selector.select("user", &SelectOptions::default()).unwrap() else {
             panic!("a miss")
         };
         picked.push(next.node().unwrap().id.clone());
@@ -332,7 +332,7 @@ async fn options_are_read_and_unknown_ones_refused() {
     let selector = make(&[("blacklist_failures", Setting::Integer(1))]).await.unwrap();
     selector.mark("user", &node("a"), Outcome::Failed);
     for _ in 0..20 {
-        let Selection::Ready(mut next) = selector.select("user", &SelectOptions::default()).unwrap() else {
+        let Selection::Ready(next) = selector.select("user", &SelectOptions::default()).unwrap() else {
             panic!("a miss")
         };
         assert_eq!(next.node().unwrap().id, "b");

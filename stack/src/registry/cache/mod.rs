@@ -1,9 +1,10 @@
 //! Registry `cache`: remembers what another registry answered and keeps it true by watching. A hit is synchronous, and
-//! neither allocates nor waits. It knows nothing of the registry behind it but the interface.
+//! neither allocates nor waits, not even for a lock. It knows nothing of the registry behind it but the interface.
 //!
 //! How old an answer can be: with a working watch, as old as an event needs to arrive; with a broken one, the TTL and one
 //! lookup, as long as the registry answers lookups; while it does not, the last answer is served.
 
+mod answers;
 mod entry;
 #[cfg(test)]
 mod tests;
@@ -12,17 +13,18 @@ mod watch;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
+use self::answers::Answers;
 use self::entry::Entry;
 use self::watch::Follower;
 use super::{
-    DeregisterOptions, Event, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service,
-    Services, WatchOptions, Watcher, records,
+    DeregisterOptions, Event, Followed, Freshness, GetOptions, ListOptions, Loss, RegisterOptions, Registry,
+    RegistryOptions, Service, Services, WatchOptions, Watcher, records,
 };
 use crate::env::{Elapsed, Env, Instant, Task};
 use crate::{Error, ErrorKind, Result};
@@ -66,7 +68,10 @@ struct Shared {
     env: Env,
     inner: Arc<dyn Registry>,
     config: CacheConfig,
-    slots: RwLock<BTreeMap<String, Slot>>,
+    /// What callers are answered.
+    answers: Answers,
+    /// What the answers are made of.
+    slots: Mutex<BTreeMap<String, Slot>>,
     flights: Mutex<BTreeMap<String, Weak<Flight>>>,
     closed: AtomicBool,
 }
@@ -74,7 +79,8 @@ struct Shared {
 #[derive(Debug)]
 struct Slot {
     entry: Entry,
-    used: AtomicBool,
+    /// Of the answer.
+    freshness: Arc<Freshness>,
     /// Keeps the entry true.
     follower: Task,
 }
@@ -85,8 +91,9 @@ type Flight = OnceCell<Result<Services, (ErrorKind, String)>>;
 impl Cache {
     /// Wraps `inner`. Nothing is looked up before somebody asks.
     pub fn new(env: Env, inner: Arc<dyn Registry>, config: CacheConfig) -> Self {
-        let (slots, flights, closed) = (RwLock::default(), Mutex::default(), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { env, inner, config, slots, flights, closed }) }
+        let (answers, slots, flights) = (Answers::default(), Mutex::default(), Mutex::default());
+        let closed = AtomicBool::new(false);
+        Self { shared: Arc::new(Shared { env, inner, config, answers, slots, flights, closed }) }
     }
 
     fn check(&self, operation: &'static str) -> Result<()> {
@@ -109,18 +116,11 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         // The followers hold what holds them.
-        self.shared.slots_mut().clear();
+        drop(self.shared.take_slots());
     }
 }
 
 impl Shared {
-    fn hit(&self, name: &str) -> Option<Services> {
-        let slots = self.slots();
-        let slot = slots.get(name)?;
-        slot.used.store(true, Ordering::Relaxed);
-        Some(slot.entry.answer().clone())
-    }
-
     /// The lookup of `name` that is under way, or a new one.
     fn flight(&self, name: &str) -> Arc<Flight> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +133,7 @@ impl Shared {
     }
 
     async fn lookup(self: &Arc<Self>, name: &str, flight: &Arc<Flight>) -> Result<Services, (ErrorKind, String)> {
-        if let Some(services) = self.hit(name) {
+        if let Some(services) = self.answers.get(name) {
             // A flight that ended just now has brought it.
             return Ok(services);
         }
@@ -161,14 +161,15 @@ impl Shared {
         answer: Result<Services, (ErrorKind, String)>,
         asked_at: Instant,
     ) -> Result<Services, (ErrorKind, String)> {
-        let mut slots = self.slots_mut();
+        let mut slots = self.slots();
         if self.closed.load(Ordering::Relaxed) {
             return answer;
         }
         let services = answer?;
         let entry = Entry::new(services.clone(), asked_at);
         let follower = self.env.spawn("registry-cache", Follower::new(self.clone(), name.to_owned()).run());
-        slots.insert(name.to_owned(), Slot { entry, used: AtomicBool::new(true), follower });
+        let freshness = self.answers.insert(name, services.clone());
+        slots.insert(name.to_owned(), Slot { entry, freshness, follower });
         Ok(services)
     }
 
@@ -179,7 +180,7 @@ impl Shared {
 
     /// Forgets a service that was not asked for since the last call.
     fn forget_if_unused(&self, name: &str) -> ControlFlow<()> {
-        if self.slots().get(name).is_some_and(|slot| slot.used.swap(false, Ordering::Relaxed)) {
+        if self.slots().get(name).is_some_and(|slot| slot.freshness.take_use()) {
             return ControlFlow::Continue(());
         }
         self.forget(name);
@@ -187,8 +188,9 @@ impl Shared {
     }
 
     fn replace(&self, name: &str, services: Services, asked_at: Instant) {
-        if let Some(slot) = self.slots_mut().get_mut(name) {
-            slot.entry = Entry::new(services, asked_at);
+        if let Some(slot) = self.slots().get_mut(name) {
+            slot.entry = Entry::new(services.clone(), asked_at);
+            self.answers.replace(name, services, &slot.freshness);
         }
     }
 
@@ -197,17 +199,27 @@ impl Shared {
             return ControlFlow::Continue(());
         }
         let now = self.env.now();
-        let mut slots = self.slots_mut();
+        let mut slots = self.slots();
         let Some(slot) = slots.get_mut(name) else { return ControlFlow::Break(()) };
         if slot.entry.apply(event, now) {
+            self.answers.replace(name, slot.entry.answer().clone(), &slot.freshness);
             return ControlFlow::Continue(());
         }
+        self.answers.remove(name);
         slots.remove(name);
         ControlFlow::Break(())
     }
 
     fn forget(&self, name: &str) {
-        self.slots_mut().remove(name);
+        let mut slots = self.slots();
+        self.answers.remove(name);
+        slots.remove(name);
+    }
+
+    fn take_slots(&self) -> BTreeMap<String, Slot> {
+        let mut slots = self.slots();
+        self.answers.clear();
+        std::mem::take(&mut *slots)
     }
 
     /// The longest that one request to the registry may take.
@@ -215,12 +227,8 @@ impl Shared {
         self.inner.options().timeout
     }
 
-    fn slots(&self) -> RwLockReadGuard<'_, BTreeMap<String, Slot>> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn slots_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Slot>> {
-        self.slots.write().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -246,7 +254,7 @@ impl Registry for Cache {
 
     async fn get_service(&self, name: &str, _options: GetOptions) -> Result<Services> {
         self.check("get service")?;
-        match self.shared.hit(name) {
+        match self.shared.answers.get(name) {
             Some(services) => Ok(services),
             None => self.lookup(name).await,
         }
@@ -263,7 +271,11 @@ impl Registry for Cache {
     }
 
     fn cached(&self, name: &str) -> Option<Services> {
-        self.shared.hit(name)
+        self.shared.answers.get(name)
+    }
+
+    fn followed(&self, name: &str) -> Option<Followed> {
+        self.shared.answers.follow(name)
     }
 
     fn losses(&self) -> Vec<Loss> {
@@ -272,8 +284,7 @@ impl Registry for Cache {
 
     async fn close(&self) -> Result<()> {
         self.shared.closed.store(true, Ordering::Relaxed);
-        let slots = std::mem::take(&mut *self.shared.slots_mut());
-        for slot in slots.into_values() {
+        for slot in self.shared.take_slots().into_values() {
             slot.follower.abort();
             slot.follower.join().await;
         }
