@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc};
 
-use crate::broker::{self, Broker, BrokerOptions, Event, NothingToAcknowledge, SubscribeOptions, Subscriber};
+use crate::broker::{self, Broker, BrokerOptions, Event, SubscribeOptions, Subscriber};
 use crate::client::{ClientOptions, ClientParts};
 use crate::codec::{Carrier, Codec, CodecFactory, Codecs, Marshaler, Payload};
 use crate::env::Env;
@@ -452,8 +452,8 @@ impl Broker for FakeBroker {
             of_topic.map(|(_, _, handler, _)| handler.clone()).collect()
         };
         for handler in handlers {
-            let acknowledgement = Arc::new(NothingToAcknowledge);
-            handler.handle(Event { topic: topic.to_owned(), message: message.clone(), acknowledgement }).await?;
+            let (topic, message) = (topic.into(), Arc::new(message.clone()));
+            handler.handle(Event { topic, message, acknowledgement: None }).await?;
         }
         Ok(())
     }

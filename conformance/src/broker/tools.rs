@@ -57,7 +57,7 @@ impl Inbox {
 
     /// The topics that the events named, in the order of their arrival.
     pub(super) fn topics(&self) -> Vec<String> {
-        self.events().iter().map(|event| event.topic.clone()).collect()
+        self.events().iter().map(|event| event.topic.to_string()).collect()
     }
 
     /// The bodies as text, in the order of their arrival.

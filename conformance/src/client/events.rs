@@ -66,7 +66,7 @@ struct Keeper(Mutex<Vec<Message>>);
 #[async_trait]
 impl Handler for Keeper {
     async fn handle(&self, event: Event) -> StackResult<()> {
-        lock(&self.0).push(event.message);
+        lock(&self.0).push(Arc::unwrap_or_clone(event.message));
         Ok(())
     }
 }

@@ -142,9 +142,9 @@ async fn deliver(env: Env, adapter: Arc<Adapter>, mut deliveries: Streaming<wire
         running.push(env.spawn("subject handler", async move {
             let message = delivery.message.unwrap_or_default();
             let event = Event {
-                topic: delivery.topic,
-                message: Message { header: message.header, body: message.body },
-                acknowledgement: Arc::new(Delivered { adapter: adapter.clone(), delivery: delivery.delivery }),
+                topic: delivery.topic.into(),
+                message: Arc::new(Message { header: message.header, body: message.body }),
+                acknowledgement: Some(Arc::new(Delivered { adapter: adapter.clone(), delivery: delivery.delivery })),
             };
             let (topic, message) = (event.topic.clone(), event.message.clone());
             let handled = AssertUnwindSafe(destination.handler.handle(event)).catch_unwind().await;

@@ -83,7 +83,7 @@ struct RecordedHandler {
 #[async_trait]
 impl Handler for RecordedHandler {
     async fn handle(&self, event: Event) -> Result<()> {
-        let operation = Operation::Deliver { subscription: self.subscription, topic: event.topic.clone() };
+        let operation = Operation::Deliver { subscription: self.subscription, topic: event.topic.to_string() };
         let id = self.scribe.begin_for(cause_of(&event.message.header), operation);
         self.scribe.finish(id, done, with_cause(Some(id), self.inner.handle(event))).await
     }

@@ -7,19 +7,21 @@
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 
-use super::{Acknowledge, ErrorHandler, Event, Handler, Message, NothingToAcknowledge};
+use super::inbox::{Inbox, Lid, Outlet, inbox};
+use super::{ErrorHandler, Event, Handler};
 use crate::env::{Env, Task};
 use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
 
-/// Messages that wait for one handler; beyond it whoever sends waits.
-pub(super) const BUFFERED: usize = 1024;
+/// Handlers that never wait let others have their turn after so many messages.
+const IN_A_ROW: usize = 128;
 
 /// How long a subscription that ends may still handle what was accepted before.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -28,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(super) struct Delivery {
     env: Env,
     gate: Arc<Gate>,
-    stop: Arc<Notify>,
+    lid: Lid,
     done: watch::Receiver<()>,
     task_id: Arc<OnceLock<tokio::task::Id>>,
     task: Mutex<Option<Task>>,
@@ -45,30 +47,30 @@ pub(super) struct Destination {
 }
 
 impl Delivery {
-    /// Starts delivering to `destination`, in a task that is counted under `name`. Messages are put into the sender.
-    pub(super) fn start(env: &Env, name: &'static str, destination: Destination) -> (Self, mpsc::Sender<Message>) {
-        let (queue, messages) = mpsc::channel(BUFFERED);
+    /// Starts delivering to `destination`, in a task that is counted under `name`. Messages are put into the inbox.
+    pub(super) fn start(env: &Env, name: &'static str, destination: Destination) -> (Self, Inbox) {
+        let (inbox, outlet) = inbox();
         let (ended, done) = watch::channel(());
-        let (gate, stop, task_id) = (Arc::<Gate>::default(), Arc::<Notify>::default(), Arc::<OnceLock<_>>::default());
+        let (gate, lid, task_id) = (Arc::<Gate>::default(), outlet.lid(), Arc::<OnceLock<_>>::default());
         let task = {
-            let (gate, stop, task_id) = (gate.clone(), stop.clone(), task_id.clone());
+            let (gate, task_id) = (gate.clone(), task_id.clone());
             async move {
                 let _dropped_at_the_end = ended;
                 if let Some(id) = tokio::task::try_id() {
                     let _ = task_id.set(id);
                 }
-                deliver(messages, &destination, &gate, &stop).await;
+                deliver(outlet, &destination, &gate).await;
             }
         };
         let task = Mutex::new(Some(env.spawn(name, task)));
-        (Self { env: env.clone(), gate, stop, done, task_id, task }, queue)
+        (Self { env: env.clone(), gate, lid, done, task_id, task }, inbox)
     }
 
     /// Ends the delivery: accepts nothing more, waits up to 5 s until what was accepted is handled, and lets no handler
     /// begin after it has returned. A handler that is still running then is cut off at its next await. From within the
     /// handler itself there is no waiting: the handler goes on, and what was accepted after it is dropped.
     pub(super) async fn finish(&self) {
-        self.stop.notify_one();
+        self.lid.close();
         let own = self.task_id.get().is_some_and(|id| tokio::task::try_id() == Some(*id));
         if !own {
             let mut done = self.done.clone();
@@ -84,86 +86,98 @@ impl Delivery {
 
     /// Ends the delivery at the handler's next await, without waiting.
     pub(super) fn abort(&self) {
-        self.gate.state().closed = true;
+        self.gate.shut();
         drop(self.task.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
 opaque!(Delivery);
 
-async fn deliver(mut messages: mpsc::Receiver<Message>, destination: &Destination, gate: &Gate, stop: &Notify) {
-    let acknowledgement: Arc<dyn Acknowledge> = Arc::new(NothingToAcknowledge);
-    loop {
-        let message = tokio::select! {
-            biased;
-            () = stop.notified() => {
-                messages.close();
-                continue;
+async fn deliver(mut outlet: Outlet, destination: &Destination, gate: &Gate) {
+    let topic: Arc<str> = destination.topic.as_str().into();
+    let mut in_a_row = 0;
+    while outlet.take().await {
+        while let Some(message) = outlet.next() {
+            if !gate.enter() {
+                return;
             }
-            message = messages.recv() => message,
-        };
-        let Some(message) = message else { break };
-        let copy = destination.error_handler.as_ref().map(|handler| (handler, message.clone()));
-        let event = Event { topic: destination.topic.clone(), message, acknowledgement: acknowledgement.clone() };
-        let Some(result) = gate.pass(async { destination.handler.handle(event).await }).await else { break };
-        if let (Err(error), Some((error_handler, message))) = (result, copy) {
-            error_handler.failed(&destination.topic, &message, &error);
+            let copy = destination.error_handler.as_ref().map(|handler| (handler, message.clone()));
+            let event = Event { topic: topic.clone(), message, acknowledgement: None };
+            let handling = async { destination.handler.handle(event).await };
+            tokio::pin!(handling);
+            let first = std::future::poll_fn(|context| Poll::Ready(poll_caught(handling.as_mut(), context))).await;
+            let result = match first {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    gate.leave();
+                    outlet.give_back();
+                    in_a_row = 0;
+                    std::future::poll_fn(|context| poll_caught(handling.as_mut(), context)).await
+                }
+            };
+            if let (Err(error), Some((error_handler, message))) = (result, copy) {
+                error_handler.failed(&destination.topic, &message, &error);
+            }
+            in_a_row += 1;
+            if in_a_row == IN_A_ROW {
+                gate.leave();
+                outlet.give_back();
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
         }
+        gate.leave();
     }
 }
 
 /// Decides whether a handler may begin, so that none begins after the gate was closed, on whatever thread it runs.
 #[derive(Debug, Default)]
 struct Gate {
-    state: Mutex<GateState>,
-    begun: Notify,
+    state: AtomicU8,
+    left: Notify,
 }
 
-#[derive(Debug, Default)]
-struct GateState {
-    closed: bool,
-    /// A handler was let in and has not reached its first await.
-    beginning: bool,
-}
+/// No handler may begin any more.
+const CLOSED: u8 = 1;
+
+/// Handlers begin, one after the other, until one waits.
+const INSIDE: u8 = 2;
 
 impl Gate {
-    fn state(&self) -> std::sync::MutexGuard<'_, GateState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a handler may begin. Until [`leave`](Self::leave) nobody is told that the gate is closed.
+    fn enter(&self) -> bool {
+        let state = self.state.load(Ordering::Acquire);
+        // Who is inside already need not say so again.
+        let state = if state == INSIDE { state } else { self.state.fetch_or(INSIDE, Ordering::AcqRel) };
+        if state & CLOSED != 0 {
+            self.leave();
+        }
+        state & CLOSED == 0
     }
 
-    /// Runs `handler`, unless the gate is closed. A panic becomes an error.
-    async fn pass(&self, handler: impl Future<Output = Result<()>>) -> Option<Result<()>> {
-        tokio::pin!(handler);
-        {
-            let mut state = self.state();
-            if state.closed {
-                return None;
-            }
-            state.beginning = true;
+    /// No handler is about to begin.
+    fn leave(&self) {
+        if self.state.fetch_and(!INSIDE, Ordering::AcqRel) & CLOSED != 0 {
+            self.left.notify_waiters();
         }
-        let first = std::future::poll_fn(|context| Poll::Ready(poll_caught(handler.as_mut(), context))).await;
-        self.state().beginning = false;
-        self.begun.notify_waiters();
-        match first {
-            Poll::Ready(result) => Some(result),
-            Poll::Pending => Some(std::future::poll_fn(|context| poll_caught(handler.as_mut(), context)).await),
-        }
+    }
+
+    /// Lets no further handler begin, sooner or later.
+    fn shut(&self) {
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
     }
 
     /// Closes the gate; when this returns, every handler that was let in has begun.
     async fn close(&self) {
+        self.shut();
         loop {
-            let begun = self.begun.notified();
-            tokio::pin!(begun);
-            begun.as_mut().enable();
-            {
-                let mut state = self.state();
-                state.closed = true;
-                if !state.beginning {
-                    return;
-                }
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.state.load(Ordering::Acquire) & INSIDE == 0 {
+                return;
             }
-            begun.await;
+            left.await;
         }
     }
 }

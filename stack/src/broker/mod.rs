@@ -3,6 +3,7 @@
 
 mod delivery;
 pub mod http;
+mod inbox;
 pub mod memory;
 pub mod table;
 #[cfg(test)]
@@ -117,17 +118,20 @@ pub trait ErrorHandler: Send + Sync + fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The topic.
-    pub topic: String,
-    /// The message.
-    pub message: Message,
-    /// Acknowledges this delivery, where the broker knows acknowledgement.
-    pub acknowledgement: Arc<dyn Acknowledge>,
+    pub topic: Arc<str>,
+    /// The message, which other subscribers may have, too.
+    pub message: Arc<Message>,
+    /// Acknowledges this delivery; none where the broker knows no acknowledgement.
+    pub acknowledgement: Option<Arc<dyn Acknowledge>>,
 }
 
 impl Event {
     /// Acknowledges: the broker will not deliver this again. A second call does nothing.
     pub async fn ack(&self) -> Result<()> {
-        self.acknowledgement.acknowledge().await
+        match &self.acknowledgement {
+            Some(acknowledgement) => acknowledgement.acknowledge().await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -136,17 +140,6 @@ impl Event {
 pub trait Acknowledge: Send + Sync + fmt::Debug {
     /// Acknowledges the delivery.
     async fn acknowledge(&self) -> Result<()>;
-}
-
-/// For brokers that deliver at most once: there is nothing to acknowledge.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NothingToAcknowledge;
-
-#[async_trait]
-impl Acknowledge for NothingToAcknowledge {
-    async fn acknowledge(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// A subscription. Dropping it does not end it, as in go-micro; `unsubscribe` or the broker's `disconnect` does.

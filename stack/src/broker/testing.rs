@@ -64,7 +64,7 @@ impl Recorder {
 impl Handler for Recorder {
     async fn handle(&self, event: Event) -> Result<()> {
         event.ack().await?;
-        self.events.lock().unwrap().push(event.message);
+        self.events.lock().unwrap().push(Arc::unwrap_or_clone(event.message));
         Ok(())
     }
 }

@@ -26,6 +26,9 @@ const PEERS_MAX: usize = 16 << 10;
 /// Limit for reading one request's body.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What is told whose subscription ended while its message was on its way.
+const ENDED: &str = "the subscription has ended";
+
 /// How long a request waits for room in its subscription's queue; less than the publisher waits, so that it is told.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -130,9 +133,9 @@ impl Receiver {
         message: Message,
         publisher: Option<(String, u64)>,
     ) -> Result<(), (StatusCode, String)> {
-        let room = match self.env.timeout(ROOM_TIMEOUT, door.queue.reserve()).await {
+        let room = match self.env.timeout(ROOM_TIMEOUT, door.queue.place()).await {
             Ok(Ok(room)) => room,
-            Ok(Err(_)) => return Err((StatusCode::NOT_FOUND, "the subscription has ended".to_owned())),
+            Ok(Err(_)) => return Err((StatusCode::NOT_FOUND, ENDED.to_owned())),
             Err(_) => return Err((StatusCode::SERVICE_UNAVAILABLE, "the subscriber does not keep up".to_owned())),
         };
         // Judged together with the sending, so that nothing newer can come between.
@@ -147,7 +150,7 @@ impl Receiver {
                 return Err((StatusCode::CONFLICT, "overtaken by a later message of its publisher".to_owned()));
             }
         }
-        room.send(message);
-        Ok(())
+        // Who ended it meanwhile takes nothing any more.
+        room.put(Arc::new(message)).map_err(|_| (StatusCode::NOT_FOUND, ENDED.to_owned()))
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
 
 use super::{BROADCAST, BROKER, SERVICE};
 use crate::broker::delivery::Delivery;
-use crate::broker::{Message, SubscribeOptions, Subscriber};
+use crate::broker::inbox::Inbox;
+use crate::broker::{SubscribeOptions, Subscriber};
 use crate::env::{Env, Task};
 use crate::registry::{DeregisterOptions, Node, RegisterOptions, Registry, Service};
 use crate::{Error, ErrorKind, Result};
@@ -54,7 +54,7 @@ struct Live {
 #[derive(Debug)]
 pub(super) struct Door {
     /// Messages are put here.
-    pub(super) queue: mpsc::Sender<Message>,
+    pub(super) queue: Inbox,
     /// The highest number that came of each publisher; see [`super::connection`].
     pub(super) newest: Mutex<BTreeMap<String, u64>>,
 }
@@ -129,7 +129,7 @@ pub(super) struct SubscriptionParts {
     pub(super) options: SubscribeOptions,
     pub(super) delivery: Delivery,
     /// Where the delivery takes its messages from.
-    pub(super) queue: mpsc::Sender<Message>,
+    pub(super) queue: Inbox,
 }
 
 impl Subscription {

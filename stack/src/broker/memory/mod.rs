@@ -13,16 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::future::{join, join_all};
-use tokio::sync::mpsc::error::TrySendError;
-
 use super::delivery::{Delivery, Destination};
+use super::inbox::{Inbox, Refused};
 use super::{Broker, BrokerOptions, ErrorHandler, Handler, Message, PublishOptions, SubscribeOptions, Subscriber};
 use crate::env::{Env, Instant};
 use crate::opaque::opaque;
 use crate::{Error, ErrorKind, Result};
-use topics::{Entry, Inbox, Topics};
+use async_trait::async_trait;
+use futures_util::future::{join, join_all};
+use topics::{Entry, Topics};
 
 /// How long `publish` waits for subscribers that do not keep up.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,39 +68,46 @@ impl MemoryBroker {
         self.state().session.clone().ok_or_else(|| Error::new(ErrorKind::NotConnected, operation))
     }
 
-    async fn put(&self, topic: &str, id: u64, inbox: Inbox, message: &Message, deadline: Instant) -> Result<()> {
-        match inbox.try_send(message.clone()) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(message)) => match self.env.timeout_at(deadline, inbox.send(message)).await {
-                Ok(_) => Ok(()),
-                Err(elapsed) => Err(Error::new(ErrorKind::Timeout, "publish")
-                    .detail("a subscriber does not keep up")
-                    .with("topic", topic)
-                    .caused_by(elapsed)),
-            },
-            // Who has just unsubscribed is owed nothing; nor is who died with its host and could not say so.
-            Err(TrySendError::Closed(_)) => {
-                self.topics.remove(topic, None, id);
+    /// Puts `message` where there was no room just now.
+    async fn put_late(
+        &self,
+        topic: &str,
+        id: u64,
+        inbox: &Inbox,
+        message: &Arc<Message>,
+        deadline: Instant,
+    ) -> Result<()> {
+        match self.env.timeout_at(deadline, inbox.place()).await {
+            Ok(place) => {
+                if place.and_then(|place| place.put(message.clone())).is_err() {
+                    self.topics.remove(topic, None, id);
+                }
                 Ok(())
             }
+            Err(elapsed) => Err(Error::new(ErrorKind::Timeout, "publish")
+                .detail("a subscriber does not keep up")
+                .with("topic", topic)
+                .caused_by(elapsed)),
         }
     }
 
     /// Puts `message` to the first member that has room, beginning with the one whose turn it is.
-    async fn put_to_group(&self, topic: &str, group: &str, message: &Message, deadline: Instant) -> Result<()> {
+    async fn put_to_group(&self, topic: &str, group: &str, message: &Arc<Message>, deadline: Instant) -> Result<()> {
         loop {
             let mut full = None;
             for (id, inbox) in self.topics.members(topic, group) {
-                match inbox.try_send(message.clone()) {
+                match inbox.try_put(message) {
                     Ok(()) => return Ok(()),
-                    Err(TrySendError::Full(_)) => full = full.or(Some((id, inbox))),
-                    Err(TrySendError::Closed(_)) => self.topics.remove(topic, Some(group), id),
+                    Err(Refused::Full) => full = full.or(Some((id, inbox))),
+                    Err(Refused::Closed) => self.topics.remove(topic, Some(group), id),
                 }
             }
             let Some((id, inbox)) = full else { return Ok(()) };
-            match self.env.timeout_at(deadline, inbox.send(message.clone())).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(_)) => self.topics.remove(topic, Some(group), id),
+            match self.env.timeout_at(deadline, inbox.place()).await {
+                Ok(place) => match place.and_then(|place| place.put(message.clone())) {
+                    Ok(()) => return Ok(()),
+                    Err(_) => self.topics.remove(topic, Some(group), id),
+                },
                 Err(elapsed) => {
                     return Err(Error::new(ErrorKind::Timeout, "publish")
                         .detail("no member of the queue keeps up")
@@ -151,12 +157,25 @@ impl Broker for MemoryBroker {
 
     async fn publish(&self, topic: &str, message: &Message, _options: PublishOptions) -> Result<()> {
         self.session("publish")?;
+        let Some(route) = self.topics.route(topic) else { return Ok(()) };
+        let message = Arc::new(message.clone());
+        let mut late = Vec::new();
+        for (id, inbox) in &route.each {
+            match inbox.try_put(&message) {
+                Ok(()) => {}
+                Err(Refused::Full) => late.push((*id, inbox)),
+                // Who has just unsubscribed is owed nothing; nor is who died with its host and could not say so.
+                Err(Refused::Closed) => self.topics.remove(topic, None, *id),
+            }
+        }
+        if late.is_empty() && route.groups.is_empty() {
+            return Ok(());
+        }
         let deadline = self.env.now() + PUBLISH_TIMEOUT;
-        let route = self.topics.route(topic);
-        let each = route.each.into_iter().map(|(id, inbox)| self.put(topic, id, inbox, message, deadline));
-        let groups = route.groups.iter().map(|group| self.put_to_group(topic, group, message, deadline));
-        let (each, groups) = join(join_all(each), join_all(groups)).await;
-        each.into_iter().chain(groups).collect()
+        let late = late.into_iter().map(|(id, inbox)| self.put_late(topic, id, inbox, &message, deadline));
+        let groups = route.groups.iter().map(|group| self.put_to_group(topic, group, &message, deadline));
+        let (late, groups) = join(join_all(late), join_all(groups)).await;
+        late.into_iter().chain(groups).collect()
     }
 
     async fn subscribe(

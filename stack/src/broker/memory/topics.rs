@@ -4,12 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
-
-use crate::broker::Message;
-
-/// Where a subscriber's messages are put.
-pub(super) type Inbox = mpsc::Sender<Message>;
+use crate::broker::inbox::Inbox;
 
 /// All subscriptions of one world.
 #[derive(Debug, Default)]
@@ -27,6 +22,8 @@ struct State {
 struct Topic {
     each: BTreeMap<u64, Inbox>,
     groups: BTreeMap<String, Group>,
+    /// Where messages go, as long as nobody comes or goes.
+    route: Option<Arc<Route>>,
 }
 
 /// The members of one queue.
@@ -52,6 +49,7 @@ impl Topics {
         state.subscribed += 1;
         let id = state.subscribed;
         let topic_state = state.topics.entry(topic.to_owned()).or_default();
+        topic_state.route = None;
         match group {
             Some(group) => topic_state.groups.entry(group.to_owned()).or_default().members.insert(id, inbox),
             None => topic_state.each.insert(id, inbox),
@@ -60,11 +58,14 @@ impl Topics {
     }
 
     /// Where a message of `topic` goes now.
-    pub(super) fn route(&self, topic: &str) -> Route {
-        let state = self.state();
-        let Some(topic) = state.topics.get(topic) else { return Route::default() };
-        let each = topic.each.iter().map(|(id, inbox)| (*id, inbox.clone())).collect();
-        Route { each, groups: topic.groups.keys().cloned().collect() }
+    pub(super) fn route(&self, topic: &str) -> Option<Arc<Route>> {
+        let mut state = self.state();
+        let Topic { each, groups, route } = state.topics.get_mut(topic)?;
+        let known = route.get_or_insert_with(|| {
+            let each = each.iter().map(|(id, inbox)| (*id, inbox.clone())).collect();
+            Arc::new(Route { each, groups: groups.keys().cloned().collect() })
+        });
+        Some(known.clone())
     }
 
     /// The members of a queue, the one whose turn it is first.
@@ -86,6 +87,7 @@ impl Topics {
     pub(super) fn remove(&self, topic_name: &str, group_name: Option<&str>, id: u64) {
         let mut state = self.state();
         let Some(topic) = state.topics.get_mut(topic_name) else { return };
+        topic.route = None;
         topic.each.remove(&id);
         if let Some(name) = group_name
             && let Some(group) = topic.groups.get_mut(name)

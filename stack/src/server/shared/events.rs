@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 
 use super::router::{decode_by, panic_text};
-use crate::broker::{Event, Handler, SubscribeOptions};
+use crate::broker::{Event, Handler, Message, SubscribeOptions};
 use crate::client::Context;
 use crate::codec::Codecs;
 use crate::metadata::{get_ignoring_case, names};
@@ -35,20 +35,20 @@ impl EventHandler {
 impl Handler for EventHandler {
     async fn handle(&self, event: Event) -> Result<()> {
         let _under_way = self.under_way.begin();
-        let header = event.message.header;
+        let Message { header, body } = Arc::unwrap_or_clone(event.message);
         let content_type = get_ignoring_case(&header, names::CONTENT_TYPE).unwrap_or(super::FALLBACK_CONTENT_TYPE);
         let codec = self.codecs.by_content_type(content_type).cloned().ok_or_else(|| {
             Error::new(ErrorKind::InvalidMessage, "handle event")
                 .detail(format!("unsupported Content-Type: {content_type}"))
-                .with("topic", &event.topic)
+                .with("topic", &*event.topic)
         })?;
-        let decode = decode_by(codec, event.message.body, &self.server);
+        let decode = decode_by(codec, body, &self.server);
         let context = Context { deadline: None, metadata: header };
         let work = AssertUnwindSafe(async { (self.subscription.function)(context, decode).await });
         work.catch_unwind().await.unwrap_or_else(|panic| {
             Err(Error::new(ErrorKind::Internal, "handle event")
                 .detail(format!("panic recovered: {}", panic_text(&*panic)))
-                .with("topic", &event.topic))
+                .with("topic", &*event.topic))
         })
     }
 }
