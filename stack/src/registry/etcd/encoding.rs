@@ -35,14 +35,6 @@ pub(super) fn decode(value: &[u8]) -> Option<Service> {
     serde_json::from_slice(value).ok().filter(|record: &Service| !record.name.is_empty() && record.nodes.len() == 1)
 }
 
-/// The records in `values`, those of `service` where one is named, in the order of their nodes' ids.
-pub(super) fn records<'a>(values: impl Iterator<Item = &'a [u8]>, service: Option<&str>) -> Vec<Service> {
-    let records = values.filter_map(decode).filter(|record| service.is_none_or(|name| name == record.name));
-    let mut records: Vec<_> = records.collect();
-    records.sort_by(|one, other| one.nodes[0].id.cmp(&other.nodes[0].id));
-    records
-}
-
 /// A slash would open another level.
 fn segment(name: &str) -> String {
     name.replace('/', "-")

@@ -5,6 +5,7 @@ mod channel;
 mod config;
 mod encoding;
 mod lease;
+mod lookup;
 mod renewal;
 mod view;
 mod watch;
@@ -12,6 +13,7 @@ mod watch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
+use etcd_client::KeyValue;
 
 use self::channel::Links;
 use self::lease::Keeper;
@@ -65,9 +67,9 @@ impl Etcd {
         Ok(())
     }
 
-    async fn records(&self, operation: &'static str, service: Option<&str>) -> Result<Vec<Service>> {
-        let answer = watch::range(&self.links, operation, &encoding::prefix(service)).await?;
-        Ok(encoding::records(answer.kvs().iter().map(|found| found.value()), service))
+    async fn services(&self, operation: &'static str, name: Option<&str>) -> Result<Services> {
+        let answer = watch::range(&self.links, operation, &encoding::prefix(name)).await?;
+        Ok(lookup::services(name, answer.kvs().iter().map(KeyValue::value)))
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -105,15 +107,12 @@ impl Registry for Etcd {
     }
 
     async fn get_service(&self, name: &str, _options: GetOptions) -> Result<Services> {
-        let records = self.records("get service", Some(name)).await?;
-        if records.is_empty() {
-            return Err(records::not_found(name));
-        }
-        Ok(records::group(records.iter()))
+        let services = self.services("get service", Some(name)).await?;
+        if services.is_empty() { Err(records::not_found(name)) } else { Ok(services) }
     }
 
     async fn list_services(&self, _options: ListOptions) -> Result<Services> {
-        Ok(records::group(self.records("list services", None).await?.iter()))
+        self.services("list services", None).await
     }
 
     async fn watch(&self, options: WatchOptions) -> Result<Arc<dyn Watcher>> {
@@ -163,5 +162,5 @@ pub fn stored(service: &Service) -> Result<Vec<Vec<u8>>> {
 
 /// What a lookup of `name` answers when etcd holds `values` for it; empty where they are no records of it.
 pub fn looked_up<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Services {
-    records::group(encoding::records(values, Some(name)).iter())
+    lookup::services(Some(name), values)
 }
