@@ -12,7 +12,7 @@ const MUTANTS: &str = "45";
 
 /// Benches whose contenders are tried for one short turn each. Those of engines take minutes for theirs, and their contenders
 /// are tested in `bench/engines`.
-const BENCHES: [&str; 5] = ["broker", "client_server", "codec", "selector", "transport"];
+const BENCHES: [&str; 6] = ["broker", "client_server", "codec", "registry", "selector", "transport"];
 
 /// Formatting, lints, all tests, a try of the benches, a sample of mutants; the first that fails ends it.
 pub(crate) fn run() -> ExitCode {

@@ -23,6 +23,12 @@ pub enum Kind {
     InProcess,
     /// TCP on the loopback interface, both ends on one thread.
     Loopback,
+    /// A server in a container of this machine.
+    ServerInContainer,
+    /// A server that was started as a process of this machine.
+    ServerProcess,
+    /// A server that somebody else runs.
+    SomebodysServer,
 }
 
 impl fmt::Display for Kind {
@@ -30,6 +36,9 @@ impl fmt::Display for Kind {
         formatter.write_str(match self {
             Self::InProcess => "in process",
             Self::Loopback => "TCP on loopback, both ends on one thread",
+            Self::ServerInContainer => "a server in a container",
+            Self::ServerProcess => "a server as a process",
+            Self::SomebodysServer => "a server that somebody else runs",
         })
     }
 }
