@@ -180,6 +180,8 @@ fn describe_fault(fault: &Fault) -> String {
             let by = exact(Duration::from_nanos(by_ns.unsigned_abs()));
             format!("the date of {host} is {by} {}", if *by_ns > 0 { "ahead" } else { "behind" })
         }
+        Fault::LeaderDown { backend } => format!("the leader of {backend} goes down"),
+        Fault::LeaderUp { backend } => format!("the former leader of {backend} comes up again"),
         Fault::LeaseLost { host } => format!("the backend loses the leases of {host}"),
         Fault::BackendDown { host } => format!("backend {host} goes down"),
         Fault::BackendUp { host } => format!("backend {host} is up again"),

@@ -5,6 +5,7 @@
 pub mod etcd;
 mod live;
 mod shared;
+mod simulated_cluster;
 mod simulated_etcd;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use live::{LiveBackend, LiveBackends};
 pub use shared::Shared;
+pub use simulated_cluster::SimulatedEtcdCluster;
 pub use simulated_etcd::SimulatedEtcd;
 
 use crate::history::{Moment, Truth};
@@ -27,6 +29,22 @@ pub trait SimulatedBackend: Send + Sync + fmt::Debug {
 
     /// What its host runs; each start after the first is a restart that keeps the data.
     fn program(&self) -> Option<Program>;
+
+    /// The hosts that it is, by name, each with its program: one of its kind's name, where it has a program at all. A cluster
+    /// has several, and no program of its own.
+    fn hosts(&self) -> Vec<(String, Program)> {
+        self.program().map(|program| (self.kind().to_owned(), program)).into_iter().collect()
+    }
+
+    /// Every place where plugins reach it.
+    fn addresses(&self) -> Vec<String> {
+        self.address().into_iter().collect()
+    }
+
+    /// The host that leads the others, if any does at present.
+    fn leader(&self) -> Option<String> {
+        None
+    }
 
     /// Restarts it; one that has a host restarts with that instead.
     fn restart(&self, now: Moment) {
@@ -74,6 +92,18 @@ pub fn simulated(kind: &str, seed: u64) -> Option<Arc<dyn SimulatedBackend>> {
         _ => None,
     }
 }
+
+/// The same with so many members, each a host called `<kind>-<number>`; none where that kind has no clusters.
+pub fn simulated_cluster(kind: &str, seed: u64, members: u32) -> Option<Arc<dyn SimulatedBackend>> {
+    match (kind, members) {
+        (kind, 1) => simulated(kind, seed),
+        (SimulatedEtcd::KIND, 2..) => Some(Arc::new(SimulatedEtcdCluster::new(seed, members))),
+        _ => None,
+    }
+}
+
+/// The kinds of which there are clusters.
+pub const CLUSTERED: [&str; 1] = [SimulatedEtcd::KIND];
 
 /// The kinds of backend that can be simulated.
 pub const KINDS: [&str; 1] = [SimulatedEtcd::KIND];

@@ -10,6 +10,7 @@ use shaketable_stack::Env;
 use super::SimulatedBackend;
 use super::etcd::server::run;
 use super::etcd::{DeletionCause, Etcd, EtcdConfig, EtcdEvent, EtcdHandle};
+use super::simulated_cluster::litter;
 use crate::history::{Moment, Truth};
 use crate::world::Program;
 
@@ -83,15 +84,9 @@ impl SimulatedBackend for SimulatedEtcd {
 
     fn litter(&self, now: Moment, node: &str, values: &[String]) {
         self.handle.with(|etcd| {
-            for key in keys_of(etcd, &[node.to_owned()]) {
-                let copy = etcd.peek(&key).map(|kv| (format!("/elsewhere{}", text(&key)), kv.value.clone()));
-                let beside = values.iter().enumerate();
-                let beside =
-                    beside.map(|(index, value)| (format!("{}-{index}", text(&key)), Bytes::from(value.clone())));
-                for (key, value) in copy.into_iter().chain(beside) {
-                    // etcd refuses nothing of that size under no lease.
-                    let _ = etcd.put(now.since_start(), PutRequest { key: key.into(), value, ..PutRequest::default() });
-                }
+            for (key, value) in litter(etcd, node, values) {
+                // etcd refuses nothing of that size under no lease.
+                let _ = etcd.put(now.since_start(), PutRequest { key, value, ..PutRequest::default() });
             }
         });
     }
@@ -111,12 +106,12 @@ impl SimulatedBackend for SimulatedEtcd {
 }
 
 /// The keys that name one of `nodes`.
-fn keys_of(etcd: &Etcd, nodes: &[String]) -> Vec<Bytes> {
+pub(super) fn keys_of(etcd: &Etcd, nodes: &[String]) -> Vec<Bytes> {
     let names = |key: &Bytes| nodes.iter().any(|node| text(key).contains(node.as_str()));
     etcd.keys().filter(|key| names(key)).cloned().collect()
 }
 
-fn truth(event: EtcdEvent) -> Option<Truth> {
+pub(super) fn truth(event: EtcdEvent) -> Option<Truth> {
     let seconds = |seconds: i64| Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
     Some(match event {
         EtcdEvent::LeaseGranted { lease, ttl_requested_s, ttl_granted_s } => Truth::Granted {
@@ -147,7 +142,7 @@ fn lease_name(lease: i64) -> String {
     format!("{lease:x}")
 }
 
-fn text(key: &Bytes) -> String {
+pub(super) fn text(key: &Bytes) -> String {
     String::from_utf8_lossy(key).into_owned()
 }
 

@@ -62,10 +62,10 @@ pub struct PhaseSpan {
 }
 
 impl Facts {
-    /// The backend of the registry; none for a registry whose state belongs to the world.
-    pub fn registry_backend(&self) -> Option<&HostFacts> {
-        let kind = self.registry.backend?;
-        self.hosts.iter().find(|host| host.kind == HostKind::Backend && host.group == kind)
+    /// The members of the registry's backend, mostly one; none for a registry whose state belongs to the world.
+    pub fn registry_backends(&self) -> impl Iterator<Item = &HostFacts> {
+        let kind = self.registry.backend;
+        self.hosts.iter().filter(move |host| host.kind == HostKind::Backend && Some(host.group.as_str()) == kind)
     }
 
     /// The phase called `name`.

@@ -18,7 +18,8 @@ pub(super) struct Reach<'a> {
     down: BTreeMap<&'a str, Spans>,
     /// Links that were impassable at some time, by sender and receiver.
     blocked: BTreeMap<(&'a str, &'a str), Spans>,
-    registry: Option<&'a str>,
+    /// The members of the registry's backend; none where its state belongs to the world.
+    registry: Vec<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,7 @@ impl<'a> Reach<'a> {
         for ((from, to, _), steps) in links {
             blocked.entry((from, to)).or_default().add(&Spans::in_force(&steps, end));
         }
-        let registry = facts.registry_backend().map(|host| host.name.as_str());
+        let registry = facts.registry_backends().map(|host| host.name.as_str()).collect();
         Self { end, down: idle, blocked, registry }
     }
 
@@ -82,14 +83,45 @@ impl<'a> Reach<'a> {
         spans
     }
 
-    /// When `host` could use the registry; a registry whose state belongs to the world can be used by whoever is alive.
+    /// When `host` could use the registry; a registry whose state belongs to the world can be used by whoever is alive. Of a
+    /// backend with several members it needs those that are enough to agree, and they need each other.
     pub(super) fn registry(&self, host: &str) -> Spans {
-        self.registry.map_or_else(|| self.alive(host), |backend| self.between(host, backend))
+        match self.registry.as_slice() {
+            [] => self.alive(host),
+            [backend] => self.between(host, backend),
+            _ => self.agreeing(Some(host)),
+        }
     }
 
-    /// When the registry's backend was down.
+    /// When the registry's backend was down, or too few of its members could reach each other.
     pub(super) fn registry_down(&self) -> Spans {
-        self.registry.and_then(|backend| self.down.get(backend)).cloned().unwrap_or_default()
+        match self.registry.as_slice() {
+            [] => Spans::default(),
+            [backend] => self.down.get(backend).cloned().unwrap_or_default(),
+            _ => self.agreeing(None).not(self.end),
+        }
+    }
+
+    /// When there were members in touch with each other, and with `host`, that are more than half.
+    fn agreeing(&self, host: Option<&str>) -> Spans {
+        let members = &self.registry;
+        let mut agreeing = Spans::default();
+        // Each set of members is the bits of a number; there are few of them.
+        for set in 0_u32..1 << members.len() {
+            if usize::try_from(set.count_ones()).is_ok_and(|count| count == members.len() / 2 + 1) {
+                let chosen: Vec<&str> =
+                    (0..members.len()).filter(|bit| set >> bit & 1 == 1).map(|bit| members[bit]).collect();
+                let mut spans = Spans::whole(self.end);
+                for (index, member) in chosen.iter().enumerate() {
+                    spans = spans.and(&self.alive(member));
+                    for other in chosen[index + 1..].iter().copied().chain(host) {
+                        spans = spans.and(&self.between(member, other));
+                    }
+                }
+                agreeing.add(&spans);
+            }
+        }
+        agreeing
     }
 }
 
@@ -161,7 +193,9 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Du
         | Fault::Resume { .. }
         | Fault::LeaseLost { .. }
         | Fault::BackendDown { .. }
-        | Fault::BackendUp { .. } => return,
+        | Fault::BackendUp { .. }
+        | Fault::LeaderDown { .. }
+        | Fault::LeaderUp { .. } => return,
     };
     for from in from {
         for to in to {

@@ -48,6 +48,7 @@ impl Story {
             matrix: BTreeMap::new(),
             services: BTreeMap::new(),
             clients: BTreeMap::new(),
+            backends: BTreeMap::new(),
             network: Network::default(),
             phases: Phases::default(),
             load: Vec::new(),

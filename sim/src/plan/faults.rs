@@ -133,6 +133,11 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
         let (does, undoes) = (|host| Fault::BackendDown { host }, |host| Fault::BackendUp { host });
         add(host.clone().map(does).into_iter().collect(), host.map(undoes).into_iter().collect());
     }
+    if let Some(lost) = &entry.leader_lost {
+        let backend = &lost.backend;
+        let (does, undoes) = (|backend| Fault::LeaderDown { backend }, |backend| Fault::LeaderUp { backend });
+        add(vec![does(backend.clone())], vec![undoes(backend.clone())]);
+    }
     if let Some(partition) = &entry.partition {
         let groups: Vec<_> = partition.groups.iter().map(|group| resolve(hosts, group)).collect();
         let (cuts, heals) = cuts(&groups, partition.one_way);

@@ -8,7 +8,7 @@ use crate::scenario::model::Scenario;
 /// A host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedHost {
-    /// Its name: `<group>-<replica>`; a backend's is its kind, such as `etcd`.
+    /// Its name: `<group>-<replica>`; that of a backend with one member is its kind, such as `etcd`.
     pub name: String,
     /// The service, the group of clients or the kind of backend that it belongs to.
     pub group: String,
@@ -30,11 +30,14 @@ pub(super) fn all(scenario: &Scenario, backends: &[String]) -> Vec<PlannedHost> 
             replica,
         })
     });
-    let backends = backends.iter().map(|backend| PlannedHost {
-        name: backend.clone(),
-        group: backend.clone(),
-        kind: HostKind::Backend,
-        replica: 1,
+    let backends = backends.iter().flat_map(|backend| {
+        let count = scenario.members_of(backend);
+        (1..=count).map(move |replica| PlannedHost {
+            name: if count == 1 { backend.clone() } else { format!("{backend}-{replica}") },
+            group: backend.clone(),
+            kind: HostKind::Backend,
+            replica,
+        })
     });
     members.chain(backends).collect()
 }

@@ -33,11 +33,19 @@ impl Backing {
         }
     }
 
-    /// The host that it is, with its program.
-    pub(super) fn program(&self) -> Option<(&'static str, Program)> {
+    /// The hosts that it is, with their programs.
+    pub(super) fn hosts(&self) -> Vec<(String, Program)> {
         match self {
-            Self::Simulated(backend) => Some((backend.kind(), backend.program()?)),
-            Self::Live(_) => None,
+            Self::Simulated(backend) => backend.hosts(),
+            Self::Live(_) => Vec::new(),
+        }
+    }
+
+    /// The host that leads the members of the backend `kind`, if this is that one and somebody leads.
+    pub(super) fn leader(&self, kind: &str) -> Option<String> {
+        match self {
+            Self::Simulated(backend) if backend.kind() == kind => backend.leader(),
+            Self::Simulated(_) | Self::Live(_) => None,
         }
     }
 

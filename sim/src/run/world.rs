@@ -13,7 +13,7 @@ use shaketable_stack::registry::GetOptions;
 use super::backing::Backing;
 use super::result::{Job, NotApplied, RunFailure, RunReport, VERSION};
 use super::timeline::{Event, timeline};
-use crate::backend::{Shared, simulated};
+use crate::backend::{Shared, simulated_cluster};
 use crate::determinism::EPOCH_S;
 use crate::engine::{self, Setup};
 use crate::history::{Moment, Operation, Point};
@@ -55,10 +55,12 @@ fn simulated_stage(job: &Job, scenario: Scenario, plugins: &Plugins) -> Result<S
     let mut backends = vec![Backing::Simulated(Arc::new(Shared::new(&namespace)))];
     let kinds = kinds(&promises);
     for kind in &kinds {
-        let backend = simulated(kind, job.seed)
-            .ok_or_else(|| RunFailure::BadInput(format!("no backend '{kind}' can be simulated")))?;
-        let addresses: Vec<String> = backend.address().into_iter().collect();
-        choices.point_at(plugins, kind, &addresses).map_err(bad)?;
+        let members = scenario.members_of(kind);
+        let backend = simulated_cluster(kind, job.seed, members).ok_or_else(|| {
+            let size = if members == 1 { String::new() } else { format!(" of {members} members") };
+            RunFailure::BadInput(format!("no backend '{kind}'{size} can be simulated"))
+        })?;
+        choices.point_at(plugins, kind, &backend.addresses()).map_err(bad)?;
         backends.push(Backing::Simulated(backend));
     }
     let plan = Plan::draw(&scenario, job.seed, &kinds).map_err(|error| RunFailure::BadInput(error.to_string()))?;
@@ -89,6 +91,8 @@ pub(super) struct ShakeTable {
     /// Who is paused, and whose date is wrong.
     paused: BTreeSet<String>,
     skewed: BTreeSet<String>,
+    /// Members that went down because they led, with the backend that they belong to, in order.
+    leaders_down: Vec<(String, String)>,
     /// The date at which the world began.
     began: SystemTime,
 }
@@ -138,6 +142,7 @@ impl ShakeTable {
             notes: Vec::new(),
             paused: BTreeSet::new(),
             skewed: BTreeSet::new(),
+            leaders_down: Vec::new(),
             began,
         };
         table.add_hosts(&Arc::new(plugins.clone()), &Arc::new(choices)).map_err(harness)?;
@@ -147,8 +152,8 @@ impl ShakeTable {
     /// Backends first: what needs them finds them.
     fn add_hosts(&mut self, plugins: &Arc<Plugins>, choices: &Arc<Choices>) -> Result<(), WorldError> {
         for backend in &self.backends {
-            if let Some((name, program)) = backend.program() {
-                self.world.add_host(HostSpec { name: name.to_owned(), program })?;
+            for (name, program) in backend.hosts() {
+                self.world.add_host(HostSpec { name, program })?;
             }
         }
         let timing = Timing { seed: self.plan.seed, loads_at: self.plan.loads_at, end_at: self.plan.end_at };
@@ -211,6 +216,22 @@ impl ShakeTable {
     }
 
     fn inflict(&mut self, fault: &Fault) -> Result<(), RunFailure> {
+        match fault {
+            // Who leads is known only now; where nobody does, there is no leader to be lost.
+            Fault::LeaderDown { backend } => {
+                let Some(host) = self.backends.iter().find_map(|backing| backing.leader(backend)) else {
+                    return Ok(());
+                };
+                self.leaders_down.push((backend.clone(), host.clone()));
+                return self.inflict(&Fault::BackendDown { host });
+            }
+            Fault::LeaderUp { backend } => {
+                let Some(place) = self.leaders_down.iter().position(|(of, _)| of == backend) else { return Ok(()) };
+                let (_, host) = self.leaders_down.remove(place);
+                return self.inflict(&Fault::BackendUp { host });
+            }
+            _ => {}
+        }
         if let Fault::BackendDown { host } | Fault::BackendUp { host } = fault
             && !self.plan.hosts.iter().any(|planned| planned.name == *host)
         {
@@ -288,6 +309,7 @@ impl ShakeTable {
             .map(|host| (host.name.clone(), host.kind))
             .collect();
         let before = self.world.now();
+        self.leaders_down.clear();
         self.world.heal()?;
         // What is mended with the links is told by the phase that begins now.
         for host in std::mem::take(&mut self.paused) {

@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use super::duration::Signed;
 use super::model::{
-    AnswersMatch, BackendRestart, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash, DeliveryExpectation,
-    Expect, FailStop, Fairness, Fault, LatencyBound, LeaseExpiry, Link, LinkChange, LinkLatency, LinkLoss, Live, Load,
-    LossGranularity, Needs, Network, OnHost, OptionValue, Partition, Phases, Publish, Scenario, Service, Skew, Stack,
-    Subscribe, SuccessRate, Watch, WatchOrder, Within,
+    AnswersMatch, BackendRestart, BackendShape, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash,
+    DeliveryExpectation, Expect, FailStop, Fairness, Fault, LatencyBound, LeaderLost, LeaseExpiry, Link, LinkChange,
+    LinkLatency, LinkLoss, Live, Load, LossGranularity, Needs, Network, OnHost, OptionValue, Partition, Phases,
+    Publish, Scenario, Service, Skew, Stack, Subscribe, SuccessRate, Watch, WatchOrder, Within,
 };
 use super::{check, parse, print};
 use crate::engine::engines;
@@ -177,10 +177,11 @@ fn fault() -> impl Strategy<Value = Fault> {
         granularity,
     });
     let backend = word().prop_map(|backend| BackendRestart { backend });
+    let lost = word().prop_map(|backend| LeaderLost { backend });
     let times = (of(time()), of(time()), of(between), of(time()));
     let by = (time(), any::<bool>()).prop_map(|(span, back)| Signed { span, back: back && !span.is_zero() });
     let skew = (word(), by).prop_map(|(host, by)| Skew { host, by });
-    let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew));
+    let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew), of(lost));
     (times, hosts, of(partition), between_two(), of(latency), of(loss), between_two(), of(link())).prop_map(
         |(times, hosts, partition, hold, latency, loss, reset, link)| Fault {
             at: times.0,
@@ -193,6 +194,7 @@ fn fault() -> impl Strategy<Value = Fault> {
             pause: hosts.3,
             backend_restart: hosts.4,
             skew: hosts.5,
+            leader_lost: hosts.6,
             link,
             partition,
             hold,
@@ -244,25 +246,29 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let matrix = btree_map(word(), vec(word(), 0..3), 0..3);
     let live = (time(), btree_map(word(), word(), 0..3), of(word()));
     let live = live.prop_map(|(slack, leave_out, never_because)| Live { slack, leave_out, never_because });
-    let named = (word(), needs, live);
+    let backends = btree_map(word(), (0u32..7).prop_map(|members| BackendShape { members }), 0..2);
+    let named = (word(), needs, live, backends);
     (named, stack(), matrix, hosts, network(), phases, vec(load(), 0..3), vec(fault(), 0..3), 0u32..50, expect())
-        .prop_map(|((name, needs, live), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| {
-            Scenario {
-                name,
-                needs,
-                stack,
-                matrix,
-                services: hosts.0,
-                clients: hosts.1,
-                network,
-                phases,
-                load,
-                faults,
-                seeds,
-                live,
-                expect,
-            }
-        })
+        .prop_map(
+            |((name, needs, live, backends), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| {
+                Scenario {
+                    name,
+                    needs,
+                    stack,
+                    matrix,
+                    services: hosts.0,
+                    clients: hosts.1,
+                    backends,
+                    network,
+                    phases,
+                    load,
+                    faults,
+                    seeds,
+                    live,
+                    expect,
+                }
+            },
+        )
 }
 
 proptest! {

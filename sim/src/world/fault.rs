@@ -121,6 +121,16 @@ pub enum Fault {
         /// The backend's host.
         host: String,
     },
+    /// The member that leads a backend goes down. Whoever drives the world finds out which that is; no engine is asked this.
+    LeaderDown {
+        /// The backend.
+        backend: String,
+    },
+    /// The member that went down so comes up again.
+    LeaderUp {
+        /// The backend.
+        backend: String,
+    },
 }
 
 /// What an engine must be able to do.
@@ -166,6 +176,7 @@ impl Fault {
             | Self::LeaseLost { host }
             | Self::BackendDown { host }
             | Self::BackendUp { host } => vec![host],
+            Self::LeaderDown { .. } | Self::LeaderUp { .. } => Vec::new(),
             Self::Cut { from: a, to: b }
             | Self::Heal { from: a, to: b }
             | Self::Link { from: a, to: b, .. }
@@ -192,7 +203,9 @@ impl Fault {
             Self::Link { .. } => Capability::LinkQuality,
             Self::Skew { .. } => Capability::Skew,
             Self::LeaseLost { .. } => Capability::LeaseLoss,
-            Self::BackendDown { .. } | Self::BackendUp { .. } => Capability::BackendRestart,
+            Self::BackendDown { .. } | Self::BackendUp { .. } | Self::LeaderDown { .. } | Self::LeaderUp { .. } => {
+                Capability::BackendRestart
+            }
         }
     }
 }

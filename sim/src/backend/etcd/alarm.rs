@@ -96,7 +96,7 @@ impl Etcd {
     pub(super) fn raise_no_space(&mut self) {
         // Where raft takes nothing, etcd goes without.
         if self.propose(&AlarmRequest::default()).is_ok() {
-            self.alarms.raise(AlarmType::Nospace as i32, self.config.member_id);
+            self.alarms.raise(AlarmType::Nospace as i32, self.proposer());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cluster::OtherMember;
 use super::line::Line;
 
 /// How the simulated etcd behaves where etcd can be configured, or where versions and machines differ.
@@ -13,7 +14,7 @@ pub struct EtcdConfig {
     pub line: Line,
     /// The cluster's id in every header.
     pub cluster_id: u64,
-    /// The id of the only member.
+    /// The member's id.
     pub member_id: u64,
     /// The member's name.
     pub member_name: String,
@@ -21,6 +22,8 @@ pub struct EtcdConfig {
     pub client_urls: Vec<String>,
     /// What `MemberList` names as the member's addresses for other members.
     pub peer_urls: Vec<String>,
+    /// The other members of its cluster; an [`EtcdCluster`](super::EtcdCluster) fills them in.
+    pub others: Vec<OtherMember>,
     /// How large the database's file may grow, in bytes; there is no limit where it is `None`.
     pub quota_bytes: Option<u64>,
     /// The raft term of the first start; each restart adds one.
@@ -64,6 +67,7 @@ impl Default for EtcdConfig {
             member_name: "default".into(),
             client_urls: vec!["http://localhost:2379".into()],
             peer_urls: vec!["http://localhost:2380".into()],
+            others: Vec::new(),
             quota_bytes: Some(2 << 30),
             raft_term: 2,
             first_revision: 1,

@@ -23,6 +23,7 @@ pub struct EtcdHandle {
 
 #[derive(Debug)]
 struct Shared {
+    member_id: u64,
     state: Mutex<State>,
     pace: Mutex<Pace>,
     leaderless: AtomicBool,
@@ -42,12 +43,15 @@ struct State {
 impl EtcdHandle {
     /// Shares `etcd`.
     pub fn new(etcd: Etcd) -> Self {
+        let member_id = etcd.member_id();
+        let leaderless = etcd.leader() == 0;
         let state = Mutex::new(State { etcd, started: false, readers: BTreeMap::new() });
         Self {
             shared: Arc::new(Shared {
+                member_id,
                 state,
                 pace: Mutex::new(Pace::EVEN),
-                leaderless: AtomicBool::new(false),
+                leaderless: AtomicBool::new(leaderless),
                 changed: Arc::default(),
                 lapsed: Arc::default(),
                 requests: AtomicU64::new(0),
@@ -93,6 +97,11 @@ impl EtcdHandle {
     /// Whether there is no leader at present.
     pub(super) fn is_leaderless(&self) -> bool {
         self.shared.leaderless.load(Ordering::Relaxed)
+    }
+
+    /// The id of the member.
+    pub(super) fn member_id(&self) -> u64 {
+        self.shared.member_id
     }
 
     /// How many calls clients have begun, and messages they have sent on streams.

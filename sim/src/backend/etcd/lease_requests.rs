@@ -123,6 +123,11 @@ impl Etcd {
         self.leases.owner(key)
     }
 
+    /// Whether there is such a lease, without any request being made.
+    pub(super) fn has_lease(&self, lease: i64) -> bool {
+        self.leases.contains(lease)
+    }
+
     /// How many leases there are, without any request being made.
     pub fn leases(&self) -> usize {
         self.leases.len()
@@ -130,7 +135,7 @@ impl Etcd {
 
     /// When expired leases are looked for next with something to find.
     pub(super) fn lease_check_due(&self) -> Option<Duration> {
-        if self.leader() == 0 {
+        if self.leader() == 0 || !self.is_primary() {
             // Nobody but a leader ends leases.
             return None;
         }
@@ -154,6 +159,9 @@ impl Etcd {
             .take(self.config.lease_revocations_per_check)
             .map(|(_, id)| id)
             .collect();
+        if self.hand_in_expired(&expired) {
+            return;
+        }
         for lease in expired {
             self.raft_index += 1;
             self.end_lease(lease, DeletionCause::LeaseExpired(lease));

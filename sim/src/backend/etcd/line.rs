@@ -41,6 +41,12 @@ impl Line {
         self >= Self::V3_6
     }
 
+    /// Whether a list of members may be asked for linearizably, so that it needs a leader (`MemberList` in its
+    /// `v3rpc/member.go`).
+    pub(super) fn lists_members_linearizably(self) -> bool {
+        self >= Self::V3_5
+    }
+
     /// Whether the operations of a transaction are checked one after the other (`checkTxn` in 3.6), and not all puts first
     /// and then all ranges (`checkRequests` until then): it decides which of several refusals is told.
     pub(super) fn checks_in_order(self) -> bool {

@@ -46,6 +46,16 @@ impl Etcd {
         }
     }
 
+    /// The line whose behaviour it has.
+    pub(super) fn line(&self) -> super::Line {
+        self.config.line
+    }
+
+    /// The id of the member.
+    pub fn member_id(&self) -> u64 {
+        self.config.member_id
+    }
+
     /// Shrinks the database's file to what is in use. The answer has no header, as etcd's has none.
     pub fn defragment(&mut self, now: Duration) -> DefragmentResponse {
         self.advance(now);

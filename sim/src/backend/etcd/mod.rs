@@ -5,6 +5,7 @@
 
 mod alarm;
 mod auth;
+mod cluster;
 mod config;
 mod election;
 mod event;
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use shaketable_proto::etcd::v3::kv::KeyValue;
 use shaketable_proto::etcd::v3::rpc::{ResponseHeader, WatchRequest, WatchResponse, watch_request::RequestUnion};
 
+pub use cluster::{EtcdCluster, EtcdMember, OtherMember};
 pub use config::EtcdConfig;
 pub use event::{DeletionCause, EtcdEvent, Occurrence};
 pub use handle::EtcdHandle;
@@ -45,7 +47,7 @@ pub use refusal::Refusal;
 pub use watch::WatchStreamId;
 
 use alarm::Alarms;
-use election::Leaderless;
+use election::{Leaderless, Seat};
 use key_range::KeyRange;
 use lease::Leases;
 use store::Store;
@@ -71,6 +73,8 @@ pub struct Etcd {
     /// How often the server was started again.
     restarts: u64,
     leaderless: Option<Leaderless>,
+    /// What it is to the other members; none where it is the only one.
+    seat: Option<Seat>,
     throttle: Throttle,
     alarms: Alarms,
     /// The size of the database's file.
@@ -104,6 +108,7 @@ impl Etcd {
             raft_term: config.raft_term,
             restarts: 0,
             leaderless: None,
+            seat: (!config.others.is_empty()).then(Seat::default),
             throttle: Throttle::Off,
             alarms: Alarms::default(),
             file_bytes: 0,
@@ -155,11 +160,15 @@ impl Etcd {
         self.leases_checked_at = self.now;
         self.sync_due = None;
         self.watches.close_all();
+        self.restarts += 1;
+        self.pulse += 1;
+        if self.seat.is_some() {
+            // Leases live on with those who lead meanwhile, and whoever comes back knows no leader.
+            return self.follow(now, 0, self.raft_term, false);
+        }
         self.raft_term += 1;
         self.raft_index += 1;
-        self.restarts += 1;
         self.leaderless = None;
-        self.pulse += 1;
         let lease_extension = self.config.lease_restart_extension;
         self.leases.renew_all(self.now, lease_extension);
         self.record(EtcdEvent::Restarted { lease_extension });

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tonic::{Code, Status};
 
+use super::line::Line;
+
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -58,8 +60,16 @@ pub enum Refusal {
     NoLeader,
     /// Another leader was elected while the request waited.
     LeaderChanged,
-    /// Nobody led for as long as a request may take.
+    /// Nobody led for as long as a request may take, or too few members answered.
     TimedOut,
+    /// Nobody led for as long as a change may wait to be put into the log of an etcd of that line.
+    NotProposed(Line),
+    /// A change was under way when the leader was lost.
+    TimedOutByLeader,
+    /// A change was under way while too few members could be reached.
+    TimedOutByLink,
+    /// A member that was to lead did not begin to.
+    TransferTimedOut,
     /// Authentication needs a user of that name.
     RootUserNotFound,
     /// There is nobody to be authenticated.
@@ -101,12 +111,18 @@ impl Refusal {
             | Self::AuthNotEnabled
             | Self::UserNotFound
             | Self::RoleNotFound => Code::FailedPrecondition,
-            Self::Stopped | Self::NoLeader | Self::LeaderChanged | Self::TimedOut => Code::Unavailable,
+            Self::Stopped | Self::NoLeader | Self::LeaderChanged => Code::Unavailable,
+            Self::TimedOut | Self::TimedOutByLeader | Self::TimedOutByLink | Self::TransferTimedOut => {
+                Code::Unavailable
+            }
             Self::NoSpace => Code::ResourceExhausted,
             Self::Corrupt => Code::DataLoss,
             // Not those that etcd means: `toGRPCErrorMap` in its `v3rpc/util.go` names the client's values of these errors,
             // whose codes do not reach the wire.
             Self::TooManyRequests | Self::NotEnoughMembers => Code::Unknown,
+            // An error of Go's (`Propose` of `raft/node.go` answers it as it is), which gRPC knows since etcd 3.5.
+            Self::NotProposed(Line::V3_4) => Code::Unknown,
+            Self::NotProposed(_) => Code::DeadlineExceeded,
             Self::NotSimulated(_) => Code::Unimplemented,
         }
     }
@@ -140,6 +156,10 @@ impl Refusal {
             Self::NoLeader => "etcdserver: no leader",
             Self::LeaderChanged => "etcdserver: leader changed",
             Self::TimedOut => "etcdserver: request timed out",
+            Self::NotProposed(_) => "context deadline exceeded",
+            Self::TimedOutByLeader => "etcdserver: request timed out, possibly due to previous leader failure",
+            Self::TimedOutByLink => "etcdserver: request timed out, possibly due to connection lost",
+            Self::TransferTimedOut => "etcdserver: request timed out, leader transfer took too long",
             Self::RootUserNotFound => "etcdserver: root user does not exist",
             Self::AuthNotEnabled => "etcdserver: authentication is not enabled",
             Self::EmptyUserName => "etcdserver: user name is empty",

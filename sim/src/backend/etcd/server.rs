@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::StreamExt;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use futures_util::stream::Peekable;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -29,7 +29,7 @@ use shaketable_proto::etcd::v3::rpc::{
     maintenance_server::MaintenanceServer,
     watch_server::{Watch, WatchServer},
 };
-use shaketable_stack::env::{Env, Instant, Listener, Task};
+use shaketable_stack::env::{self, Env, Instant, Listener, Task};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tonic::{Request, Response, Status, Streaming};
@@ -38,7 +38,9 @@ use tower_service::Service as _;
 use leadership::{Asks, insists_on_leader};
 
 use super::handle::EtcdHandle;
-use super::streams::{KeepingAlive, Watching};
+use super::kv::{check_delete, check_put, check_range};
+use super::streams::{KeepingAlive, Renewing, Watching};
+use super::{EtcdMember, Refusal};
 
 /// The largest message that is read at all: etcd's request limit and half a mebibyte for what surrounds it.
 const MESSAGE_BYTES_MAX: usize = 4 * 512 * 1024;
@@ -48,6 +50,9 @@ const UNIMPLEMENTED: &str = "12";
 
 /// Tells the time that the state machine is told.
 pub(super) type Clock = dyn Fn() -> Duration + Send + Sync;
+
+/// What a request does to the state machine.
+type Act<Q, T> = fn(&mut super::Etcd, Duration, Q) -> Result<T, Refusal>;
 
 /// Listens at `address` and serves until the listener fails or this future is dropped. The first call for a handle starts
 /// it, each further one is a restart. Its time is the host's monotonic clock since its origin; that must run on through
@@ -65,11 +70,14 @@ pub async fn run(env: Env, address: &str, handle: EtcdHandle) -> io::Result<()> 
 /// # Errors
 /// What the network says about accepting.
 pub async fn serve_at(env: Env, listener: Box<dyn Listener>, handle: EtcdHandle) -> io::Result<()> {
-    let incoming = futures_util::stream::unfold(listener, |mut listener| async move {
+    serve(env, accepted(listener), handle).await
+}
+
+fn accepted(listener: Box<dyn Listener>) -> impl Stream<Item = io::Result<env::Stream>> + Send {
+    futures_util::stream::unfold(listener, |mut listener| async move {
         let accepted = listener.accept().await;
         Some((accepted, listener))
-    });
-    serve(env, incoming, handle).await
+    })
 }
 
 /// Serves every stream of `incoming` until it ends or fails, or this future is dropped; see [`run`].
@@ -91,7 +99,41 @@ where
     };
     handle.start(clock());
     let _driver = env.spawn("etcd driver", drive(env.clone(), clock.clone(), handle.clone()));
-    let routes = Routes::new(&Service { env: env.clone(), handle, clock });
+    answer_all(env.clone(), incoming, Service { env, handle, clock, member: None }).await
+}
+
+/// Listens at `address` and serves as one member of a cluster, which talks to the others over the network of `env`, until the
+/// listener fails or this future is dropped. The first call for a member starts it, each further one is a restart.
+///
+/// # Errors
+/// What the network says about listening or accepting.
+pub async fn run_member(env: Env, address: &str, member: EtcdMember) -> io::Result<()> {
+    let listener = env.network().listen(address).await?;
+    let clock: Arc<Clock> = {
+        let env = env.clone();
+        Arc::new(move || env.now().since_origin())
+    };
+    member.start(clock());
+    let peer = {
+        let (env, member) = (env.clone(), member.clone());
+        async move { member.run(env).await }
+    };
+    let service = Service { env: env.clone(), handle: member.handle().clone(), clock, member: Some(member) };
+    match select(pin!(peer), pin!(answer_all(env, accepted(listener), service))).await {
+        Either::Left((ended, _)) | Either::Right((ended, _)) => ended,
+    }
+}
+
+/// Answers on every stream of `incoming`.
+async fn answer_all<Io>(
+    env: Env,
+    incoming: impl Stream<Item = io::Result<Io>> + Send,
+    service: Service,
+) -> io::Result<()>
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let routes = Routes::new(&service);
     let mut http = hyper::server::conn::http2::Builder::new(env.executor("etcd stream"));
     // etcd sends no date and sets no limit of its own on streams.
     http.auto_date_header(false).max_concurrent_streams(u32::MAX);
@@ -197,6 +239,8 @@ struct Service {
     env: Env,
     handle: EtcdHandle,
     clock: Arc<Clock>,
+    /// The member of several that it is.
+    member: Option<EtcdMember>,
 }
 
 impl Service {
@@ -211,37 +255,61 @@ impl Service {
     fn tell<T>(&self, tell: impl FnOnce(&mut super::Etcd, Duration) -> T) -> Result<Response<T>, Status> {
         self.ask(|etcd, now| Ok::<T, Status>(tell(etcd, now)))
     }
+
+    /// Does what goes through the log.
+    async fn change<Q, T>(&self, request: Request<Q>, act: Act<Q, T>) -> Result<Response<T>, Status>
+    where
+        Q: Clone + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        self.lead(&request, Asks::Leader).await?;
+        match &self.member {
+            None => self.ask(|etcd, now| act(etcd, now, request.into_inner())),
+            Some(member) => Ok(Response::new(member.change(&self.env, request.into_inner(), act).await?)),
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl Kv for Service {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        if self.member.is_some() {
+            check_range(request.get_ref())?;
+        }
         let asks = if request.get_ref().serializable { Asks::Anybody } else { Asks::SameLeader };
         self.lead(&request, asks).await?;
         self.ask(|etcd, now| etcd.range(now, request.get_ref()))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.put(now, request.into_inner()))
+        if self.member.is_some() {
+            check_put(request.get_ref())?;
+        }
+        self.change(request, super::Etcd::put).await
     }
 
     async fn delete_range(
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.delete_range(now, request.get_ref()))
+        if self.member.is_some() {
+            check_delete(request.get_ref())?;
+        }
+        self.change(request, |etcd, now, request| etcd.delete_range(now, &request)).await
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        self.lead(&request, Asks::of_txn(request.get_ref())).await?;
-        self.ask(|etcd, now| etcd.txn(now, request.into_inner()))
+        match Asks::of_txn(request.get_ref()) {
+            Asks::Leader => self.change(request, super::Etcd::txn).await,
+            asks => {
+                self.lead(&request, asks).await?;
+                self.ask(|etcd, now| etcd.txn(now, request.into_inner()))
+            }
+        }
     }
 
     async fn compact(&self, request: Request<CompactionRequest>) -> Result<Response<CompactionResponse>, Status> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.compact(now, request.into_inner()))
+        self.change(request, super::Etcd::compact).await
     }
 }
 
@@ -261,32 +329,40 @@ impl Lease for Service {
     type LeaseKeepAliveStream = Peekable<KeepingAlive>;
 
     async fn lease_grant(&self, request: Request<LeaseGrantRequest>) -> Result<Response<LeaseGrantResponse>, Status> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.lease_grant(now, request.into_inner()))
+        self.change(request, super::Etcd::lease_grant).await
     }
 
     async fn lease_revoke(
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.lease_revoke(now, request.into_inner()))
+        self.change(request, super::Etcd::lease_revoke).await
     }
 
     async fn lease_keep_alive(
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let insists = insists_on_leader(&request);
         self.lead(&request, Asks::Anybody).await?;
-        once_it_speaks(KeepingAlive::new(&self.handle, self.clock.clone(), request.into_inner())).await
+        let renewing = self.member.clone().map(|member| Renewing::new(self.env.clone(), member, insists));
+        once_it_speaks(KeepingAlive::new(&self.handle, self.clock.clone(), request.into_inner(), renewing)).await
     }
 
     async fn lease_time_to_live(
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        self.lead(&request, Asks::Leader).await?;
-        self.tell(|etcd, now| etcd.lease_time_to_live(now, request.into_inner()))
+        let Some(member) = &self.member else {
+            self.lead(&request, Asks::Primary).await?;
+            return self.tell(|etcd, now| etcd.lease_time_to_live(now, request.into_inner()));
+        };
+        self.lead(&request, Asks::Anybody).await?;
+        let request = request.into_inner();
+        // Only a leader knows when a lease ends.
+        let mut answer = member.ask_leader(&self.env, move |etcd, now| etcd.lease_time_to_live(now, request)).await?;
+        answer.header = self.handle.with(|etcd| Some(etcd.header()));
+        Ok(Response::new(answer))
     }
 
     async fn lease_leases(

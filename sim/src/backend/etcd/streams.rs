@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use futures_util::future::BoxFuture;
 use shaketable_proto::etcd::v3::rpc::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchRequest, WatchResponse};
+use shaketable_stack::env::Env;
 use tokio::sync::futures::OwnedNotified;
 use tonic::{Status, Streaming};
 
 use super::handle::EtcdHandle;
 use super::server::Clock;
-use super::{KeepAlive, Refusal, WatchStreamId};
+use super::{EtcdMember, KeepAlive, Refusal, WatchStreamId};
 
 /// Wakes its reader whenever a lease has ended, or a leader was elected.
 struct Lapses {
@@ -114,14 +116,87 @@ pub(super) struct KeepingAlive {
     requests: Streaming<LeaseKeepAliveRequest>,
     lapses: Lapses,
     waiting: Option<LeaseKeepAliveResponse>,
+    /// How a member of several renews.
+    renewing: Option<Renewing>,
     ended: bool,
 }
 
+/// Renewals by a member of several: the leader alone can.
+pub(super) struct Renewing {
+    env: Env,
+    member: EtcdMember,
+    insists_on_leader: bool,
+    under_way: Option<BoxFuture<'static, Result<LeaseKeepAliveResponse, Refusal>>>,
+}
+
+impl Renewing {
+    pub(super) fn new(env: Env, member: EtcdMember, insists_on_leader: bool) -> Self {
+        Self { env, member, insists_on_leader, under_way: None }
+    }
+
+    /// Ends a stream whose client insists on a leader that is not there.
+    fn check(&self) -> Result<(), Refusal> {
+        if self.insists_on_leader { self.member.handle().with(|etcd| etcd.check_leader_of_stream()) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, request: LeaseKeepAliveRequest) {
+        let (env, member) = (self.env.clone(), self.member.clone());
+        self.under_way = Some(Box::pin(async move {
+            let renewed = member.ask_leader(&env, move |etcd, now| etcd.keep_alive(now, request)).await?;
+            let mut response = match renewed {
+                KeepAlive::Now(response) => response,
+                KeepAlive::WhenGone(response) => {
+                    member.when_gone(response.id).await;
+                    response
+                }
+            };
+            response.header = member.handle().with(|etcd| Some(etcd.header()));
+            Ok(response)
+        }));
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<LeaseKeepAliveResponse, Refusal>> {
+        let Some(under_way) = &mut self.under_way else { return Poll::Pending };
+        let answer = under_way.as_mut().poll(context);
+        if answer.is_ready() {
+            self.under_way = None;
+        }
+        answer
+    }
+}
+
 impl KeepingAlive {
-    pub(super) fn new(handle: &EtcdHandle, clock: Arc<Clock>, requests: Streaming<LeaseKeepAliveRequest>) -> Self {
+    pub(super) fn new(
+        handle: &EtcdHandle,
+        clock: Arc<Clock>,
+        requests: Streaming<LeaseKeepAliveRequest>,
+        renewing: Option<Renewing>,
+    ) -> Self {
         let restarts = handle.with(|etcd| etcd.restarts());
         let (handle, lapses) = (handle.clone(), Lapses::new(handle));
-        Self { handle, clock, restarts, requests, lapses, waiting: None, ended: false }
+        Self { handle, clock, restarts, requests, lapses, waiting: None, renewing, ended: false }
+    }
+
+    /// What a member of several answers next; none at the end.
+    fn poll_leader(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<LeaseKeepAliveResponse, Status>>> {
+        let Some(renewing) = &mut self.renewing else { return Poll::Ready(None) };
+        if let Err(refusal) = renewing.check() {
+            return Poll::Ready(Some(Err(refusal.into())));
+        }
+        loop {
+            if renewing.under_way.is_some() {
+                return renewing.poll(context).map(|answer| Some(answer.map_err(Into::into)));
+            }
+            match Pin::new(&mut self.requests).poll_next(context) {
+                Poll::Ready(Some(Ok(request))) => {
+                    self.handle.count_request();
+                    renewing.begin(request);
+                }
+                Poll::Ready(Some(Err(status))) => return Poll::Ready(Some(Err(status))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 }
 
@@ -137,6 +212,11 @@ impl Stream for KeepingAlive {
         if this.handle.with(|etcd| etcd.restarts()) != this.restarts {
             this.ended = true;
             return Poll::Ready(Some(Err(Refusal::Stopped.into())));
+        }
+        if this.renewing.is_some() {
+            let next = this.poll_leader(context);
+            this.ended = matches!(next, Poll::Ready(None | Some(Err(_))));
+            return next;
         }
         if this.handle.is_leaderless() {
             // Only a leader renews leases; until there is one, nobody is answered.

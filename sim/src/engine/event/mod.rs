@@ -353,7 +353,7 @@ impl World for EventWorld {
                 return Ok(());
             }
             // The backend does it; the run that owns the backend knows how.
-            Fault::LeaseLost { .. } => return Ok(()),
+            Fault::LeaseLost { .. } | Fault::LeaderDown { .. } | Fault::LeaderUp { .. } => return Ok(()),
             _ => {}
         }
         let (from, to, both_ways) = match fault {

@@ -289,7 +289,11 @@ impl World for LiveWorld {
             Fault::Latency { a, b, latency } => self.cable.change(|links| links.slow(a, b, *latency)),
             Fault::Reset { a, b } => self.cable.change(|links| links.reset(a, b)),
             // Leases are the server's; the run that has it knows how. The others were refused above.
-            Fault::LeaseLost { .. } | Fault::Loss { .. } | Fault::Link { .. } => {}
+            Fault::LeaseLost { .. }
+            | Fault::Loss { .. }
+            | Fault::Link { .. }
+            | Fault::LeaderDown { .. }
+            | Fault::LeaderUp { .. } => {}
         }
         Ok(())
     }

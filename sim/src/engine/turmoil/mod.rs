@@ -252,6 +252,8 @@ impl World for TurmoilWorld {
             Fault::Loss { a, b, probability, .. } => self.links.loss(a, b, *probability),
             // Leases are the backend's; the run that owns it knows how. The others were refused above.
             Fault::LeaseLost { .. }
+            | Fault::LeaderDown { .. }
+            | Fault::LeaderUp { .. }
             | Fault::Pause { .. }
             | Fault::Resume { .. }
             | Fault::Link { .. }

@@ -21,9 +21,10 @@ impl Checker<'_> {
         let watched = any(|load| load.watch.is_some());
         let views = "calls or a watch, to see registrations";
         let faults = &scenario.faults;
-        let stops = faults
-            .iter()
-            .any(|fault| fault.crash.is_some() || fault.pause.is_some() || fault.backend_restart.is_some());
+        let stops = faults.iter().any(|fault| {
+            let restarts = fault.backend_restart.is_some() || fault.leader_lost.is_some();
+            fault.crash.is_some() || fault.pause.is_some() || restarts
+        });
         self.evidence("fail_stop", expect.fail_stop.is_some(), stops, "a fault that stops a host: a crash or a pause");
         self.evidence("registration_visible", expect.registration_visible.is_some(), calls || watched, views);
         self.evidence("no_stale_calls", expect.no_stale_calls.is_some(), calls, "calls");

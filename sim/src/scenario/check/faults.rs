@@ -23,7 +23,7 @@ impl Checker<'_> {
                 [(kind, capability)] => self.capability(&format!("{path}.{kind}"), *capability),
                 [] => {
                     let mend = "write one of crash, restart, pause, partition, hold, latency, loss, reset, link, \
-                                skew, lease_lost, backend_restart";
+                                skew, lease_lost, backend_restart, leader_lost";
                     self.error(&path, "a fault without a kind", mend.to_owned());
                 }
                 _ => {
@@ -128,7 +128,7 @@ impl Checker<'_> {
         ];
         for (kind, host) in hosts {
             if let Some(host) = host {
-                self.members(&format!("{path}.{kind}.host"), host, false);
+                self.members_or(&format!("{path}.{kind}.host"), host, false, kind != "lease_lost");
             }
         }
         if let Some(lease) = &fault.lease_lost
@@ -178,6 +178,20 @@ impl Checker<'_> {
         }
         if let Some(restart) = &fault.backend_restart {
             self.backend(&format!("{path}.backend_restart.backend"), &restart.backend);
+        }
+        if let Some(lost) = &fault.leader_lost {
+            let path = format!("{path}.leader_lost.backend");
+            let is_kind = self.backends.contains(lost.backend.as_str());
+            if !is_kind && self.backend_members(&lost.backend).is_some() {
+                let message = format!("'{}' is a member, and need not be the one that leads", lost.backend);
+                self.error(&path, message, "name the backend, or write 'backend_restart'".to_owned());
+            } else if is_kind && !self.is_clustered(&lost.backend) {
+                let message = format!("'{}' has one member, which leads alone", lost.backend);
+                let mend = format!("write 'backends: {{ {}: {{ members: 3 }} }}', or 'backend_restart'", lost.backend);
+                self.error(&path, message, mend);
+            } else if !is_kind {
+                self.backend(&path, &lost.backend);
+            }
         }
     }
 
@@ -284,12 +298,18 @@ impl Checker<'_> {
     /// The group of the host `word`.
     fn group<'w>(&self, word: &'w str) -> Option<&'w str> {
         let (group, _) = word.rsplit_once('-')?;
-        (self.size(word).is_none() && self.member(word).is_some()).then_some(group)
+        let is_member =
+            self.member(word).is_some() || self.backend_members(word).is_some() && !self.backends.contains(word);
+        (self.size(word).is_none() && is_member).then_some(group)
     }
 
     fn backend(&mut self, path: &str, name: &str) {
-        if self.backends.contains(name) {
+        if self.backend_members(name).is_some() {
             return;
+        }
+        if let Some((kind, _)) = name.rsplit_once('-').filter(|(kind, _)| self.is_clustered(kind)) {
+            let mend = format!("there are {kind}-1 to {kind}-{}", self.scenario.members_of(kind));
+            return self.error(path, format!("no member is called '{name}'"), mend);
         }
         if self.known_backends().contains(name) {
             let mend = format!("choose a plugin that needs it, as in 'registry: {name}'");
@@ -321,6 +341,7 @@ fn kinds(fault: &Fault) -> Vec<(&'static str, Capability)> {
         ("reset", fault.reset.as_ref().map(|_| world::Fault::Reset { a: a(), b: b() })),
         ("lease_lost", fault.lease_lost.as_ref().map(|_| world::Fault::LeaseLost { host: none() })),
         ("backend_restart", fault.backend_restart.as_ref().map(|_| world::Fault::BackendDown { host: none() })),
+        ("leader_lost", fault.leader_lost.as_ref().map(|_| world::Fault::LeaderDown { backend: none() })),
         ("pause", fault.pause.as_ref().map(|_| world::Fault::Pause { host: none() })),
         ("skew", fault.skew.as_ref().map(|_| world::Fault::Skew { host: none(), by_ns: 0 })),
         ("link", fault.link.as_ref().map(|_| world::Fault::Link { from: a(), to: b(), quality: None })),

@@ -1,6 +1,7 @@
 //! What is wrong with a scenario that parses: names that nothing has, times that never come, faults that an engine cannot
 //! do, expectations that nothing can prove. Knows plugins and engines as data only.
 
+mod backends;
 mod expect;
 mod faults;
 mod hosts;
@@ -45,6 +46,7 @@ pub fn check(
     checker.needs();
     checker.live();
     checker.plugins();
+    checker.backends();
     checker.hosts();
     checker.loads();
     checker.faults();
@@ -125,6 +127,11 @@ impl Checker<'_> {
 
     /// Refuses words that are neither hosts nor groups; backends only where `backends` may stand. How many hosts they mean.
     fn members(&mut self, path: &str, text: &str, backends: bool) -> u64 {
+        self.members_or(path, text, backends, false)
+    }
+
+    /// The same, where members of a cluster may stand for hosts.
+    fn members_or(&mut self, path: &str, text: &str, backends: bool, clustered: bool) -> u64 {
         if words(text).next().is_none() {
             self.error(path, "no host is named", None);
         }
@@ -132,8 +139,10 @@ impl Checker<'_> {
         for word in words(text) {
             if let Some(members) = self.member(word) {
                 count += members;
-            } else if backends && self.backends.contains(word) {
-                count += 1;
+            } else if let Some(members) =
+                self.backend_members(word).filter(|_| backends || clustered && self.is_clustered(word))
+            {
+                count += members;
             } else {
                 self.unknown_member(path, word, backends);
             }
@@ -142,7 +151,7 @@ impl Checker<'_> {
     }
 
     fn unknown_member(&mut self, path: &str, word: &str, backends: bool) {
-        if self.known_backends().contains(word) {
+        if self.known_backends().contains(word) || self.backend_members(word).is_some() {
             let (message, mend) = if backends {
                 let mend = format!("choose a plugin that needs it, as in 'registry: {word}'");
                 (format!("no plugin of this scenario needs the backend '{word}'"), Some(mend))
@@ -160,6 +169,9 @@ impl Checker<'_> {
         let mend = match word.rsplit_once('-').and_then(|(group, number)| Some((group, number.parse::<u32>().ok()?))) {
             Some((group, _)) if self.size(group).is_some_and(|size| size > 0) => {
                 Some(format!("there are {group}-1 to {group}-{}", self.size(group).unwrap_or_default()))
+            }
+            Some((group, _)) if backends && self.is_clustered(group) => {
+                Some(format!("there are {group}-1 to {group}-{}", self.scenario.members_of(group)))
             }
             _ => mend(word, names.iter().map(String::as_str)),
         };

@@ -77,6 +77,57 @@ fn a_good_one_has_no_problems() {
 }
 
 #[test]
+fn members_of_a_cluster_are_hosts_that_can_be_named() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let cluster = |entry: &str| changed(&[("load:", "backends: { etcd: { members: 3 } }\nload:"), (fault, entry)]);
+    for good in [
+        "{ at: 5s, crash: { host: etcd-2 } }",
+        "{ at: 5s, crash: { host: etcd } }",
+        "{ at: 5s, backend_restart: { backend: etcd-3 } }",
+        "{ at: 5s, for: 2s, leader_lost: { backend: etcd } }",
+        "{ at: 5s, partition: { groups: [etcd-1, 'etcd-2, etcd-3'] } }",
+    ] {
+        assert_eq!(shown(&cluster(good), &engines()), "", "{good}");
+    }
+    for (wrong, message) in [
+        ("{ at: 5s, crash: { host: etcd-4 } }", "no host and no group is called 'etcd-4'"),
+        ("{ at: 5s, backend_restart: { backend: etcd-4 } }", "no member is called 'etcd-4'"),
+        ("{ at: 5s, lease_lost: { host: etcd-1 } }", "'etcd-1' is a backend"),
+        ("{ at: 5s, leader_lost: { backend: etcd-1 } }", "'etcd-1' is a member"),
+        ("{ at: 5s, partition: { groups: [etcd-1, etcd] } }", "'etcd' is on two sides at once"),
+    ] {
+        let shown = shown(&cluster(wrong), &engines());
+        assert!(shown.contains(message), "{wrong}:\n{shown}");
+    }
+}
+
+#[test]
+fn clusters_that_there_cannot_be_are_refused() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let with = |backends: &str| changed(&[("load:", &format!("backends: {backends}\nload:"))]);
+    for (text, message, mend) in [
+        (with("{ etcd: { members: 2 } }"), "a cluster of 2 members", "write 1, 3 or 5"),
+        (with("{ etdc: { members: 3 } }"), "no backend is called 'etdc'", "did you mean 'etcd'?"),
+        (
+            with("{ etcd: { members: 3 } }").replace("[memory, etcd]", "[memory]"),
+            "no plugin of this scenario",
+            "choose",
+        ),
+        (
+            changed(&[(fault, "{ at: 5s, leader_lost: { backend: etcd } }")]),
+            "'etcd' has one member, which leads alone",
+            "members: 3",
+        ),
+        (changed(&[(fault, "{ at: 5s, crash: { host: etcd-1 } }")]), "no host and no group is called 'etcd-1'", ""),
+    ] {
+        let shown = shown(&text, &engines());
+        assert!(shown.contains(message) && shown.contains(mend), "{shown}");
+    }
+    let live = shown_live(&with("{ etcd: { members: 3 } }"));
+    assert!(live.contains("a live world has backends of one member") && live.contains("never_because"), "{live}");
+}
+
+#[test]
 fn what_is_wrong_is_shown_with_place_and_mend() {
     let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
     let calls = "calls: { from: web, to: user, rate: 20 }";

@@ -48,9 +48,12 @@ pub struct Fault {
     /// The backend loses a host's leases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_lost: Option<OnHost>,
-    /// The backend restarts; `for` is how long it is down.
+    /// The backend restarts, or one of its members; `for` is how long it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_restart: Option<BackendRestart>,
+    /// The member that leads a backend goes down, as with a restart; `for` is how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader_lost: Option<LeaderLost>,
     /// A host stops executing, and goes on when it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause: Option<OnHost>,
@@ -217,6 +220,14 @@ pub enum LossGranularity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendRestart {
+    /// The backend, such as `etcd`, of whose members one is drawn, or a member, such as `etcd-2`.
+    pub backend: String,
+}
+
+/// The member that leads goes down, whichever it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaderLost {
     /// The backend, such as `etcd`.
     pub backend: String,
 }

@@ -38,6 +38,9 @@ pub struct Scenario {
     /// Hosts that only call, publish or watch: by name; `<name>-1`, …
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clients: BTreeMap<String, Clients>,
+    /// What the backends are like, by kind; what is not said of one is as its default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub backends: BTreeMap<String, BackendShape>,
     /// The network.
     #[serde(default)]
     pub network: Network,
@@ -62,6 +65,21 @@ pub struct Scenario {
 
 fn seeds_default() -> u32 {
     20
+}
+
+impl Scenario {
+    /// How many members the backend `kind` has: hosts called `<kind>-1`, `<kind>-2`, …, or with one member `<kind>`.
+    pub fn members_of(&self, kind: &str) -> u32 {
+        self.backends.get(kind).map_or(1, |shape| shape.members.max(1))
+    }
+}
+
+/// What a backend is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendShape {
+    /// How many members it has.
+    pub members: u32,
 }
 
 /// What a scenario cannot do without; on another engine it is left out.

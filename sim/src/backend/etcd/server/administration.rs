@@ -31,28 +31,27 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Cluster for Service {
     async fn member_add(&self, request: Request<MemberAddRequest>) -> Answer<MemberAddResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| Err(etcd.member_add(now, request.get_ref())))
+        self.change(request, |etcd, now, request| Err(etcd.member_add(now, &request))).await
     }
 
     async fn member_remove(&self, request: Request<MemberRemoveRequest>) -> Answer<MemberRemoveResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| Err(etcd.member_remove(now, request.get_ref())))
+        self.change(request, |etcd, now, request| Err(etcd.member_remove(now, &request))).await
     }
 
     async fn member_update(&self, request: Request<MemberUpdateRequest>) -> Answer<MemberUpdateResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.member_update(now, request.into_inner()))
+        self.change(request, Etcd::member_update).await
     }
 
     async fn member_list(&self, request: Request<MemberListRequest>) -> Answer<MemberListResponse> {
-        self.lead(&request, Asks::Anybody).await?;
+        let linearizable = request.get_ref().linearizable
+            && self.member.is_some()
+            && self.handle.with(|etcd| etcd.line().lists_members_linearizably());
+        self.lead(&request, if linearizable { Asks::SameLeader } else { Asks::Anybody }).await?;
         self.tell(Etcd::member_list)
     }
 
     async fn member_promote(&self, request: Request<MemberPromoteRequest>) -> Answer<MemberPromoteResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| Err(etcd.member_promote(now, request.get_ref())))
+        self.change(request, |etcd, now, request| Err(etcd.member_promote(now, &request))).await
     }
 }
 
@@ -61,8 +60,7 @@ impl Maintenance for Service {
     type SnapshotStream = Empty<Result<SnapshotResponse, Status>>;
 
     async fn alarm(&self, request: Request<AlarmRequest>) -> Answer<AlarmResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| etcd.alarm(now, request.into_inner()))
+        self.change(request, Etcd::alarm).await
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusResponse> {
@@ -91,6 +89,10 @@ impl Maintenance for Service {
 
     async fn move_leader(&self, request: Request<MoveLeaderRequest>) -> Answer<MoveLeaderResponse> {
         self.lead(&request, Asks::Anybody).await?;
+        if let Some(member) = &self.member {
+            member.hand_over(&self.env, request.get_ref().target_id).await?;
+            return Ok(Response::new(MoveLeaderResponse { header: None }));
+        }
         self.ask(|etcd, now| etcd.move_leader(now, request.into_inner()))
     }
 }
@@ -99,7 +101,14 @@ impl Service {
     /// Refuses a request about users or roles once its turn has come.
     async fn refuse<T, A>(&self, request: &Request<T>, refusal: Refusal) -> Answer<A> {
         self.lead(request, Asks::Leader).await?;
-        self.ask(|etcd, now| Err(etcd.refuse_auth(now, refusal)))
+        match &self.member {
+            None => self.ask(|etcd, now| Err(etcd.refuse_auth(now, refusal))),
+            Some(member) => {
+                let refused: Result<(), Refusal> =
+                    member.change(&self.env, refusal, |etcd, now, refusal| Err(etcd.refuse_auth(now, refusal))).await;
+                Err(refused.err().unwrap_or(refusal).into())
+            }
+        }
     }
 }
 
@@ -110,8 +119,7 @@ impl Auth for Service {
     }
 
     async fn auth_disable(&self, request: Request<AuthDisableRequest>) -> Answer<AuthDisableResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| Ok::<_, Refusal>(AuthDisableResponse { header: Some(etcd.auth(now)?) }))
+        self.change(request, |etcd, now, _| Ok(AuthDisableResponse { header: Some(etcd.auth(now)?) })).await
     }
 
     async fn authenticate(&self, request: Request<AuthenticateRequest>) -> Answer<AuthenticateResponse> {
@@ -131,10 +139,10 @@ impl Auth for Service {
     }
 
     async fn user_list(&self, request: Request<AuthUserListRequest>) -> Answer<AuthUserListResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| {
-            Ok::<_, Refusal>(AuthUserListResponse { header: Some(etcd.auth(now)?), users: Vec::new() })
+        self.change(request, |etcd, now, _| {
+            Ok(AuthUserListResponse { header: Some(etcd.auth(now)?), users: Vec::new() })
         })
+        .await
     }
 
     async fn user_delete(&self, request: Request<AuthUserDeleteRequest>) -> Answer<AuthUserDeleteResponse> {
@@ -170,10 +178,10 @@ impl Auth for Service {
     }
 
     async fn role_list(&self, request: Request<AuthRoleListRequest>) -> Answer<AuthRoleListResponse> {
-        self.lead(&request, Asks::Leader).await?;
-        self.ask(|etcd, now| {
-            Ok::<_, Refusal>(AuthRoleListResponse { header: Some(etcd.auth(now)?), roles: Vec::new() })
+        self.change(request, |etcd, now, _| {
+            Ok(AuthRoleListResponse { header: Some(etcd.auth(now)?), roles: Vec::new() })
         })
+        .await
     }
 
     async fn role_delete(&self, request: Request<AuthRoleDeleteRequest>) -> Answer<AuthRoleDeleteResponse> {

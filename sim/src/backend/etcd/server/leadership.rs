@@ -9,7 +9,7 @@ use shaketable_proto::etcd::v3::rpc::{RequestOp, TxnRequest, request_op};
 use tonic::{Request, Status};
 
 use super::Service;
-use crate::backend::etcd::Refusal;
+use crate::backend::etcd::{Line, Refusal};
 
 /// How long etcd lets a request take: five seconds and two election time-outs (`ReqTimeout` in its `config.go`).
 const REQUEST_TIME: Duration = Duration::from_secs(7);
@@ -19,13 +19,24 @@ const REQUEST_TIME: Duration = Duration::from_secs(7);
 pub(super) enum Asks {
     /// Nothing: any member answers.
     Anybody,
-    /// To be there: the request waits for one, and then is done.
+    /// To be there: the request waits for one, and then is put into the log.
     Leader,
+    /// To be there: the request waits for one, and then is asked of it.
+    Primary,
     /// To be there and stay the same: a read that waits when one is elected is refused.
     SameLeader,
 }
 
 impl Asks {
+    /// What is answered when there was no leader for as long as a request may take.
+    fn too_late(self, line: Line) -> Refusal {
+        match self {
+            Self::Leader => Refusal::NotProposed(line),
+            Self::Primary => Refusal::NoLeader,
+            Self::SameLeader | Self::Anybody => Refusal::TimedOut,
+        }
+    }
+
     pub(super) fn of_txn(request: &TxnRequest) -> Self {
         let mut operations = request.success.iter().chain(&request.failure);
         let range = |operation: &RequestOp| match &operation.request {
@@ -48,15 +59,19 @@ pub(super) fn insists_on_leader<T>(request: &Request<T>) -> bool {
 }
 
 impl Service {
-    /// Waits until a request can be done.
+    /// Waits until a request can be done. A member of several waits for its turn later, in the log or with the leader, where
+    /// this asks for no more than to have read all that was agreed on.
     pub(super) async fn lead<T>(&self, request: &Request<T>, asks: Asks) -> Result<(), Status> {
-        if !self.handle.is_leaderless() {
-            return Ok(());
-        }
-        if insists_on_leader(request) {
+        if self.handle.is_leaderless() && insists_on_leader(request) {
             return Err(Refusal::NoLeader.into());
         }
-        if asks == Asks::Anybody {
+        if let Some(member) = &self.member {
+            return match asks {
+                Asks::Anybody | Asks::Leader | Asks::Primary => Ok(()),
+                Asks::SameLeader => member.catch_up(&self.env).await.map_err(Into::into),
+            };
+        }
+        if !self.handle.is_leaderless() || asks == Asks::Anybody {
             return Ok(());
         }
         let mut time_out = pin!(self.env.sleep(REQUEST_TIME));
@@ -66,7 +81,7 @@ impl Service {
                 break;
             }
             if let Either::Right(_) = select(elected, &mut time_out).await {
-                return Err(Refusal::TimedOut.into());
+                return Err(asks.too_late(self.handle.with(|etcd| etcd.line())).into());
             }
         }
         if asks == Asks::SameLeader { Err(Refusal::LeaderChanged.into()) } else { Ok(()) }
