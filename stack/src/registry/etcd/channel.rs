@@ -44,6 +44,16 @@ pub(super) struct Link {
     pub(super) channel: Channel,
 }
 
+impl Link {
+    /// A client whose streams end when the member that it is connected to has had no leader for a while: it would be told of no
+    /// change any more, and silence looks like peace.
+    pub(super) async fn insisting(&self) -> Result<Client> {
+        let options = ConnectOptions::new().with_require_leader(true);
+        let channel = etcd_client::Channel::Tonic(self.channel.clone());
+        Client::from_channel(channel, Some(options)).await.map_err(|error| refused("watch", error))
+    }
+}
+
 impl Links {
     /// Dials nothing.
     pub(super) fn new(env: Env, options: RegistryOptions) -> Self {

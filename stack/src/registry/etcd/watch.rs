@@ -121,7 +121,8 @@ impl Following {
     }
 
     async fn follow(&mut self, link: &Link, pauses: &mut Pauses) -> Ended {
-        let mut watches = link.client.watch_client().max_decoding_message_size(super::config::ANSWER_BYTES_MAX);
+        let Ok(insisting) = link.insisting().await else { return Ended::Broken };
+        let mut watches = insisting.watch_client().max_decoding_message_size(super::config::ANSWER_BYTES_MAX);
         let options = EtcdWatchOptions::new().with_prefix().with_prev_key().with_start_revision(self.next_revision);
         let opening = watches.watch(self.prefix.as_str(), Some(options));
         let Ok(Ok(mut stream)) = self.env.timeout_at(self.links.deadline(), opening).await else {
