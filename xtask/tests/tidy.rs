@@ -34,6 +34,7 @@ const EXEMPT: &[(&str, &str)] = &[
     ("fixtures/src/proxy/tests.rs", "real sockets live in real time"),
     ("fixtures/src/server.rs", "a real server lives in real time"),
     ("fixtures/tests/cluster.rs", "a real server lives in real time"),
+    ("fixtures/tests/etcd_cluster/real.rs", "a real server lives in real time"),
     ("fixtures/tests/etcd_parity/expiry.rs", "a real server lives in real time"),
     ("fixtures/tests/etcd_parity/timing.rs", "a real server lives in real time"),
     ("fixtures/tests/live/judged.rs", "a live world lives in real time"),
