@@ -3,6 +3,10 @@
 
 #[path = "live/flawed.rs"]
 mod flawed;
+#[path = "live/own.rs"]
+mod own;
+#[path = "live/user.rs"]
+mod user;
 
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,12 +14,12 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use shaketable_fixtures::etcd::{Location, REQUIRE_VARIABLE, Storage, in_a_container, is_required, on_the_path};
-use shaketable_fixtures::live::LiveEtcd;
+use shaketable_fixtures::live::{LiveEtcd, OwnServices};
 use shaketable_fixtures::log::kept_on_failure;
 use shaketable_reports::Palette;
 use shaketable_reports::terminal::render;
 use shaketable_scenarios::{cases, label};
-use shaketable_sim::backend::{LiveBackend, LiveBackends};
+use shaketable_sim::backend::{LiveBackend, LiveBackends, LiveServices};
 use shaketable_sim::engine::live;
 use shaketable_sim::run::{Case, Seeds, SweepReport, SweepRequest, Verdict, sweep_live};
 use shaketable_stack::plugin::Plugins;
@@ -31,6 +35,9 @@ const WITHOUT_SERVER: [&str; 2] =
 const RUN_TIMEOUT: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
+    if let Some(ended) = user::serve_if_asked() {
+        return ended;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     let plugins = Plugins::reference();
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
         }
     }
     trials.extend(flawed::trials());
+    trials.extend(own::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -58,6 +66,10 @@ impl LiveBackends for Etcds {
             "etcd" => Ok(Arc::new(LiveEtcd::start_with(&self.0, self.1)?)),
             _ => Err(format!("nobody starts a '{kind}' here")),
         }
+    }
+
+    fn services(&self) -> Option<&dyn LiveServices> {
+        Some(&OwnServices)
     }
 }
 
@@ -82,6 +94,15 @@ fn trial(name: &str, test: impl FnOnce(Location) -> Result<(), Failed> + Send + 
 
 /// One live run. Nobody waits for a disk where the data need not outlive a server.
 fn run(case: &Case, plugins: &Plugins, etcd: Location) -> SweepReport {
+    run_with(case, plugins, etcd, false)
+}
+
+/// The same with its history.
+fn run_and_keep(case: &Case, plugins: &Plugins, etcd: Location) -> SweepReport {
+    run_with(case, plugins, etcd, true)
+}
+
+fn run_with(case: &Case, plugins: &Plugins, etcd: Location, keep: bool) -> SweepReport {
     let request = SweepRequest {
         cases: vec![case.clone()],
         seeds: Seeds::One(0),
@@ -90,7 +111,7 @@ fn run(case: &Case, plugins: &Plugins, etcd: Location) -> SweepReport {
         run_timeout: RUN_TIMEOUT,
         time_limit: None,
         fail_fast: false,
-        keep: false,
+        keep,
     };
     let storage = if case.text.contains("backend_restart") { Storage::Disk } else { Storage::Memory };
     let report = sweep_live(&request, plugins, &Etcds(etcd, storage), &mut |_| {});

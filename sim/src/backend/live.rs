@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::services::{EntryListener, LiveServices};
 use crate::history::{Moment, Truth, WorldClock};
 use crate::world::Capability;
 
@@ -15,6 +16,11 @@ pub trait LiveBackends: Send + Sync + fmt::Debug {
     /// # Errors
     /// One sentence with the mend: there is none of that kind, or it does not start.
     fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String>;
+
+    /// What starts services that are the user's own; none where nobody does.
+    fn services(&self) -> Option<&dyn LiveServices> {
+        None
+    }
 }
 
 /// A real server. Its operations wait until they are done, each with a deadline.
@@ -36,11 +42,11 @@ pub trait LiveBackend: Send + Sync + fmt::Debug {
         None
     }
 
-    /// The world begins: from now on what happens is dated by `clock`.
+    /// The world begins: from now on what happens is dated by `clock`, and `entries` hears of what registries have written.
     ///
     /// # Errors
     /// One sentence: it cannot be observed.
-    fn observe(&self, clock: WorldClock) -> Result<(), String>;
+    fn observe(&self, clock: WorldClock, entries: EntryListener) -> Result<(), String>;
 
     /// Takes what truly happened since the last call.
     ///

@@ -4,6 +4,7 @@
 
 pub mod etcd;
 mod live;
+mod services;
 mod shared;
 mod simulated_cluster;
 mod simulated_etcd;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use live::{LiveBackend, LiveBackends};
+pub use services::{Entry, EntryListener, LiveService, LiveServices, ServiceOrder};
 pub use shared::Shared;
 pub use simulated_cluster::SimulatedEtcdCluster;
 pub use simulated_etcd::SimulatedEtcd;

@@ -42,7 +42,7 @@ impl Scribe {
     }
 
     /// Records `operation` around `work`, which then works for it.
-    async fn around<T>(
+    pub(crate) async fn around<T>(
         &self,
         operation: Operation,
         answer: impl FnOnce(&T) -> Answer,
@@ -52,15 +52,15 @@ impl Scribe {
         self.finish(id, answer, with_cause(Some(id), work)).await
     }
 
-    fn begin(&self, operation: Operation) -> OperationId {
+    pub(crate) fn begin(&self, operation: Operation) -> OperationId {
         self.recorder.invoke(&self.host, self.env.clock().wall(), operation)
     }
 
-    fn begin_for(&self, cause: Option<OperationId>, operation: Operation) -> OperationId {
+    pub(crate) fn begin_for(&self, cause: Option<OperationId>, operation: Operation) -> OperationId {
         self.recorder.invoke_for(cause, &self.host, self.env.clock().wall(), operation)
     }
 
-    async fn finish<T>(
+    pub(crate) async fn finish<T>(
         &self,
         id: OperationId,
         answer: impl FnOnce(&T) -> Answer,
@@ -113,7 +113,7 @@ impl Drop for Open<'_> {
     }
 }
 
-fn done<T>(_: &T) -> Answer {
+pub(crate) fn done<T>(_: &T) -> Answer {
     Answer::Done
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn nodes_of(services: &[record::Service]) -> Vec<NodeRecord> {
     services.iter().flat_map(|service| service.nodes.iter().map(|node| node_of(service, node))).collect()
 }
 
-fn node_of(service: &record::Service, node: &record::Node) -> NodeRecord {
+pub(crate) fn node_of(service: &record::Service, node: &record::Node) -> NodeRecord {
     NodeRecord {
         id: node.id.clone(),
         address: node.address.clone(),

@@ -79,6 +79,18 @@ impl Recorder {
         self.push(&mut self.state(), self.now(), host, wall, (Some(operation), None), edge);
     }
 
+    /// Records how `operation` ended at `at`, now or before.
+    pub fn complete_at(
+        &self,
+        at: Moment,
+        host: &Arc<str>,
+        wall: SystemTime,
+        operation: OperationId,
+        result: Result<Answer, Failure>,
+    ) {
+        self.push(&mut self.state(), at, host, wall, (Some(operation), None), Edge::Return(result));
+    }
+
     /// Records something without a duration, caused by what the current task works for.
     pub fn point(&self, host: &Arc<str>, wall: SystemTime, operation: Option<OperationId>, point: Point) {
         let cause = current_cause().filter(|cause| Some(*cause) != operation);
@@ -89,6 +101,15 @@ impl Recorder {
     /// asked for their truths after every step.
     pub fn point_at(&self, at: Moment, host: &Arc<str>, wall: SystemTime, point: Point) {
         self.push(&mut self.state(), at, host, wall, (None, None), Edge::Point(point));
+    }
+
+    /// Records an operation that was seen from outside, as a whole: it was asked for and done at `at`, now or before.
+    pub fn operation_at(&self, at: Moment, host: &Arc<str>, wall: SystemTime, operation: Operation) {
+        let mut state = self.state();
+        state.operations += 1;
+        let id = Some(OperationId::nth(state.operations));
+        self.push(&mut state, at, host, wall, (id, None), Edge::Invoke(operation));
+        self.push(&mut state, at, host, wall, (id, None), Edge::Return(Ok(Answer::Done)));
     }
 
     /// Runs `death`, in which `host` dies: nothing that it says then is recorded, so that the operations which it cuts off

@@ -7,12 +7,14 @@ use std::time::Duration;
 use rand::Rng;
 use shaketable_proto::probe::v1::{ProbeRequest, ProbeResponse};
 use shaketable_stack::client::{CallOptions, Client, ClientStream, Context, RequestOptions};
+use shaketable_stack::codec::Frame;
 use shaketable_stack::env::{Instant, Task};
 use shaketable_stack::selector::SelectOptions;
 use shaketable_stack::selector::filter::{ByLabel, ByVersion};
 use shaketable_stack::{Error, ErrorKind, Result};
 
 use super::host::Timing;
+use super::http;
 use super::probe::{CHAT, ECHO};
 use crate::history::{OperationId, Point};
 use crate::plan::PlannedLoad;
@@ -103,10 +105,23 @@ impl Caller {
 
     /// Errors are in the history; there is nobody else to tell.
     async fn call(&self, id: String, work_ms: u32) {
-        let _ = match self.calls.stream_messages {
-            Some(messages) => self.chat(&id, messages).await,
-            None => self.echo(id, work_ms).await,
+        let calls = &self.calls;
+        let _ = match (calls.http.as_deref().and_then(http::Asked::of), &calls.endpoint, calls.stream_messages) {
+            (Some(asked), ..) => http::call(&self.standing, calls, asked, self.options().select).await,
+            (None, Some(endpoint), _) => self.ask(endpoint).await,
+            (None, None, Some(messages)) => self.chat(&id, messages).await,
+            (None, None, None) => self.echo(id, work_ms).await,
         };
+    }
+
+    /// Asks an endpoint of which nothing is known; what it answers is its own business.
+    async fn ask(&self, endpoint: &str) -> Result<()> {
+        let client = &self.standing.client;
+        let (idempotent, content_type) = (self.calls.idempotent, self.calls.content_type.clone());
+        let options = RequestOptions { idempotent, content_type, ..RequestOptions::default() };
+        let body = Frame(self.calls.body.clone().unwrap_or_default().into());
+        let request = client.new_request(&self.calls.to, endpoint, Arc::new(body), options);
+        client.call(&Context::new(), &request, &mut Frame::default(), self.options()).await
     }
 
     fn request(&self, id: &str, work_ms: u32) -> ProbeRequest {

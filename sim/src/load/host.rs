@@ -17,7 +17,7 @@ use crate::stand::{Choices, Identity, Standing};
 use crate::world::Program;
 
 /// How long a host waits before it tries again to start, as a supervisor would.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a host is there for.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ impl HostControl {
         *lock(&self.shared.standing) = Weak::new();
     }
 
-    async fn next(&self) -> Command {
+    pub(super) async fn next(&self) -> Command {
         loop {
             let arrived = self.shared.arrived.notified();
             if let Some(command) = lock(&self.shared.commands).pop_front() {

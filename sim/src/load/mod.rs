@@ -4,7 +4,10 @@
 mod calls;
 mod events;
 mod host;
+pub(crate) mod http;
+mod own;
 mod probe;
 mod watch;
 
 pub use host::{Command, HostControl, HostPlan, Timing, program};
+pub use own::own_program;

@@ -13,10 +13,10 @@ use super::backing::Backing;
 use super::result::{Job, NotApplied, RunFailure, RunReport, SweepReport};
 use super::sweep::{Progress, SweepRequest, sweep_by};
 use super::world::{DRAIN, Leniency, ShakeTable, Stage, harness, kinds};
-use crate::backend::{LiveBackend, LiveBackends, Shared};
-use crate::engine::live::{LiveSetup, LiveWorld};
+use crate::backend::{LiveBackend, LiveBackends, ServiceOrder, Shared};
+use crate::engine::live::{Ground, LiveSetup, LiveWorld, OwnHost};
 use crate::plan::Plan;
-use crate::scenario::model::Scenario;
+use crate::scenario::model::{Calls, Scenario};
 use crate::scenario::{Overrides, duration, parse};
 use crate::stand::Choices;
 use crate::trace::Tracer;
@@ -90,10 +90,44 @@ fn stage(
         backends.push(Backing::Live(server.clone()));
         servers.push(server);
     }
-    let world = LiveWorld::new(LiveSetup { seed: job.seed, namespace, backends: servers }).map_err(harness)?;
+    let ground = Ground::lay().map_err(harness)?;
+    let registry = promises.get("registry").and_then(|promises| promises.backend);
+    let registry = servers.iter().find(|server| Some(server.kind()) == registry);
+    let own = own_hosts(&scenario, &plan, &ground, registry, makers)?;
+    let setup = LiveSetup { seed: job.seed, namespace, backends: servers };
+    let world = LiveWorld::on(ground, setup, own.values().cloned().collect()).map_err(harness)?;
     let began = world.began();
     let world: Box<dyn World> = Box::new(world);
-    Ok(Stage { scenario, plan, choices, promises, backends, world, began, tracer: Tracer::new(false) })
+    Ok(Stage { scenario, plan, choices, promises, backends, own, world, began, tracer: Tracer::new(false) })
+}
+
+/// Starts the services that are the user's own. They are ready before the world begins.
+fn own_hosts(
+    scenario: &Scenario,
+    plan: &Plan,
+    ground: &Ground,
+    registry: Option<&Arc<dyn LiveBackend>>,
+    makers: &dyn LiveBackends,
+) -> Result<BTreeMap<String, OwnHost>, RunFailure> {
+    let mut own = BTreeMap::new();
+    for host in &plan.hosts {
+        let Some(runs) = scenario.services.get(&host.group).and_then(|service| service.runs.as_ref()) else { continue };
+        let makers = makers.services().ok_or_else(|| {
+            let name = &host.group;
+            RunFailure::BadInput(format!("this program starts no services, and '{name}' is one that is to be started"))
+        })?;
+        let mut values = BTreeMap::from([("host", host.name.clone()), ("replica", host.replica.to_string())]);
+        if let Some((server, address)) = registry.and_then(|server| Some((server, server.addresses().first()?.clone())))
+        {
+            let way = ground.way(&host.name, server.kind(), &address).map_err(harness)?;
+            values.insert("registry", way);
+        }
+        let order = ServiceOrder { host: host.name.clone(), runs: runs.clone(), values };
+        let service = makers.start(&order).map_err(RunFailure::Harness)?;
+        let one = OwnHost::new(&host.name, &host.group, runs, service).map_err(RunFailure::Harness)?;
+        own.insert(host.name.clone(), one);
+    }
+    Ok(own)
 }
 
 /// Refuses a plan with faults that cannot be done to this server.
@@ -128,9 +162,25 @@ fn leniency(scenario: &Scenario, backends: &[Backing], promises: &BTreeMap<&'sta
             }
         }
     }
+    for (name, reason) in about_own(scenario) {
+        reasons.entry(name).or_insert(reason);
+    }
     let not_applied = expected.into_iter().filter_map(|name| {
         let reason = reasons.get(name)?;
         Some(NotApplied { oracle: name.to_owned(), reason: reason.clone() })
     });
     Leniency { slack: scenario.live.slack, not_applied: not_applied.collect() }
+}
+
+/// What cannot be judged because services are the user's own.
+fn about_own(scenario: &Scenario) -> Vec<(&'static str, String)> {
+    let calls = || scenario.load.iter().filter_map(|load| load.calls.as_ref());
+    let is_known = |calls: &Calls| calls.endpoint.is_none() && calls.http.is_none();
+    let mut about = Vec::new();
+    if calls().next().is_some() && !calls().any(is_known) {
+        let reason =
+            "every call asks a service of the user's own, and nobody but the service knows what is right to answer";
+        about.push(("answers_match", reason.to_owned()));
+    }
+    about
 }

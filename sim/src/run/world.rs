@@ -15,9 +15,10 @@ use super::result::{Job, NotApplied, RunFailure, RunReport, VERSION};
 use super::timeline::{Event, timeline};
 use crate::backend::{Shared, simulated_cluster};
 use crate::determinism::EPOCH_S;
+use crate::engine::live::OwnHost;
 use crate::engine::{self, Setup};
 use crate::history::{Moment, Operation, Point};
-use crate::load::{Command, HostControl, HostPlan, Timing, program};
+use crate::load::{Command, HostControl, HostPlan, Timing, own_program, program};
 use crate::oracle::{self, Facts, HostFacts, HostKind, PhaseSpan};
 use crate::plan::{Plan, PlannedChurn};
 use crate::scenario::model::{ChurnAction, Scenario};
@@ -68,7 +69,7 @@ fn simulated_stage(job: &Job, scenario: Scenario, plugins: &Plugins) -> Result<S
     let setup = Setup { seed: job.seed, network: scenario.network.clone(), tracer: tracer.clone(), namespace };
     let world = engine::world(&job.engine, setup).map_err(harness)?;
     let began = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S);
-    Ok(Stage { scenario, plan, choices, promises, backends, world, began, tracer })
+    Ok(Stage { scenario, plan, choices, promises, backends, own: BTreeMap::new(), world, began, tracer })
 }
 
 /// The kinds of backend that plugins with these promises need, in order.
@@ -84,6 +85,10 @@ pub(super) struct ShakeTable {
     world: Box<dyn World>,
     tracer: Tracer,
     backends: Vec<Backing>,
+    /// Hosts whose service is the user's own, by name.
+    own: BTreeMap<String, OwnHost>,
+    /// Whose service was seen to have ended by itself, and it was said.
+    ended: BTreeSet<String>,
     controls: BTreeMap<String, HostControl>,
     promises: BTreeMap<&'static str, Promises>,
     phases: Vec<PhaseSpan>,
@@ -109,6 +114,8 @@ pub(super) struct Stage {
     pub(super) promises: BTreeMap<&'static str, Promises>,
     /// What they stand on.
     pub(super) backends: Vec<Backing>,
+    /// Hosts whose service is the user's own, by name; their services run.
+    pub(super) own: BTreeMap<String, OwnHost>,
     /// Where it stands; no host is in it yet.
     pub(super) world: Box<dyn World>,
     /// The date at which the world began.
@@ -129,13 +136,15 @@ pub(super) struct Leniency {
 impl ShakeTable {
     /// Sets `stage` up; its hosts start.
     pub(super) fn set_up(stage: Stage, plugins: &Plugins) -> Result<Self, RunFailure> {
-        let Stage { scenario, plan, choices, promises, backends, world, began, tracer } = stage;
+        let Stage { scenario, plan, choices, promises, backends, own, world, began, tracer } = stage;
         let mut table = Self {
             plan,
             scenario: Arc::new(scenario),
             world,
             tracer,
             backends,
+            own,
+            ended: BTreeSet::new(),
             controls: BTreeMap::new(),
             promises,
             phases: Vec::new(),
@@ -175,7 +184,11 @@ impl ShakeTable {
                 timing,
             };
             let control = HostControl::default();
-            let spec = HostSpec { name: host.name.clone(), program: program(plan, control.clone()) };
+            let program = match self.own.get(&host.name) {
+                Some(own) => own_program(plan, own.clone(), control.clone()),
+                None => program(plan, control.clone()),
+            };
+            let spec = HostSpec { name: host.name.clone(), program };
             self.world.add_host(spec)?;
             self.controls.insert(host.name.clone(), control);
         }
@@ -187,6 +200,7 @@ impl ShakeTable {
         for (at, event) in timeline(&self.plan) {
             self.world.advance(Moment::after(at)).map_err(harness)?;
             self.collect_truths()?;
+            self.look_for_the_fallen();
             match event {
                 Event::Phase(name) => self.begin_phase(name),
                 Event::Heal => self.heal().map_err(harness)?,
@@ -203,7 +217,23 @@ impl ShakeTable {
         let end = self.world.now() + DRAIN;
         self.world.advance(end).map_err(harness)?;
         self.collect_losses();
+        self.look_for_the_fallen();
         self.collect_truths()
+    }
+
+    /// Says whose service has ended though nobody had asked it to.
+    fn look_for_the_fallen(&mut self) {
+        let now = self.world.now();
+        for (host, own) in &self.own {
+            match own.service().ended_by_itself() {
+                None => drop(self.ended.remove(host)),
+                Some(how) => {
+                    if self.ended.insert(host.clone()) {
+                        self.notes.push(format!("{host}: its service had ended by itself by {now}, with {how}"));
+                    }
+                }
+            }
+        }
     }
 
     fn begin_phase(&mut self, name: &'static str) {
@@ -410,9 +440,9 @@ impl ShakeTable {
 
     /// What the oracles say of what has happened.
     pub(super) fn judge(self, job: &Job, leniency: Leniency) -> RunReport {
-        let Self { plan, scenario, world, tracer, backends, controls, promises, phases, notes, .. } = self;
+        let Self { plan, scenario, world, tracer, backends, own, controls, promises, phases, mut notes, .. } = self;
         let (end, recorder, is_live) = (world.now(), world.recorder().clone(), world.engine().is_live);
-        let servers = backends.iter().filter_map(Backing::description).collect();
+        let servers = backends.iter().filter_map(Backing::description).chain(services(&own)).collect();
         // Hosts hold memory that the oracles may use; what their tasks say when they are dropped is no part of the run.
         recorder.close();
         drop((controls, world, backends));
@@ -443,6 +473,10 @@ impl ShakeTable {
             .filter(|oracle| applies(oracle.name()))
             .filter_map(|oracle| oracle.judge(&history, &facts))
             .collect();
+        if judgements.iter().any(|judgement| !judgement.findings.is_empty()) {
+            notes.extend(own.values().filter_map(|own| own.service().keep_log()));
+        }
+        drop(own);
         let proof = judgements
             .iter()
             .flat_map(|judgement| &judgement.findings)
@@ -465,6 +499,20 @@ impl ShakeTable {
             history: job.keep.then_some(history),
         }
     }
+}
+
+/// What the services are that are the user's own, each once.
+fn services(own: &BTreeMap<String, OwnHost>) -> Vec<String> {
+    let mut told = BTreeMap::<&str, (String, bool)>::new();
+    for own in own.values() {
+        let (_, is_opaque) = told.entry(own.group()).or_insert_with(|| (own.service().description(), false));
+        *is_opaque |= own.is_opaque();
+    }
+    let sentence = |(group, (what, is_opaque)): (&str, (String, bool))| {
+        let unheard = if is_opaque { ", which speaks no HTTP, so that only its callers were heard" } else { "" };
+        format!("{group} as {what}{unheard}")
+    };
+    told.into_iter().map(sentence).collect()
 }
 
 async fn tell_view(env: shaketable_stack::Env, standing: Arc<Standing>, service: String) {

@@ -9,10 +9,11 @@ use proptest::prelude::*;
 
 use super::duration::Signed;
 use super::model::{
-    AnswersMatch, BackendRestart, BackendShape, Between, Calls, Choice, Churn, ChurnAction, Clients, Crash,
-    DeliveryExpectation, Expect, FailStop, Fairness, Fault, LatencyBound, LeaderLost, LeaseExpiry, Link, LinkChange,
-    LinkLatency, LinkLoss, Live, Load, LossGranularity, Needs, Network, OnHost, OptionValue, Partition, Phases,
-    Publish, Scenario, Service, Skew, Stack, Subscribe, SuccessRate, Watch, WatchOrder, Within,
+    AnswersMatch, BackendRestart, BackendShape, Between, Calls, Choice, Churn, ChurnAction, Clients, CommandLine,
+    Crash, DeliveryExpectation, Expect, FailStop, Fairness, Fault, ImageRun, LatencyBound, LeaderLost, LeaseExpiry,
+    Link, LinkChange, LinkLatency, LinkLoss, Live, Load, LossGranularity, Needs, Network, OnHost, OptionValue,
+    Partition, Phases, Publish, Ready, RegisteredBy, Runs, Scenario, Service, Skew, Stack, Stop, Subscribe,
+    SuccessRate, Watch, WatchOrder, Within,
 };
 use super::{check, parse, print};
 use crate::engine::engines;
@@ -67,16 +68,30 @@ fn stack() -> impl Strategy<Value = Stack> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    (0u32..5, word(), labels(), time(), time(), time()).prop_map(
-        |(replicas, version, metadata, ttl, interval, work)| Service {
+    (0u32..5, word(), labels(), time(), time(), time(), of(runs())).prop_map(
+        |(replicas, version, metadata, ttl, interval, work, runs)| Service {
             replicas,
             version,
             metadata,
             register_ttl: ttl,
             register_interval: interval,
             work,
+            runs,
         },
     )
+}
+
+fn runs() -> impl Strategy<Value = Runs> {
+    let ready = || (of(word()), time()).prop_map(|(path, within)| Ready { path, within });
+    let stop = || time().prop_map(|within| Stop { within });
+    let command = (vec(word(), 0..3), labels(), of(word()), ready(), stop());
+    let command =
+        command.prop_map(|(line, env, directory, ready, stop)| CommandLine { line, env, directory, ready, stop });
+    let image = (word(), vec(word(), 0..3), labels(), ready(), stop());
+    let image = image.prop_map(|(name, line, env, ready, stop)| ImageRun { name, line, env, ready, stop });
+    let who = prop_oneof![Just(RegisteredBy::Itself), Just(RegisteredBy::Shaketable)];
+    (of(command), of(image), of(word()), of(who), of(time()))
+        .prop_map(|(command, image, url, registered_by, ttl)| Runs { command, image, url, registered_by, ttl })
 }
 
 fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
@@ -85,10 +100,28 @@ fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
 
 fn calls() -> impl Strategy<Value = Calls> {
     let first = (word(), word(), of(number()), of(0u32..9), time(), time(), any::<bool>());
-    (first, of(word()), labels(), 0u32..900, of(0u32..9)).prop_map(|(first, version, label, body_bytes, stream)| {
+    let other = (of(word()), of(word()), of(word()), of(word()));
+    let all = (first, of(word()), labels(), 0u32..900, of(0u32..9), other);
+    all.prop_map(|(first, version, label, body_bytes, stream_messages, other)| {
         let (from, to, rate, workers, think, timeout, idempotent) = first;
-        let stream_messages = stream;
-        Calls { from, to, rate, workers, think, timeout, idempotent, version, label, body_bytes, stream_messages }
+        let (endpoint, http, content_type, body) = other;
+        Calls {
+            from,
+            to,
+            rate,
+            workers,
+            think,
+            timeout,
+            idempotent,
+            version,
+            label,
+            body_bytes,
+            stream_messages,
+            endpoint,
+            http,
+            content_type,
+            body,
+        }
     })
 }
 

@@ -8,9 +8,9 @@ use shaketable_conformance::backend::Backend;
 use shaketable_conformance::judge::BackendMaker;
 use shaketable_fixtures::backend::{EtcdBackend, started};
 use shaketable_fixtures::etcd::{ADDRESS_VARIABLE, Location, locate};
-use shaketable_fixtures::live::{LiveEtcd, OtherBackend};
+use shaketable_fixtures::live::{LiveEtcd, OtherBackend, OwnServices};
 use shaketable_fixtures::zookeeper::ZookeeperBackend;
-use shaketable_sim::backend::{LiveBackend, LiveBackends};
+use shaketable_sim::backend::{LiveBackend, LiveBackends, LiveServices};
 
 /// What makes a backend of each kind.
 #[derive(Clone)]
@@ -81,6 +81,10 @@ impl LiveBackends for Backends {
             format!("this program cannot start a '{kind}'; it can start: {}", kinds.join(", "))
         })?;
         Ok(Arc::new(OtherBackend::new(kind, maker()?)))
+    }
+
+    fn services(&self) -> Option<&dyn LiveServices> {
+        Some(&OwnServices)
     }
 }
 

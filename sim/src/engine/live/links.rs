@@ -15,6 +15,10 @@ pub(super) struct Links {
     latencies: BTreeMap<Link, Duration>,
     /// How often connections were reset.
     resets: BTreeMap<Link, u64>,
+    /// Hosts that have died without a sign, where it is not their own sockets that keep silent.
+    silent: BTreeSet<String>,
+    /// How often such a host has come up again.
+    revivals: BTreeMap<String, u64>,
 }
 
 impl Links {
@@ -45,6 +49,18 @@ impl Links {
         }
     }
 
+    /// Lets a host die without a sign: nothing passes from or to it.
+    pub(super) fn silence(&mut self, host: &str) {
+        self.silent.insert(host.to_owned());
+    }
+
+    /// It comes up again, and answers what it knows nothing of with a reset.
+    pub(super) fn revive(&mut self, host: &str) {
+        if self.silent.remove(host) {
+            *self.revivals.entry(host.to_owned()).or_default() += 1;
+        }
+    }
+
     /// Undoes everything that lasts.
     pub(super) fn mend(&mut self) {
         self.cuts.clear();
@@ -54,7 +70,8 @@ impl Links {
 
     /// Whether something that is sent arrives now.
     pub(super) fn passes(&self, link: &Link) -> bool {
-        !self.cuts.contains(link) && !self.holds.contains(link)
+        let is_silent = self.silent.contains(&link.0) || self.silent.contains(&link.1);
+        !is_silent && !self.cuts.contains(link) && !self.holds.contains(link)
     }
 
     /// Whether what is sent is lost, rather than kept.
@@ -69,7 +86,8 @@ impl Links {
 
     /// How often its connections were reset.
     pub(super) fn resets(&self, link: &Link) -> u64 {
-        self.resets.get(link).copied().unwrap_or_default()
+        let of = |host: &String| self.revivals.get(host).copied().unwrap_or_default();
+        self.resets.get(link).copied().unwrap_or_default() + of(&link.0) + of(&link.1)
     }
 }
 

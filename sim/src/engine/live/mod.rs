@@ -5,9 +5,12 @@
 
 mod clock;
 mod datagram;
+mod door;
+mod ground;
 mod host;
 mod links;
 mod network;
+mod own;
 mod relay;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,14 +24,19 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::clock::LiveClock;
+use self::door::Door;
 use self::host::{LiveHost, Pause, Start};
 use self::network::{Cable, LiveNetwork};
+use self::own::Stands;
 use self::relay::Life;
 use super::EngineInfo;
 use super::host::Shared;
-use crate::backend::LiveBackend;
+use crate::backend::{Entry, EntryListener, LiveBackend};
 use crate::history::{Moment, Recorder, WorldClock};
 use crate::world::{Capability, Fault, HostSpec, Job, Program, World, WorldError};
+
+pub use ground::Ground;
+pub use own::OwnHost;
 
 /// What people write: `--world live`.
 pub const NAME: &str = "live";
@@ -85,6 +93,8 @@ pub struct LiveWorld {
     network: u8,
     hosts: BTreeMap<String, HostState>,
     backends: BTreeMap<String, BackendState>,
+    /// Hosts whose service is the user's own, by name; their programs of ours only look after it.
+    own: BTreeMap<String, OwnHost>,
 }
 
 struct HostState {
@@ -109,15 +119,29 @@ impl LiveWorld {
     /// # Errors
     /// When this machine gives no thread, or a server cannot be observed.
     pub fn new(setup: LiveSetup) -> Result<Self, WorldError> {
+        Self::on(Ground::lay()?, setup, Vec::new())
+    }
+
+    /// A world on `ground` without hosts, which begins now; the services of `own` run, and their hosts will be added.
+    ///
+    /// # Errors
+    /// When this machine gives no port, or a server cannot be observed.
+    pub fn on(ground: Ground, setup: LiveSetup, own: Vec<OwnHost>) -> Result<Self, WorldError> {
         static WORLDS: AtomicU32 = AtomicU32::new(0);
         let number = std::process::id().wrapping_add(WORLDS.fetch_add(1, Ordering::Relaxed)) % NETWORKS;
         let network = u8::try_from(FIRST_NETWORK + number).unwrap_or(u8::MAX);
-        let cable = Cable::lay().map_err(|error| WorldError::Engine(format!("there is no network: {error}")))?;
+        let cable = ground.cable;
         let (origin, began) = (Instant::now(), SystemTime::now());
         let clock: WorldClock = Arc::new(move || Moment::after(origin.elapsed()));
+        let recorder = Recorder::new(clock.clone());
+        for own in &own {
+            let opening = Door::open(own.clone(), recorder.clone(), began);
+            let broke = |error| WorldError::Engine(format!("there is no door to {}: {error}", own.host()));
+            cable.add_door(cable.wait(opening).map_err(broke)?);
+        }
         let mut backends = BTreeMap::new();
         for backend in setup.backends {
-            backend.observe(clock.clone()).map_err(WorldError::Engine)?;
+            backend.observe(clock.clone(), listener(&own, &recorder, began)).map_err(WorldError::Engine)?;
             cable.add_server(backend.kind(), &backend.addresses());
             backends.insert(backend.kind().to_owned(), BackendState { backend, is_up: true });
         }
@@ -125,12 +149,13 @@ impl LiveWorld {
             info: info(),
             shared: Shared { seed: setup.seed, namespace: setup.namespace, panics: Arc::default() },
             cable,
-            recorder: Recorder::new(clock),
+            recorder,
             origin,
             began,
             network,
             hosts: BTreeMap::new(),
             backends,
+            own: own.into_iter().map(|own| (own.host().to_string(), own)).collect(),
         })
     }
 
@@ -146,9 +171,15 @@ impl LiveWorld {
     /// Starts `name` if it does not run.
     fn start(&mut self, name: &str) -> Result<(), WorldError> {
         let (shared, cable, origin) = (self.shared.clone(), self.cable.clone(), self.origin);
+        let own = self.own.get(name).cloned();
         let state = self.host(name)?;
         if state.running.is_some() {
             return Ok(());
+        }
+        if let Some(own) = own.filter(|_| state.starts > 0) {
+            cable.change(|links| links.revive(name));
+            own.set(Stands::Up);
+            own.service().start_again().map_err(WorldError::Engine)?;
         }
         // What was left of its last life ends, as far as its peers can see, when it comes up again.
         state.life.send_replace(Life::Over);
@@ -171,13 +202,48 @@ impl LiveWorld {
 
     fn crash(&mut self, name: &str, fin: bool) -> Result<(), WorldError> {
         let recorder = self.recorder.clone();
+        let own = self.own.get(name).cloned();
+        let cable = self.cable.clone();
         let state = self.host(name)?;
         let Some(running) = state.running.take() else { return Ok(()) };
         if !fin {
             state.life.send_replace(Life::Silent);
         }
         let pause = state.pause.take();
+        if let Some(own) = own {
+            if !fin {
+                cable.change(|links| links.silence(name));
+            }
+            own.set(Stands::Down(recorder.now()));
+            own.service().kill().map_err(WorldError::Engine)?;
+        }
         recorder.while_dying(name, || running.end(pause))
+    }
+
+    /// Keeps `name` from executing.
+    fn pause(&mut self, name: &str) -> Result<(), WorldError> {
+        let (own, now) = (self.own.get(name).cloned(), self.now());
+        let state = self.host(name)?;
+        if let (Some(running), None) = (&state.running, &state.pause) {
+            state.pause = Some(running.pause()?);
+            if let Some(own) = own {
+                own.set(Stands::Paused(now));
+                own.service().pause(true).map_err(WorldError::Engine)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets `name` go on if it is paused.
+    fn resume(&mut self, name: &str) -> Result<(), WorldError> {
+        let own = self.own.get(name).cloned();
+        let Some(pause) = self.host(name)?.pause.take() else { return Ok(()) };
+        if let Some(own) = own {
+            own.service().pause(false).map_err(WorldError::Engine)?;
+            own.set(Stands::Up);
+        }
+        drop(pause);
+        Ok(())
     }
 
     fn backend_down(&mut self, name: &str) -> Result<(), WorldError> {
@@ -272,13 +338,8 @@ impl World for LiveWorld {
         match fault {
             Fault::Crash { host, fin } => self.crash(host, *fin)?,
             Fault::Restart { host } => self.start(host)?,
-            Fault::Pause { host } => {
-                let state = self.host(host)?;
-                if let (Some(running), None) = (&state.running, &state.pause) {
-                    state.pause = Some(running.pause()?);
-                }
-            }
-            Fault::Resume { host } => drop(self.host(host)?.pause.take()),
+            Fault::Pause { host } => self.pause(host)?,
+            Fault::Resume { host } => self.resume(host)?,
             Fault::Skew { host, by_ns } => self.host(host)?.skew_ns.store(*by_ns, Ordering::Relaxed),
             Fault::BackendDown { host } => self.backend_down(host)?,
             Fault::BackendUp { host } => self.backend_up(host)?,
@@ -304,9 +365,8 @@ impl World for LiveWorld {
             self.backend_up(&name)?;
         }
         for name in self.hosts.keys().cloned().collect::<Vec<_>>() {
-            let state = self.host(&name)?;
-            state.skew_ns.store(0, Ordering::Relaxed);
-            state.pause = None;
+            self.resume(&name)?;
+            self.host(&name)?.skew_ns.store(0, Ordering::Relaxed);
             self.start(&name)?;
         }
         Ok(())
@@ -330,6 +390,16 @@ impl World for LiveWorld {
     fn granularity(&self) -> Duration {
         LOOK_EVERY
     }
+}
+
+/// Tells the hosts of `own` what registries were seen to have written.
+fn listener(own: &[OwnHost], recorder: &Recorder, began: SystemTime) -> EntryListener {
+    let (own, recorder) = (own.to_vec(), recorder.clone());
+    Arc::new(move |at: Moment, entry: Entry| {
+        for own in &own {
+            own.hear(&recorder, began + at.since_start(), at, &entry);
+        }
+    })
 }
 
 impl Drop for LiveWorld {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use shaketable_stack::env::{Datagram, Listener, Network, Stream, split_host_port};
@@ -16,11 +17,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::datagram::LiveDatagram;
+use super::door::Door;
 use super::links::Links;
 use super::relay::{Life, Way, over, relay, silence};
 
 /// How many connections wait to be accepted.
 const BACKLOG: usize = 128;
+
+/// How long it may take to listen somewhere.
+const OPENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What connects the hosts of one world. Its thread ends when it is dropped, and every connection with it.
 #[derive(Debug)]
@@ -37,6 +42,7 @@ struct Names {
     hosts: BTreeMap<String, Ipv4Addr>,
     of_addresses: BTreeMap<IpAddr, String>,
     servers: BTreeMap<SocketAddr, String>,
+    doors: Vec<Arc<Door>>,
 }
 
 impl Cable {
@@ -69,6 +75,18 @@ impl Cable {
         names.servers.extend(addresses.map(|address| (address, name.to_owned())));
     }
 
+    /// From now on who dials the service behind `door` passes through it.
+    pub(super) fn add_door(&self, door: Arc<Door>) {
+        self.names().doors.push(door);
+    }
+
+    /// Whose service it is that listens at `peer`. What a host of the world listens at is its own.
+    fn door(&self, peer: SocketAddr) -> Option<Arc<Door>> {
+        let names = self.names();
+        let is_host = names.of_addresses.contains_key(&peer.ip()) || names.servers.contains_key(&peer);
+        names.doors.iter().find(|door| !is_host && door.own().is_at(peer)).cloned()
+    }
+
     /// Does something to the links, and tells those whom it concerns.
     pub(super) fn change(&self, change: impl FnOnce(&mut Links)) {
         self.links.send_modify(change);
@@ -82,6 +100,19 @@ impl Cable {
     pub(super) fn owner(&self, address: SocketAddr) -> Option<String> {
         let names = self.names();
         names.of_addresses.get(&address.ip()).or_else(|| names.servers.get(&address)).cloned()
+    }
+
+    /// Waits until `work` is done on the thread of the sockets, for who is on none that must not wait.
+    pub(super) fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let (done, waits) = std::sync::mpsc::channel();
+        self.sockets.spawn(async move {
+            // Who has given up needs not be told.
+            let _ = done.send(work.await);
+        });
+        waits.recv_timeout(OPENS_WITHIN).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Runs `work` on the thread of the sockets; dropping the future that is returned ends it.
@@ -150,10 +181,9 @@ impl LiveNetwork {
 impl Network for LiveNetwork {
     async fn connect(&self, address: &str) -> io::Result<Stream> {
         let peer = self.resolve(address).await?;
-        let way = self
-            .cable
-            .owner(peer)
-            .map(|name| Way { there: (self.host.clone(), name.clone()), back: (name, self.host.clone()) });
+        let door = self.cable.door(peer);
+        let owner = door.as_ref().map(|door| door.own().host().to_string()).or_else(|| self.cable.owner(peer));
+        let way = owner.map(|name| Way { there: (self.host.clone(), name.clone()), back: (name, self.host.clone()) });
         let (own, links, life) = (self.address, self.cable.links(), self.life.clone());
         self.cable
             .run(async move {
@@ -169,8 +199,11 @@ impl Network for LiveNetwork {
                         tokio::time::sleep(journey).await;
                     }
                 }
-                let socket = dial(own, peer).await?;
-                let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
+                let socket = match &door {
+                    Some(door) => dial_through(own, door).await?,
+                    None => bound(own, peer)?.connect(peer).await?,
+                };
+                let local = socket.local_addr()?;
                 let (near, passing) = relay(socket, way.map(|way| (way, links)), life);
                 // It ends with the connection, at the latest with the world's thread.
                 tokio::spawn(passing);
@@ -209,13 +242,21 @@ impl Network for LiveNetwork {
     }
 }
 
-/// Connects from the host's own address, so that the peer knows whose connection it is.
-async fn dial(own: Ipv4Addr, peer: SocketAddr) -> io::Result<TcpStream> {
+/// A socket of the host's own address, so that the peer knows whose connection it is.
+fn bound(own: Ipv4Addr, peer: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if peer.is_ipv4() && peer.ip().is_loopback() {
         socket.bind(SocketAddr::new(IpAddr::V4(own), 0))?;
     }
-    socket.connect(peer).await
+    Ok(socket)
+}
+
+/// Connects to the service behind `door`; whether it takes the connection is the service's own answer.
+async fn dial_through(own: Ipv4Addr, door: &Door) -> io::Result<TcpStream> {
+    let service = door.reach().await?;
+    let socket = bound(own, door.address())?;
+    door.expect(socket.local_addr()?, service);
+    socket.connect(door.address()).await
 }
 
 /// Accepts until the host lets go of its listener. A host that has died without a sign goes on listening as far as its peers

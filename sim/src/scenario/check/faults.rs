@@ -296,7 +296,7 @@ impl Checker<'_> {
     }
 
     /// The group of the host `word`.
-    fn group<'w>(&self, word: &'w str) -> Option<&'w str> {
+    pub(super) fn group<'w>(&self, word: &'w str) -> Option<&'w str> {
         let (group, _) = word.rsplit_once('-')?;
         let is_member =
             self.member(word).is_some() || self.backend_members(word).is_some() && !self.backends.contains(word);

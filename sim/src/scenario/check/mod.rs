@@ -7,6 +7,7 @@ mod faults;
 mod hosts;
 mod live;
 mod load;
+mod own;
 mod plugins;
 #[cfg(test)]
 pub(super) mod tests;
@@ -48,6 +49,7 @@ pub fn check(
     checker.plugins();
     checker.backends();
     checker.hosts();
+    checker.own_services();
     checker.loads();
     checker.faults();
     checker.expectations();

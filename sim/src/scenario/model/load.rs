@@ -63,6 +63,18 @@ pub struct Calls {
     /// Use a stream that echoes this many messages, instead of a unary call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_messages: Option<u32>,
+    /// Call this endpoint, `Type.Method`, instead of the probe that every service of ours serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Ask by plain HTTP instead of the stack's own protocol, as `GET /users/1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// What the body is, for `endpoint` and `http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The body, as it is, for `endpoint` and `http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 fn timeout_default() -> Duration {

@@ -12,11 +12,13 @@ mod expect;
 mod fault;
 mod live;
 mod load;
+mod runs;
 
 pub use expect::*;
 pub use fault::*;
 pub use live::*;
 pub use load::*;
+pub use runs::*;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,6 +169,9 @@ pub struct Service {
     /// How long a handler works, at most; each request draws from zero to this.
     #[serde(default, with = "duration")]
     pub work: Duration,
+    /// It is the user's own, in the live world; without it the stack's own server serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
 }
 
 fn version_default() -> String {
