@@ -300,7 +300,6 @@ expect:
 /// A container as a service: an etcd, of which nobody asks more than whether it is well.
 fn contained() -> Trial {
     let name = "own::a_container_is_started_killed_paused_and_stopped";
-    #[expect(clippy::infallible_destructuring_match, reason = "there are more places than containers")]
     let image = match in_a_container() {
         Some(Location::Container(image)) => image,
         _ => return absent(name, "there is no engine for containers".to_owned()),

@@ -81,10 +81,7 @@ async fn attempt(
     scribe.point(Some(id), Point::Attempt { service, node: node.id.clone(), address, attempt: 0, strategy });
     let mut ended = Ended { standing, calls, node: node.clone(), id, told: false };
     let result = exchange(standing, calls, asked, &node, id).await;
-    ended.tell(match &result {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error),
-    });
+    ended.tell(result.as_ref().copied());
     result
 }
 

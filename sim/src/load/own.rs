@@ -14,7 +14,7 @@ use crate::engine::live::OwnHost;
 use crate::history::Operation;
 use crate::world::Program;
 
-/// How often a service that was asked to end is looked at.
+/// How often a service that was asked to end, or that starts, is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The program of the host of `own`.
@@ -27,6 +27,7 @@ pub fn own_program(plan: HostPlan, own: OwnHost, control: HostControl) -> Progra
 
 async fn run(env: Env, plan: HostPlan, own: OwnHost, control: HostControl) {
     let scribe = Scribe::new(plan.recorder.clone(), env.clone());
+    until_reached(&env, &own).await;
     for time in 1_u32.. {
         // Each registration has an id of its own, as those of the stack's servers have.
         let id = format!("{}-{}-{time}", own.host(), env.host().incarnation);
@@ -50,7 +51,20 @@ async fn run(env: Env, plan: HostPlan, own: OwnHost, control: HostControl) {
         while own.service().start_again().is_err() {
             env.sleep(RESTART_PAUSE).await;
         }
+        until_reached(&env, &own).await;
     }
+}
+
+/// Waits until the service takes a connection, so that nobody is sent to it before; not for ever.
+async fn until_reached(env: &Env, own: &OwnHost) {
+    let address = own.service().address();
+    let reaching = async {
+        while env.network().connect(&address).await.is_err() {
+            env.sleep(LOOK_EVERY).await;
+        }
+    };
+    // If it never does, that is what its callers see.
+    let _ = env.timeout(own.runs().ready_within(), reaching).await;
 }
 
 /// Lets the service end as it likes. It is asked to leave, so where it registers itself this is a deregistration: who has ended

@@ -54,8 +54,14 @@ pub fn run_live(
     let stage = stage(job, scenario, plugins, backends, timeout)?;
     let leniency = leniency(&stage.scenario, &stage.backends, &stage.promises);
     let mut table = ShakeTable::set_up(stage, plugins)?;
-    table.shake()?;
-    Ok(table.judge(job, leniency))
+    match table.shake() {
+        Ok(()) => Ok(table.judge(job, leniency)),
+        Err(RunFailure::Harness(text)) => {
+            let logs = table.kept_logs();
+            Err(RunFailure::Harness(std::iter::once(text).chain(logs).collect::<Vec<_>>().join("; ")))
+        }
+        Err(other) => Err(other),
+    }
 }
 
 fn stage(

@@ -221,6 +221,11 @@ impl ShakeTable {
         self.collect_truths()
     }
 
+    /// Keeps what the services have said that are the user's own, and says where.
+    pub(super) fn kept_logs(&self) -> Vec<String> {
+        kept_logs(&self.own)
+    }
+
     /// Says whose service has ended though nobody had asked it to.
     fn look_for_the_fallen(&mut self) {
         let now = self.world.now();
@@ -474,7 +479,7 @@ impl ShakeTable {
             .filter_map(|oracle| oracle.judge(&history, &facts))
             .collect();
         if judgements.iter().any(|judgement| !judgement.findings.is_empty()) {
-            notes.extend(own.values().filter_map(|own| own.service().keep_log()));
+            notes.extend(kept_logs(&own));
         }
         drop(own);
         let proof = judgements
@@ -499,6 +504,11 @@ impl ShakeTable {
             history: job.keep.then_some(history),
         }
     }
+}
+
+/// Keeps what the services have said that are the user's own, and says where.
+fn kept_logs(own: &BTreeMap<String, OwnHost>) -> Vec<String> {
+    own.values().filter_map(|own| own.service().keep_log()).collect()
 }
 
 /// What the services are that are the user's own, each once.

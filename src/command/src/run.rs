@@ -11,7 +11,7 @@ use shaketable_stack::plugin::Plugins;
 
 use crate::backends::Backends;
 use crate::progress::{Meter, Step, Stopwatch};
-use crate::target::{Target, default_engine, time_span};
+use crate::target::{Place, Target, time_span};
 use crate::{Output, Stop};
 
 const EXAMPLES: &str = "\
@@ -26,7 +26,12 @@ A violation ends with the line that replays it. Each run is a process of its own
 
 With --world live the stack stands on real sockets and a real etcd of its own (or the one that SHAKETABLE_ETCD names), and a run
 takes as long as its phases say. The same expectations are judged, with the slack that the file gives. Nothing of it can be
-replayed.";
+replayed. There a service may be your own: a program that is started, a container, or a url,
+
+  services:
+    user: { replicas: 2, runs: { command: { line: [./user, --port, '{port}', --etcd, '{registry}'] } } }
+
+and what it registers and answers is judged as if it were ours (docs/run-live.md).";
 
 /// Run scenarios over many seeds and judge them.
 #[derive(Args, Debug)]
@@ -57,15 +62,6 @@ pub(crate) struct Arguments {
     fail_fast: bool,
 }
 
-/// Where the stack stands.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// In the simulator
-    Simulated,
-    /// On real machines
-    Live,
-}
-
 pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, backends: &Backends, output: &Output) -> Result<u8, Stop> {
     let cases = arguments.cases(plugins, output)?;
     let request = arguments.request(cases);
@@ -91,17 +87,7 @@ pub(crate) fn run(arguments: &Arguments, plugins: &Plugins, backends: &Backends,
 
 impl Arguments {
     fn cases(&self, plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
-        let settings = &self.target.settings;
-        if self.world == Place::Simulated {
-            return self.target.load(plugins, output);
-        }
-        if settings.engine != default_engine() {
-            let engine = &settings.engine;
-            return Err(Stop::BadInput(format!(
-                "--engine {engine} simulates, and --world live does not; leave one out"
-            )));
-        }
-        settings.load_for(&live::info(), &self.target.files, plugins, output)
+        self.target.settings.load_in(self.world, &self.target.files, plugins, output)
     }
 
     fn request(&self, cases: Vec<Case>) -> SweepRequest {

@@ -4,12 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use shaketable_sim::engine::{self, EngineInfo};
+use shaketable_sim::engine::{self, EngineInfo, live};
 use shaketable_sim::run::{Case, LoadError, load_cases};
 use shaketable_sim::scenario::{Overrides, duration};
 use shaketable_stack::plugin::Plugins;
 
 use crate::{Output, Stop};
+
+/// Where the stack stands.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the simulator
+    Simulated,
+    /// On real machines
+    Live,
+}
 
 /// Scenarios and how they are to be understood.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +50,26 @@ impl TargetSettings {
     /// The cases of `files`, checked; warnings go to standard error.
     pub(crate) fn load(&self, files: &[PathBuf], plugins: &Plugins, output: &Output) -> Result<Vec<Case>, Stop> {
         self.load_for(&self.engine()?, files, plugins, output)
+    }
+
+    /// The same for a world of that kind.
+    pub(crate) fn load_in(
+        &self,
+        place: Place,
+        files: &[PathBuf],
+        plugins: &Plugins,
+        output: &Output,
+    ) -> Result<Vec<Case>, Stop> {
+        if place == Place::Simulated {
+            return self.load(files, plugins, output);
+        }
+        if self.engine != default_engine() {
+            let engine = &self.engine;
+            return Err(Stop::BadInput(format!(
+                "--engine {engine} simulates, and --world live does not; leave one out"
+            )));
+        }
+        self.load_for(&live::info(), files, plugins, output)
     }
 
     /// The same for `engine`.

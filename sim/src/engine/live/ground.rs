@@ -2,7 +2,7 @@
 //! servers of the world. Time passes only once the world is there.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is where real sockets are wrapped")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use tokio::io::copy_bidirectional;
@@ -38,7 +38,8 @@ impl Ground {
         let broke = |error: &dyn std::fmt::Display| {
             WorldError::Engine(format!("there is no way from {host} to {server}: {error}"))
         };
-        let server_at: SocketAddr = address.parse().map_err(|error| broke(&error))?;
+        let mut found = address.to_socket_addrs().map_err(|error| broke(&error))?;
+        let server_at = found.next().ok_or_else(|| broke(&format!("nobody knows the address {address}")))?;
         let way = Way { there: (host.to_owned(), server.to_owned()), back: (server.to_owned(), host.to_owned()) };
         let cable = Arc::downgrade(&self.cable);
         let listening = async move {

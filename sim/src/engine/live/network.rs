@@ -84,7 +84,9 @@ impl Cable {
     fn door(&self, peer: SocketAddr) -> Option<Arc<Door>> {
         let names = self.names();
         let is_host = names.of_addresses.contains_key(&peer.ip()) || names.servers.contains_key(&peer);
-        names.doors.iter().find(|door| !is_host && door.own().is_at(peer)).cloned()
+        let doors = || names.doors.iter().filter(|_| !is_host);
+        let exact = doors().find(|door| door.own().targets().contains(&peer));
+        exact.or_else(|| doors().find(|door| door.own().may_be_at(peer))).cloned()
     }
 
     /// Does something to the links, and tells those whom it concerns.

@@ -110,10 +110,10 @@ impl OwnHost {
         &self.shared.targets
     }
 
-    /// Whether who dials `peer` means this service. One of this machine may have told any of the machine's addresses.
-    pub(super) fn is_at(&self, peer: SocketAddr) -> bool {
-        let same_port = || self.targets().iter().any(|target| target.port() == peer.port());
-        self.targets().contains(&peer) || self.service().is_of_this_machine() && same_port()
+    /// Whether who dials `peer` means this service, though it is not the address by which it is reached from here: one of this
+    /// machine may have told any of the machine's addresses.
+    pub(super) fn may_be_at(&self, peer: SocketAddr) -> bool {
+        self.service().is_of_this_machine() && self.targets().iter().any(|target| target.port() == peer.port())
     }
 
     pub(super) fn set(&self, stands: Stands) {

@@ -8,6 +8,8 @@ mod hosts;
 mod live;
 mod load;
 mod own;
+#[cfg(test)]
+mod own_tests;
 mod plugins;
 #[cfg(test)]
 pub(super) mod tests;

@@ -134,6 +134,12 @@ impl Runs {
         stop.or_else(|| self.image.as_ref().map(|image| &image.stop)).cloned().unwrap_or_default().within
     }
 
+    /// How long it may take to be ready.
+    pub fn ready_within(&self) -> Duration {
+        let ready = self.command.as_ref().map(|command| &command.ready);
+        ready.or_else(|| self.image.as_ref().map(|image| &image.ready)).cloned().unwrap_or_default().within
+    }
+
     /// Every text that placeholders may stand in, with its path in the file.
     pub fn texts(&self) -> Vec<(String, &str)> {
         let mut texts = Vec::new();
