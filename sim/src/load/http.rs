@@ -69,7 +69,7 @@ async fn attempt(
     id: OperationId,
 ) -> Result<()> {
     let Standing { scribe, selector, .. } = standing;
-    let mut next = loop {
+    let next = loop {
         match selector.select(&calls.to, select)? {
             Selection::Ready(next) => break next,
             Selection::Miss => selector.load(&calls.to).await?,

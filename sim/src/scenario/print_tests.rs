@@ -68,7 +68,7 @@ fn stack() -> impl Strategy<Value = Stack> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    (0u32..5, word(), labels(), time(), time(), time(), of(runs())).prop_map(
+    (0u32..5, word(), labels(), time(), time(), time(), of(runs().boxed())).prop_map(
         |(replicas, version, metadata, ttl, interval, work, runs)| Service {
             replicas,
             version,
@@ -149,7 +149,7 @@ fn load() -> impl Strategy<Value = Load> {
         actions,
         keep,
     });
-    (of(calls()), of(publish), of(subscribe), of(watch), of(churn))
+    (of(calls().boxed()), of(publish), of(subscribe), of(watch), of(churn))
         .prop_map(|(calls, publish, subscribe, watch, churn)| Load { calls, publish, subscribe, watch, churn })
 }
 
@@ -275,33 +275,35 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let needs = of((word(), word()).prop_map(|(engine, because)| Needs { engine, because }));
     let phases = (time(), time(), time()).prop_map(|(warmup, shake, settle)| Phases { warmup, shake, settle });
     let clients = (0u32..4).prop_map(|count| Clients { count });
-    let hosts = (btree_map(word(), service(), 0..3), btree_map(word(), clients, 0..3));
+    let hosts = (btree_map(word(), service().boxed(), 0..3), btree_map(word(), clients, 0..3));
     let matrix = btree_map(word(), vec(word(), 0..3), 0..3);
     let live = (time(), btree_map(word(), word(), 0..3), of(word()));
     let live = live.prop_map(|(slack, leave_out, never_because)| Live { slack, leave_out, never_because });
     let backends = btree_map(word(), (0u32..7).prop_map(|members| BackendShape { members }), 0..2);
     let named = (word(), needs, live, backends);
-    (named, stack(), matrix, hosts, network(), phases, vec(load(), 0..3), vec(fault(), 0..3), 0u32..50, expect())
-        .prop_map(
-            |((name, needs, live, backends), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| {
-                Scenario {
-                    name,
-                    needs,
-                    stack,
-                    matrix,
-                    services: hosts.0,
-                    clients: hosts.1,
-                    backends,
-                    network,
-                    phases,
-                    load,
-                    faults,
-                    seeds,
-                    live,
-                    expect,
-                }
-            },
-        )
+    // On the heap: the stack of a test has no room for all of them, where nothing is optimised.
+    let (loads, faults) = (vec(load().boxed(), 0..3), vec(fault().boxed(), 0..3));
+    let (stack, network, expect) = (stack().boxed(), network().boxed(), expect().boxed());
+    (named, stack, matrix, hosts, network, phases, loads, faults, 0u32..50, expect).prop_map(
+        |((name, needs, live, backends), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| {
+            Scenario {
+                name,
+                needs,
+                stack,
+                matrix,
+                services: hosts.0,
+                clients: hosts.1,
+                backends,
+                network,
+                phases,
+                load,
+                faults,
+                seeds,
+                live,
+                expect,
+            }
+        },
+    )
 }
 
 proptest! {

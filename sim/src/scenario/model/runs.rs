@@ -23,8 +23,8 @@ pub struct Runs {
     /// Somebody else runs it, here: `http://host:port`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Who registers it: what is started registers itself, unless the file says otherwise; what somebody else runs is registered
-    /// for it.
+    /// Who registers it: what is started registers itself, unless the file says otherwise; what somebody else runs is
+    /// registered for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registered_by: Option<RegisteredBy>,
     /// What it is to ask of the registry when it registers itself, so that `lease_expiry` can say when it asks for less; none:
