@@ -20,6 +20,7 @@ use crate::engine::engines;
 use crate::plan::Plan;
 use crate::world::Distribution;
 
+/// On the heap, as larger parts are: the stack of a test has no room for all of them where nothing is optimised.
 fn word() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "[a-z][a-z0-9]{0,6}",
@@ -28,6 +29,7 @@ fn word() -> impl Strategy<Value = String> {
         1 => prop_oneof![Just("true"), Just("null"), Just("1.10"), Just("~"), Just("- x"), Just("a: b"), Just("a\nb")]
             .prop_map(str::to_owned),
     ]
+    .boxed()
 }
 
 fn time() -> impl Strategy<Value = Duration> {
@@ -281,7 +283,6 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let live = live.prop_map(|(slack, leave_out, never_because)| Live { slack, leave_out, never_because });
     let backends = btree_map(word(), (0u32..7).prop_map(|members| BackendShape { members }), 0..2);
     let named = (word(), needs, live, backends);
-    // On the heap: the stack of a test has no room for all of them, where nothing is optimised.
     let (loads, faults) = (vec(load().boxed(), 0..3), vec(fault().boxed(), 0..3));
     let (stack, network, expect) = (stack().boxed(), network().boxed(), expect().boxed());
     (named, stack, matrix, hosts, network, phases, loads, faults, 0u32..50, expect).prop_map(
