@@ -217,7 +217,11 @@ fn fault() -> impl Strategy<Value = Fault> {
     let by = (time(), any::<bool>()).prop_map(|(span, back)| Signed { span, back: back && !span.is_zero() });
     let skew = (word(), by).prop_map(|(host, by)| Skew { host, by });
     let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew), of(lost));
-    (times, hosts, of(partition), between_two(), of(latency), of(loss), between_two(), of(link())).prop_map(
+    // Boxed: all of it at once is more than the stack of a test.
+    let (times, hosts, loss) = (times.boxed(), hosts.boxed(), of(loss).boxed());
+    let (partition, hold, latency, reset) =
+        (of(partition).boxed(), between_two().boxed(), of(latency).boxed(), between_two().boxed());
+    (times, hosts, partition, hold, latency, loss, reset, of(link()).boxed()).prop_map(
         |(times, hosts, partition, hold, latency, loss, reset, link)| Fault {
             at: times.0,
             every: times.1,
@@ -284,7 +288,8 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let backends = btree_map(word(), (0u32..7).prop_map(|members| BackendShape { members }), 0..2);
     let named = (word(), needs, live, backends);
     let (loads, faults) = (vec(load().boxed(), 0..3), vec(fault().boxed(), 0..3));
-    let (stack, network, expect) = (stack().boxed(), network().boxed(), expect().boxed());
+    let (named, stack, expect) = (named.boxed(), stack().boxed(), expect().boxed());
+    let (matrix, hosts, network) = (matrix.boxed(), hosts.boxed(), network().boxed());
     (named, stack, matrix, hosts, network, phases, loads, faults, 0u32..50, expect).prop_map(
         |((name, needs, live, backends), stack, matrix, hosts, network, phases, load, faults, seeds, expect)| {
             Scenario {

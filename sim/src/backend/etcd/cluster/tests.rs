@@ -32,6 +32,8 @@ struct Wires {
     leaders: BTreeMap<u64, usize>,
     /// What was agreed on, by place.
     agreed: BTreeMap<u64, u64>,
+    /// Up to where that was looked at, by member.
+    checked: [u64; MEMBERS],
     reads: BTreeMap<u64, u64>,
 }
 
@@ -49,6 +51,7 @@ impl Wires {
             proposed: 0,
             leaders: BTreeMap::new(),
             agreed: BTreeMap::new(),
+            checked: [0; MEMBERS],
             reads: BTreeMap::new(),
         }
     }
@@ -90,10 +93,13 @@ impl Wires {
             let leader = *self.leaders.entry(standing.term).or_insert(member);
             assert_eq!(leader, member, "two lead in term {}", standing.term);
         }
-        for index in 1..=self.consensus.committed(member) {
+        let committed = self.consensus.committed(member);
+        assert!(committed >= self.checked[member], "member {member} forgets what was agreed on");
+        for index in self.checked[member] + 1..=committed {
             let change = self.consensus.change(member, index);
             assert_eq!(*self.agreed.entry(index).or_insert(change), change, "entry {index} of member {member}");
         }
+        self.checked[member] = committed;
         for (read, index) in self.consensus.take_reads(member) {
             self.reads.insert(read, index);
         }
