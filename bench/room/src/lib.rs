@@ -7,10 +7,10 @@ mod clock;
 mod contest;
 mod folder;
 mod place;
-mod ratio;
+mod versions;
 
 pub use clock::{Spent, spent, thread_cpu_time};
-pub use contest::{Amount, Contest, Role, Work};
+pub use contest::{Amount, Contest, Work};
 pub use folder::{folder, keep_turns};
 pub use place::{Kind, Placement, side_by_side};
-pub use ratio::Ratio;
+pub use shaketable_reports::bench::Role;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::{check, doctor, list, proxy, replay, run, serve, spec, trace, verify};
+use crate::{bench_report, check, doctor, list, proxy, replay, run, serve, spec, trace, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +18,7 @@ Examples:
   shaketable check scenarios                     is it written correctly?
   shaketable proxy --to 127.0.0.1:2379 --toxic latency:latency=1s   a bad link to any server
   shaketable serve etcd                          a double of etcd for tests in any language
+  shaketable bench-report                        what the benches have measured, and what has changed
   shaketable list --plugins                      which plugins there are, and what they promise
 
 Exit codes:
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Verify(verify::Arguments),
     /// Show the numbered requirements of the interfaces
     Spec(spec::Arguments),
+    /// Report what the benches have measured, and compare it with a baseline
+    BenchReport(bench_report::Arguments),
     /// Run one failing seed again, exactly
     Replay(replay::Arguments),
     /// Read scenarios and say what is wrong with them, without running anything
@@ -108,6 +111,9 @@ mod tests {
             &["verify", "registry", "--plugin", "memory", "--level", "MUSTN"],
             &["verify", "registry", "--plugin", "memory", "--weather", "foggy"],
             &["spec", "regstry"],
+            &["bench-report", "--tolerance", "0"],
+            &["bench-report", "--tolerance", "much"],
+            &["bench-report", "--format", "svg"],
             &["list", "--plugins", "--engines"],
             &["proxy"],
             &["proxy", "--listen", "127.0.0.1:0"],

@@ -1,5 +1,5 @@
 //! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
-//! `verify`, `spec`, `replay`, `check`, `list`, `trace`, `proxy`, `serve` and `doctor` with them. Nothing here judges or
+//! `verify`, `spec`, `bench-report`, `replay`, `check`, `list`, `trace`, `proxy`, `serve` and `doctor` with them. Nothing here judges or
 //! simulates; it reads words, asks `sim`, `conformance` and `fixtures`, and prints what `reports` renders. One file per
 //! subcommand.
 
@@ -7,6 +7,7 @@
 
 mod arguments;
 mod backends;
+mod bench_report;
 mod check;
 mod doctor;
 mod ended;
@@ -104,6 +105,7 @@ impl Cli {
             Command::Doctor(asked) => doctor::run(asked, &output),
             Command::Verify(asked) => verify::run(asked, &self.plugins, &self.backends, &output),
             Command::Spec(asked) => spec::run(asked, &output),
+            Command::BenchReport(asked) => bench_report::run(asked, &output),
             Command::Proxy(asked) => proxy::run(asked, &output),
             Command::Serve(asked) => serve::run(asked, &output),
             Command::Trace(asked) => trace::run(asked, &self.plugins, &output),

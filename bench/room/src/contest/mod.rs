@@ -12,11 +12,12 @@ mod turns;
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode, Throughput};
+use shaketable_reports::bench::{Clock, Role};
 
 use crate::clock::{Spent, spent};
 use crate::place::{Kind, Place, Placement};
 use result::Outcome;
-use turns::{Clock, Turn, Turns};
+use turns::{Turn, Turns};
 
 /// Turns of a contest.
 pub(crate) const TURNS: usize = 31;
@@ -24,17 +25,6 @@ pub(crate) const TURNS: usize = 31;
 /// How long a contender works in a turn, at least: long beside a look at the clock and an interrupt, short beside the pace of
 /// a machine that others share.
 const TURN: Duration = Duration::from_millis(4);
-
-/// What a contender is in the contest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Of this project.
-    Ours,
-    /// What somebody may use instead.
-    Peer,
-    /// The least that the work can cost, as far as anybody knows.
-    Limit,
-}
 
 /// What doing the work once brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

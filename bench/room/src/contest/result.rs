@@ -1,18 +1,20 @@
-//! How a contest ended: as a table for people and as JSON for programs, in `bench/contests` of the build folder. It judges
-//! nothing.
+//! How a contest ended: as a table for people, and as the file in `bench/contests` of the build folder of which
+//! `shaketable bench-report` makes its report. It judges nothing.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use shaketable_reports::bench::{
+    Clock, Contender, Contest, Ground, Machine, Once, Ratio, Role, median_of_turns, nanoseconds,
+};
 
-use super::turns::{Clock, Measured, Turns};
-use super::{Amount, Role};
+use super::Amount;
+use super::turns::Turns;
 use crate::folder::folder;
 use crate::place::Kind;
-use crate::ratio::{Ratio, median};
+use crate::versions::versions;
 
 /// Turns, and where they were taken.
 #[derive(Debug)]
@@ -33,13 +35,19 @@ impl Outcome {
         let contenders = &self.turns.contenders;
         let count = contenders.first().map_or(0, |first| first.wall_ns.len());
         let width = contenders.iter().map(|one| one.name.chars().count()).max().unwrap_or(0);
-        let clock = self.clock_name();
+        let clock = self.clock.name();
         let mut text = format!("\n{}/{}: {count} turns on {}, {}, ", self.group, self.case, self.place, self.kind);
         let _ = writeln!(text, "compared by {clock} time");
         for one in contenders {
             let (wall, cpu) = (middle(&one.wall_ns), middle(&one.cpu_ns));
             let rate = self.rate(middle(one.of(self.clock)));
-            let _ = write!(text, "  {:width$}  {:>9}  CPU {:>9}  {rate:>14}", one.name, time(wall), time(cpu));
+            let _ = write!(
+                text,
+                "  {:width$}  {:>9}  CPU {:>9}  {rate:>14}",
+                one.name,
+                nanoseconds(wall),
+                nanoseconds(cpu)
+            );
             for ours in contenders.iter().filter(|ours| ours.role == Role::Ours && one.role != Role::Ours) {
                 if let Some(ratio) = self.ratio(ours, one) {
                     let _ = write!(text, "  {} takes {ratio}", ours.name);
@@ -50,15 +58,8 @@ impl Outcome {
         text
     }
 
-    fn ratio(&self, one: &Measured, other: &Measured) -> Option<Ratio> {
+    fn ratio(&self, one: &Contender, other: &Contender) -> Option<Ratio> {
         Ratio::of(one.of(self.clock), other.of(self.clock))
-    }
-
-    fn clock_name(&self) -> &'static str {
-        match self.clock {
-            Clock::Cpu => "CPU",
-            Clock::Wall => "wall",
-        }
     }
 
     /// How much is done in a second.
@@ -75,34 +76,18 @@ impl Outcome {
     /// Writes it where programs find it.
     pub(super) fn keep(&self) -> io::Result<()> {
         let path = path(self.group, &self.case)?;
-        fs::write(path, format!("{:#}\n", self.json()))
+        fs::write(path, self.contest().text().map_err(io::Error::other)?)
     }
 
-    fn json(&self) -> Value {
-        let contenders = &self.turns.contenders;
+    fn contest(&self) -> Contest {
         let (amount, unit) = amount(self.amount);
-        let each = |one: &Measured| {
-            json!({
-                "name": one.name, "role": role(one.role),
-                "wall_ns_median": middle(&one.wall_ns), "cpu_ns_median": middle(&one.cpu_ns),
-                "wall_ns": one.wall_ns, "cpu_ns": one.cpu_ns,
-            })
-        };
-        let ours = contenders.iter().filter(|one| one.role == Role::Ours);
-        let others = || contenders.iter().filter(|one| one.role != Role::Ours);
-        let pairs = ours.flat_map(|ours| others().map(move |other| (ours, other)));
-        let ratios = pairs.filter_map(|(ours, other)| {
-            let ratio = self.ratio(ours, other)?;
-            let interval = ratio.interval.map(|(low, high)| [low, high]);
-            Some(json!({ "of": ours.name, "to": other.name, "median": ratio.median, "interval": interval }))
-        });
-        json!({
-            "group": self.group, "case": self.case, "place": self.place, "kind": self.kind.to_string(),
-            "compared_by": self.clock_name(), "machine": machine(), "optimised": !cfg!(debug_assertions),
-            "once": { "amount": amount, "unit": unit },
-            "contenders": contenders.iter().map(each).collect::<Vec<_>>(),
-            "ratios": ratios.collect::<Vec<_>>(),
-        })
+        let (place, kind) = (self.place.clone(), self.kind.to_string());
+        let ground = Ground { place, kind, machine: machine(), versions: versions() };
+        let once = Once { amount, unit: unit.trim().to_owned() };
+        let contenders = self.turns.contenders.clone();
+        let mut contest = Contest::new((self.group, &self.case), ground, self.clock, once, contenders);
+        contest.optimised = !cfg!(debug_assertions);
+        contest
     }
 }
 
@@ -110,14 +95,6 @@ fn path(group: &str, case: &str) -> io::Result<PathBuf> {
     let contests = folder()?.join("contests");
     fs::create_dir_all(&contests)?;
     Ok(contests.join(format!("{group}-{}.json", case.replace(['/', ' '], "-"))))
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Ours => "ours",
-        Role::Peer => "peer",
-        Role::Limit => "limit",
-    }
 }
 
 fn amount(amount: Amount) -> (usize, &'static str) {
@@ -129,40 +106,30 @@ fn amount(amount: Amount) -> (usize, &'static str) {
 
 /// The median of the turns.
 fn middle(turns: &[f64]) -> f64 {
-    let mut sorted = turns.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    median(&sorted).unwrap_or(f64::NAN)
-}
-
-fn time(ns: f64) -> String {
-    match ns {
-        ns if ns < 1e3 => format!("{ns:.1} ns"),
-        ns if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
-        ns => format!("{:.2} ms", ns / 1e6),
-    }
+    median_of_turns(turns).unwrap_or(f64::NAN)
 }
 
 /// What the figures were got on.
-fn machine() -> Value {
+fn machine() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    json!({
-        "processor": cpu.map_or(std::env::consts::ARCH, |(_, name)| name.trim()),
-        "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-    })
+    Machine {
+        processor: cpu.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned(),
+        cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use shaketable_reports::bench::{Contender, Published};
 
-    use super::{Amount, Clock, Measured, Outcome, Role, Turns};
+    use super::{Amount, Clock, Contest, Outcome, Role, Turns};
     use crate::place::Kind;
 
     fn outcome(turns: usize) -> Outcome {
-        let measured = |name: &str, role, ns| Measured {
+        let measured = |name: &str, role, ns| Contender {
             name: name.to_owned(),
             role,
             wall_ns: vec![ns; turns],
@@ -196,14 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn programs_are_told_every_turn_and_where_it_was_taken() {
-        let json = outcome(1).json();
-        assert_eq!(json["place"], "core 1");
-        assert_eq!(json["kind"], "in process");
-        assert_eq!(json["once"], json!({ "amount": 1_000, "unit": "B" }));
-        assert_eq!(json["contenders"][1]["wall_ns"], json!([2_000.0]));
-        assert_eq!(json["ratios"][0], json!({ "of": "ours", "to": "another", "median": 1.5, "interval": null }));
-        assert_eq!(json["compared_by"], "wall");
-        assert!(json["machine"]["cores"].as_u64() > Some(0));
+    fn what_is_kept_is_what_the_report_reads() {
+        let contest = outcome(31).contest();
+        assert_eq!(Contest::read(&contest.text().unwrap()), Ok(contest.clone()));
+        assert_eq!((contest.ground.place.as_str(), contest.ground.kind.as_str()), ("core 1", "in process"));
+        assert_eq!(contest.optimised, !cfg!(debug_assertions));
+        assert!(contest.ground.machine.cores > 0 && contest.ground.versions.rustc.starts_with("rustc "));
+        assert_eq!((contest.once.amount, contest.once.unit.as_str()), (1_000, "B"));
+        let published = Published::of(&[contest]);
+        let pair = &published.contests[0].ratios[0];
+        assert_eq!((pair.of.as_str(), pair.to.as_str(), pair.median), ("ours", "another", 1.5));
+        assert_eq!(published.contests[0].contenders[0].wall_ns, 3_000.0);
     }
 }

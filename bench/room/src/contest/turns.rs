@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Role, Work};
+use shaketable_reports::bench::{Contender, Role};
+
+use super::Work;
 
 /// Who is told to do the work this often and needs no time for it does nothing.
 const TIMES_MAX: u64 = 1 << 40;
@@ -23,37 +25,7 @@ pub(super) enum Turn {
 /// What all turns have brought.
 #[derive(Debug)]
 pub(super) struct Turns {
-    pub(super) contenders: Vec<Measured>,
-}
-
-/// What one contender took for doing the work once, turn by turn.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Measured {
-    pub(super) name: String,
-    pub(super) role: Role,
-    /// By the wall clock, in nanoseconds.
-    pub(super) wall_ns: Vec<f64>,
-    /// Of the processor, in nanoseconds.
-    pub(super) cpu_ns: Vec<f64>,
-}
-
-/// Which time is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clock {
-    /// The processor's: where everything is done on one core, it is what passes while nobody else has that core.
-    Cpu,
-    /// The wall's: where threads wait for each other.
-    Wall,
-}
-
-impl Measured {
-    /// What doing the work once took by `clock`, turn by turn, in nanoseconds.
-    pub(super) fn of(&self, clock: Clock) -> &[f64] {
-        match clock {
-            Clock::Cpu => &self.cpu_ns,
-            Clock::Wall => &self.wall_ns,
-        }
-    }
+    pub(super) contenders: Vec<Contender>,
 }
 
 impl Turns {
@@ -68,7 +40,7 @@ impl Turns {
             }
             Turn::Short => (1, contenders.iter().map(|_| 2).collect()),
         };
-        let measured = |(name, role, _): &(String, Role, _)| Measured {
+        let measured = |(name, role, _): &(String, Role, _)| Contender {
             name: name.clone(),
             role: *role,
             wall_ns: Vec::with_capacity(count),
@@ -122,9 +94,11 @@ mod tests {
     use std::cell::RefCell;
     use std::time::Duration;
 
-    use super::{Clock, Turn, Turns, order};
+    use shaketable_reports::bench::{Clock, Role};
+
+    use super::{Turn, Turns, order};
     use crate::clock::Spent;
-    use crate::contest::{Role, Work};
+    use crate::contest::Work;
 
     const SPAN: Duration = Duration::from_millis(4);
 
