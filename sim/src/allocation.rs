@@ -1,5 +1,6 @@
-//! How much memory a thread has in use: an allocator that counts what passes through it, on behalf of another one. A program
-//! in which leaks of memory are to be judged allocates with it. It decides nothing, and is not asked where nobody judges.
+//! How much memory a thread has in use, and how often it asked for some: an allocator that counts what passes through it, on
+//! behalf of another one. A program in which leaks of memory are to be judged, or allocations counted, allocates with it. It
+//! decides nothing, and is not asked where nobody judges.
 #![expect(unsafe_code, reason = "an allocator is unsafe to write; each call is handed on as it came")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -9,6 +10,16 @@ use std::hint::black_box;
 // `const` initialisation and no destructor: an allocator is called while thread-locals are set up and torn down.
 thread_local! {
     static IN_USE_BYTES: Cell<i64> = const { Cell::new(0) };
+    static ALLOCATED: Cell<Allocated> = const { Cell::new(Allocated { calls: 0, bytes: 0 }) };
+}
+
+/// What a thread has asked the allocator for since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allocated {
+    /// How often: for memory, or for memory in place of some that was too small or too large.
+    pub calls: u64,
+    /// How much, in bytes, whatever became of it.
+    pub bytes: u64,
 }
 
 /// Allocates as `A` does, and counts for each thread.
@@ -27,6 +38,16 @@ pub fn bytes_in_use() -> Option<u64> {
     counted.then(|| u64::try_from(IN_USE_BYTES.get()).unwrap_or_default())
 }
 
+/// What this thread has asked for; nothing where the program does not allocate with [`Counting`].
+pub fn allocated() -> Allocated {
+    ALLOCATED.get()
+}
+
+fn count_call(bytes: usize) {
+    let Allocated { calls, bytes: before } = ALLOCATED.get();
+    ALLOCATED.set(Allocated { calls: calls.wrapping_add(1), bytes: before.wrapping_add(bytes as u64) });
+}
+
 fn count(bytes: usize, sign: i64) {
     IN_USE_BYTES.set(IN_USE_BYTES.get().wrapping_add(sign * bytes as i64));
 }
@@ -38,6 +59,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         let memory = unsafe { self.0.alloc(layout) };
         if !memory.is_null() {
             count(layout.size(), 1);
+            count_call(layout.size());
         }
         memory
     }
@@ -47,6 +69,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         let memory = unsafe { self.0.alloc_zeroed(layout) };
         if !memory.is_null() {
             count(layout.size(), 1);
+            count_call(layout.size());
         }
         memory
     }
@@ -63,6 +86,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         if !moved.is_null() {
             count(layout.size(), -1);
             count(size, 1);
+            count_call(size);
         }
         moved
     }
@@ -72,7 +96,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
 mod tests {
     use std::alloc::{GlobalAlloc, Layout, System};
 
-    use super::{Counting, IN_USE_BYTES, bytes_in_use};
+    use super::{Allocated, Counting, IN_USE_BYTES, allocated, bytes_in_use};
 
     #[test]
     fn what_is_allocated_and_not_freed_is_counted() {
@@ -88,5 +112,6 @@ mod tests {
             allocator.dealloc(memory, Layout::from_size_align(80, layout.align()).unwrap());
         }
         assert_eq!(IN_USE_BYTES.get(), before);
+        assert_eq!(allocated(), Allocated { calls: 2, bytes: 32 + 80 }, "nothing else allocates with it here");
     }
 }

@@ -22,6 +22,7 @@ const BANNED: [&str; 7] =
 /// The files that may, and why.
 const EXEMPT: &[(&str, &str)] = &[
     ("bench/benches/codec/messages.rs", "peers are measured with the maps that they have by default"),
+    ("bench/counters/src/child.rs", "a process lives in real time"),
     ("conformance/src/judge/known.rs", "an entry expires by the real date"),
     ("conformance/src/judge/live.rs", "the live world lives in real time"),
     ("conformance/src/judge/verify.rs", "a session runs in real time, outside of any simulation"),

@@ -21,7 +21,8 @@ use tower_service::Service;
 
 use crate::echo::{Echo, Lane, Wire, held};
 
-pub(crate) struct Unary(tonic::client::Grpc<Channel>);
+/// A lane of calls.
+pub(crate) struct Unary(pub(crate) tonic::client::Grpc<Channel>);
 
 pub(crate) async fn unary(lanes: usize) -> Wire<Unary> {
     let (channel, tasks) = connect(Answer).await;
@@ -57,7 +58,7 @@ impl Lane for Unary {
 
 /// Answers with what it is asked.
 #[derive(Clone)]
-struct Answer;
+pub(crate) struct Answer;
 
 impl UnaryService<Echo> for Answer {
     type Response = Echo;

@@ -8,7 +8,7 @@ use shaketable_stack::ErrorKind;
 use shaketable_stack::broker::Broker;
 use shaketable_stack::client::{CallOptions, Client, ClientParts, Context, Request, RequestOptions};
 use shaketable_stack::codec::Codecs;
-use shaketable_stack::env::{Namespace, os};
+use shaketable_stack::env::{Env, Namespace, os};
 use shaketable_stack::plugin::{Plugins, Settings};
 use shaketable_stack::registry::Registry;
 use shaketable_stack::selector::Selector;
@@ -31,7 +31,12 @@ pub(crate) struct Stack {
 impl Stack {
     /// Client and server called `protocol` over the transport called `transport`; the client finds the server by its selector.
     pub(crate) async fn start(protocol: &str, transport: &str) -> Self {
-        let (plugins, env) = (Plugins::reference(), os::env(Namespace::new("bench")));
+        Self::start_in(os::env(Namespace::new("bench")), protocol, transport).await
+    }
+
+    /// The same in `env`.
+    pub(crate) async fn start_in(env: Env, protocol: &str, transport: &str) -> Self {
+        let plugins = Plugins::reference();
         let none = Settings::default;
         let transport = plugins.transports.get(transport).expect("a transport").factory.clone();
         let transport = transport(env.clone(), none()).await.expect("a transport");
