@@ -14,24 +14,26 @@ use crate::{Output, Stop};
 
 const EXAMPLES: &str = "\
 Examples:
-  shaketable bench-report                        compare with the published figures, or publish where there are none
+  shaketable bench-report                        compare with what is published, or publish
   shaketable bench-report --write                publish these figures, which are the next baseline
   shaketable bench-report --baseline old.json    compare with other figures
   shaketable bench-report --format markdown      the page, without writing it
 
-`cargo bench` keeps each contest in the build folder; run it first. Ratios to other contenders of the same contest are compared
-and no absolute times, so that a machine that was slower on one day than on another changes nothing. A contest is worse when one
-of ours is, beside most others, slower than in the baseline by more than the tolerance and the spread that the baseline had, with
-99 %; what is too noisy to say fails nothing. Figures of another processor are not compared.
+`cargo bench` keeps each contest in the build folder; run it first. Ratios to other contenders of
+the same contest are compared and no absolute times, so that a machine that was slower on one day
+than on another changes nothing. A contest is worse when one of ours is, beside most others, slower
+than in the baseline by more than the tolerance and the spread that the baseline had, with 99 %;
+what is too noisy to say fails nothing. Figures of another processor are not compared.
 
-Exit codes: 0 nothing is worse, 1 something is, 2 files are missing or wrong, 4 not one contest could be compared.";
+Exit codes: 0 nothing is worse, 1 something is, 2 files are missing or wrong, 4 nothing could be
+compared.";
 
 /// The files that are published.
 const JSON: &str = "bench.json";
 const PAGE: &str = "bench.md";
 const CHART: &str = "bench.svg";
 
-/// Report what the benches have measured, and compare it with a baseline
+/// Report what the benches have measured, and compare it with a baseline.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {

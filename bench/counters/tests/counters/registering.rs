@@ -51,7 +51,7 @@ impl Asked {
     }
 
     async fn register(&self, name: &str, nodes: usize) {
-        let options = RegisterOptions { ttl: Some(TTL), ..RegisterOptions::default() };
+        let options = RegisterOptions { ttl: Some(TTL) };
         self.registry.register(&service(name, nodes), options).await.expect("it is registered");
     }
 
