@@ -14,8 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(180);
 /// The function within which it counts, under whatever name the compiler has made of it.
 const WITHIN: &str = "*measured_by_callgrind*";
 
-/// Keeps the C library to the copies that every processor of a kind has: those that it would choose are the processor's own, and
-/// so would be their number of instructions. See "Hardware Capability Tunables" in glibc's manual.
+/// Keeps the C library to the copies that every processor of a kind has: those that it would choose are the processor's own,
+/// and so would be their number of instructions. See "Hardware Capability Tunables" in glibc's manual.
 const TUNABLES: (&str, &str) = (
     "GLIBC_TUNABLES",
     "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-SSSE3,-Fast_Unaligned_Copy",

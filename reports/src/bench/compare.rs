@@ -1,6 +1,6 @@
-//! What has changed since a baseline: a verdict for each contest, with the reason. Ratios are judged and no absolute time, since
-//! a machine that others share is a third slower from one second to the next while ratios within a turn stay. A change is one
-//! when it is certain to be larger than the noise: a false alarm is worse than a late one.
+//! What has changed since a baseline: a verdict for each contest, with the reason. Ratios are judged and no absolute time,
+//! since a machine that others share is a third slower from one second to the next while ratios within a turn stay. A change
+//! is one when it is certain to be larger than the noise: a false alarm is worse than a late one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -11,9 +11,9 @@ use super::words::{nanoseconds, ratio};
 const HEAD: &str = "\
 # What it costs
 
-Written by `shaketable bench-report` of what `cargo bench` has measured; [docs/benches.md](../../docs/benches.md) says what is measured
-and how to read it. A ratio says how many times as long ours takes as the contender of its column, and lies with 95 % between the two
-numbers behind it; below 1 ours is faster. *Limit* is the least that the work can cost as far as we know.
+Written by `shaketable bench-report` of what `cargo bench` has measured; [docs/benches.md](../../docs/benches.md) says what is
+measured and how to read it. A ratio says how many times as long ours takes as the contender of its column, and lies with 95 %
+between the two numbers behind it; below 1 ours is faster. *Limit* is the least that the work can cost as far as we know.
 ";
 
 /// The page. `chart` is the file of the chart, as the page names it.

@@ -23,7 +23,7 @@ fn ground() -> Ground {
 
 /// 31 turns of `ns`, each off by up to `spread` as a share, in another order for each `salt`.
 fn turns(ns: f64, spread: f64, salt: u64) -> Vec<f64> {
-    // Any numbers do that have nothing to do with each other: a linear congruence (Knuth's MMIX), of which the upper bits are used.
+    // Any numbers do that have nothing to do with each other: the upper bits of a linear congruence (Knuth's MMIX).
     let mut state = salt;
     let mut off = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

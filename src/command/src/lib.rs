@@ -1,5 +1,5 @@
-//! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`,
-//! `verify`, `spec`, `bench-report`, `replay`, `check`, `list`, `trace`, `proxy`, `serve` and `doctor` with them. Nothing here judges or
+//! The command line of shaketable, as a value: a stranger's binary adds plugins and calls `main`, and has `run`, `verify`,
+//! `spec`, `bench-report`, `replay`, `check`, `list`, `trace`, `proxy`, `serve` and `doctor` with them. Nothing here judges or
 //! simulates; it reads words, asks `sim`, `conformance` and `fixtures`, and prints what `reports` renders. One file per
 //! subcommand.
 

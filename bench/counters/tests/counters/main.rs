@@ -1,6 +1,6 @@
-//! What work costs in numbers that no machine changes, held against `reports/published/counters.json`: a test for each work, one
-//! for its instructions where valgrind counts them, and one for each target that compares two works. A count that is better
-//! than committed fails, too: what is committed is true. `SHAKETABLE_COUNTERS=write` commits what is counted now.
+//! What work costs in numbers that no machine changes, held against `reports/published/counters.json`: a test for each work,
+//! one for its instructions where valgrind counts them, and one for each target that compares two works. A count that is
+//! better than committed fails, too: what is committed is true. `SHAKETABLE_COUNTERS=write` commits what is counted now.
 
 #[path = "../../../benches/peers/bare_tonic.rs"]
 #[allow(dead_code, reason = "it can TCP, too")]

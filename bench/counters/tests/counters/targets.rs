@@ -1,5 +1,5 @@
-//! What is demanded of two works beside each other, whatever they come to: ours at most so many times what a peer needs. A target
-//! that is committed as not met is ignored and says so, and fails when it is met, so that it is held from then on.
+//! What is demanded of two works beside each other, whatever they come to: ours at most so many times what a peer needs. A
+//! target that is committed as not met is ignored and says so, and fails when it is met, so that it is held from then on.
 
 use std::collections::BTreeSet;
 use std::fmt;
