@@ -48,7 +48,7 @@ pub(crate) fn count(operation: &str, meter: &mut Meter) -> Result<(), String> {
     });
     let options = SelectOptions::default();
     let select = || match selector.select(SERVICE, &options).expect("there are nodes") {
-        Selection::Ready(mut next) => next.node().expect("there is one"),
+        Selection::Ready(next) => next.node().expect("there is one"),
         Selection::Miss => unreachable!("it was loaded and nothing runs out"),
     };
     let get = || cache.cached(SERVICE).expect("it was loaded");
