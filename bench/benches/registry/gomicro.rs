@@ -26,9 +26,8 @@ impl Peer {
         let mut command = Command::new(adapter);
         command.args(["bench", "etcd", etcd]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the adapter starts");
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let lines = pipes.map(|(input, output)| RefCell::new((input, BufReader::new(output))))?;
-        Some(Self { child, lines })
+        let (input, output) = child.stdin.take().zip(child.stdout.take()).expect("both are pipes");
+        Some(Self { child, lines: RefCell::new((input, BufReader::new(output))) })
     }
 
     /// What `order` takes so many times.
