@@ -15,8 +15,10 @@ pub use address::{connects, on_loopback};
 /// What somebody can do to a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
-    /// Stop it and start it again; its data stays.
+    /// Kill it and start it again; its data stays.
     Restart,
+    /// Ask it to end, wait until it has, and start it again; its data stays.
+    Terminate,
     /// Keep it from executing, and let it go on.
     Pause,
     /// Cut it off from its clients, and heal the links.
@@ -35,6 +37,8 @@ pub enum Verb {
     Litter,
     /// Let it forget its history.
     Compact,
+    /// Fill it until it takes nothing more, and empty it again.
+    Fill,
 }
 
 impl Verb {
@@ -48,6 +52,7 @@ impl fmt::Display for Verb {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Restart => "restart it",
+            Self::Terminate => "ask it to end",
             Self::Pause => "pause it",
             Self::Cut => "cut it off",
             Self::Delay => "delay it",
@@ -57,6 +62,7 @@ impl fmt::Display for Verb {
             Self::CountHeld => "count what it holds",
             Self::Litter => "write what no plugin would",
             Self::Compact => "let it forget its history",
+            Self::Fill => "fill it",
         })
     }
 }
@@ -64,8 +70,10 @@ impl fmt::Display for Verb {
 /// Something that is done to a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// It stops; its data stays. Needs [`Verb::Restart`].
+    /// It is killed; its data stays. Needs [`Verb::Restart`].
     Stop,
+    /// It is asked to end, and has ended in order; its data stays. Needs [`Verb::Terminate`].
+    Terminate,
     /// It starts again.
     Start,
     /// It executes nothing. Needs [`Verb::Pause`].
@@ -81,7 +89,8 @@ pub enum Act {
     Delay(Duration),
     /// What is sent from now on arrives as soon as it did before the delay.
     Prompt,
-    /// It loses the leases of the registrations of these nodes, by id. Needs [`Verb::LoseLeases`].
+    /// It loses the leases of the registrations of these nodes, by id, and with them every other node that a plugin has hung on
+    /// the same leases. Needs [`Verb::LoseLeases`].
     LoseLeases(Vec<String>),
     /// Somebody deletes the entries of these nodes, by id, in one transaction where the backend has such. Needs
     /// [`Verb::DeleteEntries`].
@@ -96,6 +105,10 @@ pub enum Act {
     },
     /// It forgets what its entries were before they became what they are. Needs [`Verb::Compact`].
     Compact,
+    /// It is filled until it takes nothing more. Needs [`Verb::Fill`].
+    Fill,
+    /// What it was filled with is gone, and it takes everything again.
+    Empty,
 }
 
 /// A backend of the live world. Implement it for yours, on loopback, where a container may publish its port, too: what is

@@ -273,7 +273,12 @@ mod tests {
                 );
                 for presumed in requirement.presumed() {
                     let (of, base) = super::by_id(presumed).unwrap_or_else(|| panic!("{id} presumes {presumed}"));
-                    assert!(of == interface && base.presumed().next().is_none(), "{id} presumes {presumed}");
+                    assert!(of == interface, "{id} presumes {presumed}");
+                    for further in base.presumed() {
+                        // An accusation that is withdrawn itself withdraws none.
+                        let is_named = requirement.presumed().any(|presumed| presumed == further);
+                        assert!(is_named, "{id} presumes {presumed}, and not {further}, which that presumes");
+                    }
                     // Where it is broken an accusation is withdrawn, and the verdict must be bad all the same.
                     assert!(base.level == Level::Must, "{id} presumes {presumed}, which may be broken");
                 }

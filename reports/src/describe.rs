@@ -175,6 +175,17 @@ fn describe_fault(fault: &Fault) -> String {
         Fault::Link { from, to, quality: Some(quality) } => {
             format!("links from {} to {} change: {}", list(from), list(to), describe_quality(quality))
         }
+        Fault::Toxic { a, b, toxic } => {
+            format!("connections between {} and {} pass {}", list(a), list(b), toxic.clone().named(""))
+        }
+        Fault::Antidote { a, b, toxic } => {
+            let (kind, direction) = (toxic.kind().name, toxic.direction());
+            format!("connections between {} and {} pass no {kind} {direction} any more", list(a), list(b))
+        }
+        Fault::LinkDown { a, b } => {
+            format!("connections between {} and {} are closed, and none are accepted", list(a), list(b))
+        }
+        Fault::LinkUp { a, b } => format!("connections between {} and {} are accepted again", list(a), list(b)),
         Fault::Skew { host, by_ns: 0 } => format!("the date of {host} is right again"),
         Fault::Skew { host, by_ns } => {
             let by = exact(Duration::from_nanos(by_ns.unsigned_abs()));
@@ -184,6 +195,10 @@ fn describe_fault(fault: &Fault) -> String {
         Fault::LeaderUp { backend } => format!("the former leader of {backend} comes up again"),
         Fault::LeaseLost { host } => format!("the backend loses the leases of {host}"),
         Fault::BackendDown { host } => format!("backend {host} goes down"),
+        Fault::BackendEnd { host } => format!("backend {host} is asked to end, and ends"),
+        Fault::BackendPause { host } => format!("backend {host} executes nothing"),
+        Fault::BackendResume { host } => format!("backend {host} goes on"),
+        Fault::Compaction { backend } => format!("{backend} forgets its history"),
         Fault::BackendUp { host } => format!("backend {host} is up again"),
     }
 }

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod run;
 pub mod scenario;
 pub mod stand;
+pub mod toxic;
 pub mod trace;
 pub mod verification;
 pub mod world;

@@ -124,7 +124,7 @@ impl Stage {
         let address = service.address.clone();
         let own = OwnHost::new("user-1", "user", &Runs::default(), Arc::new(service)).expect("an address");
         let setup = LiveSetup { seed: 1, namespace: Namespace::new("test"), backends: Vec::new() };
-        let mut world = LiveWorld::on(Ground::lay().expect("a network"), setup, vec![own.clone()]).expect("a world");
+        let mut world = LiveWorld::on(Ground::lay(1).expect("a network"), setup, vec![own.clone()]).expect("a world");
         let idle: Program = Arc::new(|_: Env| Box::pin(std::future::pending()));
         for name in ["user-1", "web"] {
             world.add_host(HostSpec { name: name.to_owned(), program: idle.clone() }).expect("a host");
@@ -253,7 +253,7 @@ fn who_dies_without_a_sign_is_silent_until_it_comes_up_and_resets_then() {
 #[test]
 fn a_way_to_a_server_can_be_cut_and_mended() {
     let server = Service::start();
-    let ground = Ground::lay().expect("a network");
+    let ground = Ground::lay(1).expect("a network");
     let way = ground.way("user-1", "etcd", &server.address).expect("a way");
     let setup = LiveSetup { seed: 1, namespace: Namespace::new("test"), backends: Vec::new() };
     let mut world = LiveWorld::on(ground, setup, Vec::new()).expect("a world");

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use shaketable_proto::etcd::v3::rpc::PutRequest;
 use shaketable_sim::backend::etcd::server::run;
-use shaketable_sim::backend::etcd::{Etcd as EtcdServer, EtcdConfig, EtcdHandle};
+use shaketable_sim::backend::etcd::{Etcd as EtcdServer, EtcdConfig, EtcdEvent, EtcdHandle};
 use shaketable_stack::env::{Datagram, Env, Listener, Namespace, Network, Stream, Task, os, split_host_port};
 use shaketable_stack::registry::etcd::Etcd;
 use shaketable_stack::registry::{
@@ -44,9 +45,10 @@ struct Wires {
     listeners: Mutex<BTreeMap<u16, mpsc::Sender<Stream>>>,
 }
 
-/// Odd while cut. Connections of an earlier number are dead for ever, as after a partition that swallowed bytes.
+/// Odd while cut. Connections of an earlier number are dead for ever, as after a partition that swallowed bytes. While the last
+/// is set what is sent arrives, and nothing comes back.
 #[derive(Debug)]
-struct Cable(watch::Sender<u64>, AtomicU64);
+struct Cable(watch::Sender<u64>, AtomicU64, AtomicBool);
 
 impl Bench {
     fn new() -> Self {
@@ -76,7 +78,7 @@ impl Bench {
 }
 
 fn host(wires: &Arc<Wires>) -> Host {
-    let cable = Arc::new(Cable(watch::Sender::new(0), AtomicU64::new(0)));
+    let cable = Arc::new(Cable(watch::Sender::new(0), AtomicU64::new(0), AtomicBool::new(false)));
     let network = Arc::new(Pipes { wires: wires.clone(), cable: cable.clone() });
     Host { env: os::env(Namespace::new("test")).with(|parts| parts.network = network), cable }
 }
@@ -88,6 +90,10 @@ impl Host {
 
     fn mend(&self) {
         self.turn();
+    }
+
+    fn deafen(&self, deaf: bool) {
+        self.cable.2.store(deaf, Ordering::Relaxed);
     }
 
     fn turn(&self) {
@@ -170,7 +176,7 @@ impl AsyncRead for Wire {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_dead() {
+        if self.is_dead() || self.cable.2.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
         Pin::new(&mut self.near).poll_read(context, buffer)
@@ -269,6 +275,227 @@ async fn leases_are_renewed_without_any_register_and_end_with_the_registry() {
     seconds(&bench.env, 10).await;
     assert_eq!(nodes(&other, "user").await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(host.env.live_tasks().counts(), BTreeMap::new());
+}
+
+/// How many leases there are, and how many requests were made so far.
+fn leases_and_requests(bench: &Bench) -> (usize, u64) {
+    (bench.with(|etcd, _| etcd.leases()), bench.handle.requests())
+}
+
+/// Leaves, within the time-out.
+async fn leave(registry: &Etcd, name: &str, ids: &[&str]) {
+    registry.deregister(&service(name, "1", ids), DeregisterOptions::default()).await.unwrap();
+}
+
+fn key(node: &str) -> Bytes {
+    Bytes::from(format!("/micro/registry/user/{node}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_nodes_of_one_ttl_share_a_lease_that_the_last_one_revokes() {
+    let bench = Bench::new();
+    let ((one, _), (other, _)) = (bench.registry(), bench.registry());
+    one.list_services(ListOptions::default()).await.unwrap();
+    let (_, before) = leases_and_requests(&bench);
+    let all = service("user", "1", &["a", "b", "c", "d"]);
+    one.register(&all, ttl(15)).await.unwrap();
+    // One grant, and a put for each.
+    assert_eq!(leases_and_requests(&bench), (1, before + 5));
+    one.register(&service("book", "1", &["x"]), ttl(15)).await.unwrap();
+    one.register(&service("book", "1", &["y"]), ttl(30)).await.unwrap();
+    other.register(&service("book", "1", &["z"]), ttl(15)).await.unwrap();
+    // Another TTL and another process have leases of their own.
+    assert_eq!(leases_and_requests(&bench).0, 3);
+    leave(&one, "user", &["a", "b", "c", "d"]).await;
+    assert_eq!(leases_and_requests(&bench).0, 3, "x hangs on it still");
+    leave(&one, "book", &["x"]).await;
+    assert_eq!(leases_and_requests(&bench).0, 2);
+    seconds(&bench.env, 100).await;
+    assert_eq!(nodes(&other, "book").await.unwrap(), ["y", "z"]);
+    assert!(one.losses().is_empty() && other.losses().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_and_its_keys_are_looked_at_with_as_many_requests_as_one_key_takes() {
+    let mut made = Vec::new();
+    for count in [1, 100] {
+        let bench = Bench::new();
+        let (one, _) = bench.registry();
+        let ids: Vec<String> = (0..count).map(|number| format!("n{number:03}")).collect();
+        for id in &ids {
+            one.register(&service("user", "1", &[id.as_str()]), ttl(30)).await.unwrap();
+            bench.env.sleep(Duration::from_millis(20)).await;
+        }
+        seconds(&bench.env, 60).await;
+        let (_, before) = leases_and_requests(&bench);
+        seconds(&bench.env, 600).await;
+        made.push(leases_and_requests(&bench).1 - before);
+    }
+    assert_eq!(made[0], made[1]);
+    assert!(made[0] <= 2 * 60 + 1, "{made:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_register_at_once_are_granted_one_lease() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    let registered = (0..50).map(|number| {
+        let one = &one;
+        async move { one.register(&service("user", "1", &[format!("n{number:02}").as_str()]), ttl(15)).await }
+    });
+    for outcome in futures_util::future::join_all(registered).await {
+        outcome.unwrap();
+    }
+    assert_eq!(leases_and_requests(&bench), (1, 51));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_registers_while_the_last_one_leaves_gets_a_lease_that_stays() {
+    for after in 0..40 {
+        let bench = Bench::new();
+        let ((one, _), (other, _)) = (bench.registry(), bench.registry());
+        one.register(&service("user", "1", &["a"]), ttl(15)).await.unwrap();
+        let come = async {
+            // Between the requests of the other.
+            for _ in 0..after {
+                tokio::task::yield_now().await;
+            }
+            one.register(&service("user", "1", &["b"]), ttl(15)).await.unwrap();
+        };
+        tokio::join!(leave(&one, "user", &["a"]), come);
+        assert_eq!(nodes(&other, "user").await.unwrap(), ["b"], "{after}");
+        seconds(&bench.env, 60).await;
+        assert_eq!(nodes(&other, "user").await.unwrap(), ["b"], "{after}");
+        assert!(one.losses().is_empty(), "{after}: {:?}", one.losses());
+        assert_eq!(leases_and_requests(&bench).0, 1, "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_lease_that_is_lost_is_a_loss_of_each_node_and_one_new_lease_restores_all() {
+    let bench = Bench::new();
+    let ((one, _), (other, _)) = (bench.registry(), bench.registry());
+    let ids: Vec<String> = (0..20).map(|number| format!("n{number:02}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    one.register(&service("user", "1", &ids), ttl(15)).await.unwrap();
+    bench.with(|etcd, _| drop(etcd.take_events()));
+    assert!(bench.with(|etcd, now| etcd.lose_lease_of(now, &key("n07"))).is_some());
+    assert!(nodes(&other, "user").await.is_err(), "all of them hung on it");
+    seconds(&bench.env, 7).await;
+    assert_eq!(nodes(&other, "user").await.unwrap(), ids);
+    let losses = one.losses();
+    assert_eq!(losses.iter().map(|loss| loss.node_id.as_str()).collect::<Vec<_>>(), ids);
+    assert!(losses.iter().all(|loss| loss.restored && loss.reason.starts_with("the lease was gone, ")), "{losses:?}");
+    let events = bench.with(|etcd, _| etcd.take_events());
+    let granted = events.iter().filter(|told| matches!(told.event, EtcdEvent::LeaseGranted { .. })).count();
+    assert_eq!((granted, leases_and_requests(&bench).0), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_register_that_finds_the_shared_lease_gone_leaves_none_of_its_neighbours_behind() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    one.register(&service("user", "1", &["a", "b", "c"]), ttl(90)).await.unwrap();
+    assert!(bench.with(|etcd, now| etcd.lose_lease_of(now, &key("a"))).is_some());
+    one.register(&service("user", "2", &["b"]), ttl(90)).await.unwrap();
+    // Long before the next renewal.
+    seconds(&bench.env, 1).await;
+    assert_eq!(nodes(&one, "user").await.unwrap(), ["a", "c", "b"]);
+    assert_eq!((one.losses().len(), leases_and_requests(&bench).0), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_registered_with_another_ttl_moves_to_the_lease_of_that() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    one.register(&service("user", "1", &["a", "b"]), ttl(15)).await.unwrap();
+    let shared = bench.with(|etcd, _| etcd.lease_of(&key("a")));
+    one.register(&service("user", "1", &["a"]), ttl(30)).await.unwrap();
+    let (of_a, of_b) = bench.with(|etcd, _| (etcd.lease_of(&key("a")), etcd.lease_of(&key("b"))));
+    assert!(of_a.is_some() && of_a != shared && of_b == shared);
+    one.register(&service("user", "1", &["b"]), ttl(30)).await.unwrap();
+    assert_eq!(bench.with(|etcd, _| (etcd.lease_of(&key("b")), etcd.leases())), (of_a, 1), "nobody needs the first");
+    one.register(&service("user", "1", &["a", "b"]), RegisterOptions::default()).await.unwrap();
+    assert_eq!(bench.with(|etcd, _| (etcd.lease_of(&key("b")), etcd.leases())), (None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_somebody_else_hangs_on_the_lease_outlive_the_last_node() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    one.register(&service("user", "1", &["a"]), ttl(15)).await.unwrap();
+    let lease = bench.with(|etcd, _| etcd.lease_of(&key("a"))).unwrap();
+    let theirs = PutRequest { key: "theirs".into(), lease, ..PutRequest::default() };
+    bench.with(|etcd, now| etcd.put(now, theirs)).unwrap();
+    leave(&one, "user", &["a"]).await;
+    assert_eq!(bench.with(|etcd, _| etcd.lease_of(b"theirs")), Some(lease));
+    seconds(&bench.env, 20).await;
+    assert_eq!(bench.with(|etcd, _| etcd.leases()), 0, "nobody renews it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_etcd_did_and_nobody_heard_of_does_not_live_on_with_its_neighbours() {
+    for gives_up in [false, true] {
+        let bench = Bench::new();
+        let ((one, host), (other, _)) = (bench.registry(), bench.registry());
+        one.register(&service("user", "1", &["a"]), ttl(15)).await.unwrap();
+        host.deafen(true);
+        let new = service("user", "1", &["b"]);
+        let registering = one.register(&new, ttl(15));
+        if gives_up {
+            bench.env.timeout(Duration::from_millis(100), registering).await.unwrap_err();
+        } else {
+            assert_eq!(registering.await.unwrap_err().kind(), ErrorKind::Timeout);
+        }
+        host.deafen(false);
+        assert_eq!(nodes(&other, "user").await.unwrap(), ["a", "b"], "it is there");
+        seconds(&bench.env, 15).await;
+        assert_eq!(nodes(&other, "user").await.unwrap(), ["a"], "given up: {gives_up}");
+        // Whoever tries again has it.
+        one.register(&new, ttl(15)).await.unwrap();
+        seconds(&bench.env, 60).await;
+        assert_eq!(nodes(&other, "user").await.unwrap(), ["a", "b"]);
+        assert_eq!((leases_and_requests(&bench).0, one.losses()), (1, Vec::new()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deregistration_that_failed_is_made_good_before_the_ttl_is_over() {
+    let bench = Bench::new();
+    let ((one, host), (other, _)) = (bench.registry(), bench.registry());
+    one.register(&service("user", "1", &["a", "b"]), ttl(30)).await.unwrap();
+    host.cut();
+    let failed = one.deregister(&service("user", "1", &["a"]), DeregisterOptions::default()).await;
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Timeout);
+    host.mend();
+    assert_eq!(nodes(&other, "user").await.unwrap(), ["a", "b"]);
+    seconds(&bench.env, 30).await;
+    assert_eq!(nodes(&other, "user").await.unwrap(), ["b"], "it does not live as long as its neighbour");
+    // Somebody else's registration of that id is not ours to delete.
+    other.register(&service("user", "1", &["a"]), ttl(30)).await.unwrap();
+    one.register(&service("user", "1", &["c"]), ttl(30)).await.unwrap();
+    seconds(&bench.env, 100).await;
+    assert_eq!(nodes(&other, "user").await.unwrap(), ["a", "b", "c"]);
+    assert!(one.losses().is_empty() && other.losses().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_keys_than_a_transaction_may_have_are_looked_at_all_the_same() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    let ids: Vec<String> = (0..300).map(|number| format!("n{number:03}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    one.register(&service("user", "1", &ids), ttl(15)).await.unwrap();
+    let (_, before) = leases_and_requests(&bench);
+    one.register(&service("user", "1", &ids), ttl(15)).await.unwrap();
+    assert_eq!(leases_and_requests(&bench).1 - before, 3);
+    for lost in ["n000", "n128", "n299"] {
+        assert!(bench.with(|etcd, now| etcd.delete_key(now, &key(lost))));
+    }
+    seconds(&bench.env, 7).await;
+    assert_eq!(nodes(&one, "user").await.unwrap(), ids);
+    let lost: Vec<String> = one.losses().into_iter().map(|loss| loss.node_id).collect();
+    assert_eq!(lost, ["n000", "n128", "n299"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use shaketable_reaper::directory::Directory;
+
 /// The last of a hundred.
 const SEED: &str = "99";
 
@@ -132,6 +134,7 @@ fn a_stranger_gets_no_command_line_http_framework_container_or_broker_crate() {
 struct Copy {
     folder: PathBuf,
     target: PathBuf,
+    _directory: Directory,
 }
 
 struct Output {
@@ -145,7 +148,8 @@ impl Copy {
         let facade = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = facade.parent().expect("the facade lies in the repository");
         let example = root.join("fixtures/outside");
-        let folder = std::env::temp_dir().join(format!("shaketable-outside-{name}-{}", std::process::id()));
+        let directory = Directory::new(&format!("outside-{name}")).unwrap();
+        let folder = directory.path().to_owned();
         for part in ["src", "tests"] {
             std::fs::create_dir_all(folder.join(part)).unwrap();
             for entry in std::fs::read_dir(example.join(part)).unwrap() {
@@ -161,7 +165,7 @@ impl Copy {
         // The program that runs is target/<profile>/deps/<test>.
         let program = std::env::current_exe().unwrap();
         let target = program.ancestors().nth(3).expect("a test program lies in a target folder").join("outside");
-        Self { folder, target }
+        Self { folder, target, _directory: directory }
     }
 
     /// Runs cargo there as a stranger would.
@@ -223,12 +227,6 @@ impl Output {
     fn of(output: &std::process::Output) -> Self {
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         Self { success: output.status.success(), text }
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod grpc;
 pub mod metadata;
 mod opaque;
 pub mod plugin;
+mod recent;
 pub mod registry;
 pub mod selector;
 pub mod server;

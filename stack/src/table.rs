@@ -79,6 +79,13 @@ impl<T> ByName<T> {
     }
 }
 
+impl<T> Held<T> {
+    /// The value, for longer.
+    pub(crate) fn shared(&self) -> Arc<T> {
+        self.table.values[self.index].clone()
+    }
+}
+
 impl<T> Default for ByName<T> {
     fn default() -> Self {
         Self { table: ArcSwap::default() }

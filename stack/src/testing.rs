@@ -371,7 +371,7 @@ impl Registry for FakeRegistry {
     }
 
     async fn list_services(&self, _options: registry::ListOptions) -> Result<Services> {
-        Ok(Arc::from([]))
+        Ok(Services::default())
     }
 
     async fn watch(&self, _options: registry::WatchOptions) -> Result<Arc<dyn Watcher>> {

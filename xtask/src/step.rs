@@ -6,10 +6,15 @@ use std::process::{ChildStdout, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use shaketable_reaper::mark::VARIABLE;
+
 use crate::failures::Failures;
 
 /// How long after the end of cargo the rest of what tests printed may take.
 const REST_WITHIN: Duration = Duration::from_secs(10);
+
+/// What each run has of its own, and nobody types.
+const UNSHOWN: [&str; 2] = ["TMPDIR", VARIABLE];
 
 /// Runs cargo at the root of the workspace with `words`, and with `environment` beside what is set.
 ///
@@ -66,12 +71,12 @@ fn step(
     environment: &[(&str, &str)],
     run: &mut dyn FnMut(&mut Command) -> io::Result<ExitStatus>,
 ) -> Result<(), ExitCode> {
-    let settings: String = environment.iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    let shown = environment.iter().filter(|(name, _)| !UNSHOWN.contains(name));
+    let settings: String = shown.map(|(name, value)| format!("{name}={value} ")).collect();
     let shown = format!("{settings}cargo {}", words.join(" "));
     eprintln!("xtask: {shown}");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let started = now();
-    let status = run(Command::new(cargo).args(words).envs(environment.iter().copied()).current_dir(root()));
+    let status = run(command(words).envs(environment.iter().copied()));
     let took = started.elapsed();
     match status {
         Ok(status) if status.success() => {
@@ -87,6 +92,13 @@ fn step(
             Err(ExitCode::from(3))
         }
     }
+}
+
+/// Cargo with `words`, at the root of the workspace.
+pub(crate) fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words).current_dir(root());
+    command
 }
 
 /// The root of the workspace.

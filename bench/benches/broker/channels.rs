@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::tally::{Tally, body};
+use crate::tally::{Seen, Tally, body};
 use crate::{Publishes, Turnover};
 
 /// Room in each channel: as much as this stack's broker has before a subscriber.
@@ -19,7 +19,7 @@ const ROOM: usize = 1_024;
 pub(crate) struct Broadcast<T> {
     sender: broadcast::Sender<T>,
     wrap: fn(Message) -> T,
-    subscribers: VecDeque<JoinHandle<()>>,
+    subscribers: VecDeque<(Arc<Seen>, JoinHandle<()>)>,
     tally: Arc<Tally>,
 }
 
@@ -46,16 +46,18 @@ impl<T: AsMessage> Broadcast<T> {
     }
 
     fn subscribe_one(&mut self, next: u64) {
-        let (seen, mut messages) = (self.tally.subscriber(next), self.sender.subscribe());
-        self.subscribers.push_back(Handle::current().spawn(async move {
+        let (handler, mut messages) = (Arc::new(self.tally.subscriber(next)), self.sender.subscribe());
+        let seen = handler.clone();
+        let task = Handle::current().spawn(async move {
             loop {
                 match messages.recv().await {
-                    Ok(message) => seen.handle(&message.as_message().body),
+                    Ok(message) => handler.handle(&message.as_message().body),
                     Err(broadcast::error::RecvError::Closed) => return,
                     Err(lagged) => panic!("more is on its way than the channel has room for: {lagged}"),
                 }
             }
-        }));
+        });
+        self.subscribers.push_back((seen, task));
     }
 }
 
@@ -91,16 +93,17 @@ impl<T: AsMessage> Publishes for Broadcast<T> {
 
 impl<T: AsMessage> Turnover for Broadcast<T> {
     async fn turn_over(&mut self, next: u64) {
-        let leaving = self.subscribers.pop_front().expect("there are subscribers");
+        let (seen, leaving) = self.subscribers.pop_front().expect("there are subscribers");
         leaving.abort();
-        assert!(leaving.await.is_err_and(|error| error.is_cancelled()), "it was waiting");
+        assert!(leaving.await.is_err_and(|error| error.is_cancelled()), "it listens until it is told to leave");
+        self.tally.leave(&seen, next);
         self.subscribe_one(next);
     }
 }
 
 impl<T> Drop for Broadcast<T> {
     fn drop(&mut self) {
-        self.subscribers.iter().for_each(JoinHandle::abort);
+        self.subscribers.iter().for_each(|(_, task)| task.abort());
     }
 }
 

@@ -45,7 +45,8 @@ trait Publishes {
 
 /// A publisher one of whose subscribers may leave while another comes.
 trait Turnover: Publishes {
-    /// The subscriber that has listened longest leaves, and another comes; message `next` is the first that it hears.
+    /// The subscriber that has listened longest leaves, while messages may be on their way to it, and another comes; message
+    /// `next` is the first that it hears.
     async fn turn_over(&mut self, next: u64);
 }
 
@@ -60,17 +61,18 @@ fn memory(criterion: &mut Criterion) {
     }
 }
 
-/// While a subscriber of a thousand leaves and another comes after each 64 messages.
+/// While a subscriber of a thousand leaves and another comes in the midst of each 64 messages: half of them are on their way.
 fn churn(criterion: &mut Criterion) {
     const SUBSCRIBERS: usize = 1_000;
     Contest::new("broker", format!("memory-churn/{SUBSCRIBERS}"), Amount::Elements(SUBSCRIBERS))
         .enter_batch("memory", Role::Ours, || churning(|_| Ours::in_memory(SUBSCRIBERS)))
         .enter_batch("tokio broadcast of Arc", Role::Limit, || churning(|_| Broadcast::shared(SUBSCRIBERS)))
+        .enter_batch("tokio broadcast", Role::Peer, || churning(|_| Broadcast::copied(SUBSCRIBERS)))
         .hold(criterion);
 }
 
 fn over_the_network(criterion: &mut Criterion) {
-    for subscribers in [1, 16, 64] {
+    for subscribers in [1, 16, 64, 1_000] {
         Contest::new("broker", format!("http/{subscribers}"), Amount::Elements(subscribers))
             .on(Placement::OneCore, Kind::Loopback)
             .enter_batch("http", Role::Ours, || batches(|runtime| runtime.block_on(over_http(subscribers))))
@@ -93,7 +95,7 @@ fn batches<P: Publishes>(make: impl FnOnce(&Runtime) -> P) -> impl FnMut(u64) {
     }
 }
 
-/// The same with a change of subscribers after each window.
+/// The same with a change of subscribers in the midst of each window.
 fn churning<P: Turnover>(make: impl FnOnce(&Runtime) -> P) -> impl FnMut(u64) {
     let (runtime, env, mut publisher) = on_runtime(make);
     let mut next = 0;
@@ -101,8 +103,10 @@ fn churning<P: Turnover>(make: impl FnOnce(&Runtime) -> P) -> impl FnMut(u64) {
         runtime.block_on(async {
             let end = next + times;
             while next < end {
-                publish_window(&env, &mut publisher, &mut next, end).await;
+                publish(&mut publisher, &mut next, WINDOW / 2, end).await;
                 publisher.turn_over(next).await;
+                publish(&mut publisher, &mut next, WINDOW / 2, end).await;
+                handled(&env, &mut publisher).await;
             }
         });
     }
@@ -117,11 +121,19 @@ fn on_runtime<P>(make: impl FnOnce(&Runtime) -> P) -> (Runtime, Env, P) {
 }
 
 async fn publish_window(env: &Env, publisher: &mut impl Publishes, next: &mut u64, end: u64) {
-    for _ in 0..WINDOW.min(end - *next) {
+    publish(publisher, next, WINDOW, end).await;
+    handled(env, publisher).await;
+}
+
+async fn handled(env: &Env, publisher: &mut impl Publishes) {
+    env.timeout(TIMEOUT, publisher.handled()).await.expect("every subscriber hears every message");
+}
+
+async fn publish(publisher: &mut impl Publishes, next: &mut u64, messages: u64, end: u64) {
+    for _ in 0..messages.min(end - *next) {
         publisher.publish(*next).await;
         *next += 1;
     }
-    env.timeout(TIMEOUT, publisher.handled()).await.expect("every subscriber hears every message");
 }
 
 criterion_group!(benches, memory, churn, over_the_network);

@@ -20,7 +20,7 @@ pub(crate) struct Ours {
     publisher: Arc<dyn Broker>,
     /// Another one where messages pass a network between.
     listener: Arc<dyn Broker>,
-    subscribers: VecDeque<Arc<dyn Subscriber>>,
+    subscribers: VecDeque<(Arc<Seen>, Arc<dyn Subscriber>)>,
     tally: Arc<Tally>,
 }
 
@@ -54,8 +54,8 @@ impl Ours {
 
     async fn subscribe_one(&mut self, next: u64) {
         let handler = Arc::new(self.tally.subscriber(next));
-        let subscriber = self.listener.subscribe(TOPIC, handler, SubscribeOptions::default()).await;
-        self.subscribers.push_back(subscriber.expect("it subscribes"));
+        let subscriber = self.listener.subscribe(TOPIC, handler.clone(), SubscribeOptions::default()).await;
+        self.subscribers.push_back((handler, subscriber.expect("it subscribes")));
     }
 }
 
@@ -87,8 +87,9 @@ impl Publishes for Ours {
 
 impl Turnover for Ours {
     async fn turn_over(&mut self, next: u64) {
-        let leaving = self.subscribers.pop_front().expect("there are subscribers");
+        let (seen, leaving) = self.subscribers.pop_front().expect("there are subscribers");
         leaving.unsubscribe().await.expect("it leaves");
+        self.tally.leave(&seen, next);
         self.subscribe_one(next).await;
     }
 }

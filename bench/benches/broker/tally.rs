@@ -41,6 +41,12 @@ impl Tally {
     pub(crate) fn subscriber(self: &Arc<Self>, next: u64) -> Seen {
         Seen { tally: self.clone(), next: AtomicU64::new(next) }
     }
+
+    /// `seen` has left before message `next` was published: what it has not handled until now is not due any more.
+    pub(crate) fn leave(&self, seen: &Seen, next: u64) {
+        let missed = next - seen.next.load(Ordering::Relaxed);
+        self.wanted.fetch_sub(missed, Ordering::Relaxed);
+    }
 }
 
 impl Seen {

@@ -7,8 +7,8 @@
 //! Every codec has encoded and decoded the same message before it is measured, and has found the same sum over all fields.
 //! Records have a map in each node; peers have their default maps, which are hashed, and this stack ordered ones. The group
 //! `stored` is what this stack's etcd registry does: a value for each node, with all endpoints, and the service that a lookup
-//! makes of them; beside it stand codecs that merely decode as many values, or one value for the whole service. go-micro's
-//! `proto-rpc` codec is not there, because this stack does not have it yet; `frame` is gRPC's frame around protobuf.
+//! makes of them; beside it stand codecs that merely decode as many values, or one value for the whole service. The group
+//! `frame` is what gRPC and go-micro's `proto-rpc` put around the message of a request, beside the bare message.
 
 mod contender;
 mod derived;
@@ -164,12 +164,17 @@ fn every_message(criterion: &mut Criterion) {
     }
 }
 
-/// gRPC's frame around a message, beside the bare message.
+/// What is put around a message, beside the bare message.
 fn frame(criterion: &mut Criterion) {
     for (name, message) in &MESSAGES[..3] {
-        let framed = || match message {
+        let framed = || match *message {
             Message::User => ours::framed_user(),
-            Message::Service { nodes } => ours::framed_service(*nodes),
+            Message::Service { nodes } => ours::framed_service(nodes),
+            Message::Blob => unreachable!("it is not among them"),
+        };
+        let request = || match *message {
+            Message::User => ours::request_of_user(),
+            Message::Service { nodes } => ours::request_of_service(nodes),
             Message::Blob => unreachable!("it is not among them"),
         };
         let size = message.size();
@@ -177,6 +182,7 @@ fn frame(criterion: &mut Criterion) {
             let bytes = Codec::Protobuf.with(*message).bytes;
             let mut contest = Contest::new("codec", format!("frame-{operation}/{name}"), Amount::Bytes(bytes.len()));
             contest = contest.enter("grpc frame", Role::Ours, || what(framed().of_size(size)));
+            contest = contest.enter("proto-rpc request", Role::Ours, || what(request().of_size(size)));
             contest = contest.enter("bare protobuf", Role::Peer, || what(Codec::Protobuf.with(*message)));
             contest.enter("memcpy", Role::Limit, || copy(bytes)).hold(criterion);
         }

@@ -1,12 +1,16 @@
-//! This stack's codecs behind their interface, what its etcd registry makes of the values that it stores, and its gRPC frames.
+//! This stack's codecs behind their interface, what its etcd registry makes of the values that it stores, gRPC's frames, and
+//! `proto-rpc` with the headers of its requests.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::BytesMut;
 use shaketable_stack::codec::json::Json;
+use shaketable_stack::codec::proto_rpc::ProtoRpc;
 use shaketable_stack::codec::protobuf::Protobuf;
-use shaketable_stack::codec::{CodecFactory, Marshaler, Payload};
+use shaketable_stack::codec::{Codec, CodecFactory, Marshaler, Message, MessageType, Payload};
 use shaketable_stack::grpc::frame;
 use shaketable_stack::registry::etcd::{looked_up, stored};
 use shaketable_stack::registry::{self, Services};
@@ -74,6 +78,77 @@ fn framed(bare: Contender) -> Contender {
         encode: Box::new(move || frame().into()),
         decode: Box::new(move |bytes| decode(&body(bytes))),
         read: Box::new(move |bytes| read(&body(bytes))),
+    }
+}
+
+/// The same as a request of `proto-rpc`.
+pub(crate) fn request_of_user() -> Contender {
+    request(User::from(fixture::user()), size_of_user)
+}
+
+/// The same as a request of `proto-rpc`.
+pub(crate) fn request_of_service(nodes: usize) -> Contender {
+    request(Service::from(fixture::service(nodes)), size_of_service)
+}
+
+fn request<M>(message: M, size: impl Fn(&M) -> usize + 'static) -> Contender
+where
+    M: Payload + PartialEq + Default,
+{
+    let (writes, reads) = (Pipe::default(), Pipe::default());
+    let (writer, reader) = (Mutex::new(writes.codec()), Arc::new(Mutex::new(reads.codec())));
+    let header = Message { id: "7".to_owned(), method: "User.Get".to_owned(), ..Message::default() };
+    let encode = move |message: &M| {
+        writer.lock().expect("nobody has panicked").write(&header, Some(message)).expect("it can be written");
+        writes.drain()
+    };
+    let decode = move |bytes: &[u8]| {
+        reads.put(bytes);
+        let (mut header, mut message) = (Message::default(), M::default());
+        let mut reader = reader.lock().expect("nobody has panicked");
+        reader.read_header(&mut header, MessageType::Request).expect("it has a header");
+        reader.read_body(Some(&mut message)).expect("it has a body");
+        assert_eq!(header.method, "User.Get", "it is the request that was written");
+        message
+    };
+    Contender::owned(message, encode, decode, size)
+}
+
+/// A carrier in memory.
+#[derive(Clone, Debug, Default)]
+struct Pipe(Arc<Mutex<VecDeque<u8>>>);
+
+impl Pipe {
+    fn codec(&self) -> Box<dyn Codec> {
+        ProtoRpc.codec(Box::new(self.clone()))
+    }
+
+    fn put(&self, bytes: &[u8]) {
+        self.held().extend(bytes);
+    }
+
+    fn drain(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.held()).into()
+    }
+
+    fn held(&self) -> MutexGuard<'_, VecDeque<u8>> {
+        self.0.lock().expect("nobody has panicked")
+    }
+}
+
+impl io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.held().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl io::Read for Pipe {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.held().read(to)
     }
 }
 

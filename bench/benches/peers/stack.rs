@@ -36,6 +36,11 @@ impl Stack {
 
     /// The same in `env`.
     pub(crate) async fn start_in(env: Env, protocol: &str, transport: &str) -> Self {
+        Self::serving(env, protocol, transport, handler()).await
+    }
+
+    /// The same with a server of `handler`.
+    pub(crate) async fn serving(env: Env, protocol: &str, transport: &str, handler: Handler) -> Self {
         let plugins = Plugins::reference();
         let none = Settings::default;
         let transport = plugins.transports.get(transport).expect("a transport").factory.clone();
@@ -62,7 +67,7 @@ impl Stack {
         options.name = SERVICE.to_owned();
         options.address = "127.0.0.1:0".to_owned();
         server.init(options).expect("new options");
-        server.handle(handler()).expect("a handler");
+        server.handle(handler).expect("a handler");
         server.start().await.expect("it listens");
 
         let parts = ClientParts { transport, codecs, selector: selector.clone(), broker: broker.clone() };
@@ -73,11 +78,15 @@ impl Stack {
 
     /// The same with a client that knows the server's address.
     pub(crate) fn with_known_address(self) -> Self {
-        let record = self.server.record().expect("it runs");
         let mut options = self.client.options();
-        options.call.addresses = vec![record.nodes[0].address.clone()];
+        options.call.addresses = vec![self.address()];
         self.client.init(options).expect("new options");
         self
+    }
+
+    /// Where the server is.
+    pub(crate) fn address(&self) -> String {
+        self.server.record().expect("it runs").nodes[0].address.clone()
     }
 
     /// A request to `endpoint`.

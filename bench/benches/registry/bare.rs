@@ -1,11 +1,12 @@
 //! `etcd-client` and nothing else: the same keys and values, written and read by hand, each operation with the requests that it
 //! cannot do without.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use etcd_client::{Client, DeleteOptions, EventType, GetOptions, PutOptions, WatchOptions};
+use arc_swap::ArcSwap;
+use etcd_client::{Client, DeleteOptions, EventType, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse, WatchOptions};
 use shaketable_bench_room::{Spent, spent};
 use shaketable_stack::env::{Env, Namespace, os};
 use shaketable_stack::registry::Service;
@@ -40,26 +41,23 @@ impl Bare {
         self.runtime.block_on(delete).expect("etcd deletes");
     }
 
-    /// As with this stack's: a lease and a key for each node.
+    /// As with this stack's: a key for each node, and one lease that all of them hang on.
     pub(crate) fn registers(self, count: usize) -> impl FnMut(u64) -> Spent {
         let (mut fresh, storms) = (Fresh::new(&self.name), count > 1);
         move |times| {
             let mut sum = Spent::default();
             let each = if storms { vec![count; times as usize] } else { vec![times as usize] };
             for count in each {
-                let (services, leases) = (fresh.take(count), RefCell::new(Vec::new()));
+                let (services, mut lease) = (fresh.take(count), 0);
                 let one = spent(|| {
-                    self.runtime.block_on(with_each(&services, storms, async |service| {
-                        let lease = self.grant().await;
-                        self.put(service, lease).await;
-                        leases.borrow_mut().push(lease);
-                    }));
+                    self.runtime.block_on(async {
+                        lease = self.grant().await;
+                        with_each(&services, storms, async |service| self.put(service, lease).await).await;
+                    });
                 });
                 (sum.wall, sum.cpu) = (sum.wall + one.wall, sum.cpu + one.cpu);
                 self.runtime.block_on(async {
-                    for lease in leases.into_inner() {
-                        self.client.lease_client().revoke(lease).await.expect("it is revoked");
-                    }
+                    self.client.lease_client().revoke(lease).await.expect("it is revoked");
                 });
             }
             sum
@@ -83,6 +81,38 @@ impl Bare {
         }
     }
 
+    /// Asks which lease each of so many keys hangs on, in one request: who registers again wants to know whether they are
+    /// still there.
+    pub(crate) fn looks(self, nodes: usize) -> impl FnMut(u64) {
+        let services = Fresh::new(&self.name).take(nodes);
+        let keys: Vec<String> = services.iter().map(key).collect();
+        let lease = self.runtime.block_on(async {
+            let lease = self.grant().await;
+            with_each(&services, true, async |service| self.put(service, lease).await).await;
+            lease
+        });
+        let keys_only = || Some(GetOptions::new().with_keys_only());
+        move |times| {
+            self.runtime.block_on(async {
+                for _ in 0..times {
+                    let mut client = self.client.kv_client();
+                    if let [key] = &keys[..] {
+                        let found = client.get(key.as_str(), keys_only()).await.expect("it is read");
+                        assert_eq!(found.kvs()[0].lease(), lease);
+                        continue;
+                    }
+                    let gets: Vec<TxnOp> = keys.iter().map(|key| TxnOp::get(key.as_str(), keys_only())).collect();
+                    let found = client.txn(Txn::new().and_then(gets)).await.expect("they are read").op_responses();
+                    let there = found.iter().filter(|answer| match answer {
+                        TxnOpResponse::Get(found) => found.kvs().first().is_some_and(|kv| kv.lease() == lease),
+                        _ => false,
+                    });
+                    assert_eq!(there.count(), nodes);
+                }
+            });
+        }
+    }
+
     /// Reads the keys of a service that another has registered, and decodes them.
     pub(crate) fn gets(self, nodes: usize) -> impl FnMut(u64) {
         move |times| {
@@ -95,6 +125,20 @@ impl Bare {
                     );
                 }
             });
+        }
+    }
+
+    /// Finds what was read once, as whoever keeps it to himself would.
+    pub(crate) fn gets_kept(self, nodes: usize) -> impl FnMut(u64) {
+        let found = self.block_on(self.find());
+        let kept: BTreeMap<String, Arc<Service>> =
+            found.into_iter().map(|(name, service)| (name, Arc::new(service))).collect();
+        let kept = ArcSwap::from_pointee(kept);
+        move |times| {
+            for _ in 0..times {
+                let service = kept.load().get(&self.name).cloned().expect("it is known");
+                assert_eq!(service.nodes.len(), nodes);
+            }
         }
     }
 
@@ -133,6 +177,15 @@ impl Bare {
                 local.block_on(&self.runtime, heard.next_round(&self.env, watchers, register));
             })
         }
+    }
+
+    /// The services under its name, with all their nodes.
+    pub(crate) async fn find(&self) -> BTreeMap<String, Service> {
+        self.read(&prefix(&self.name)).await
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     async fn grant(&self) -> i64 {

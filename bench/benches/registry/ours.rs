@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use shaketable_bench_room::{Spent, spent};
 use shaketable_stack::env::{Env, Namespace, os};
+use shaketable_stack::registry::cache::{Cache, CacheConfig};
 use shaketable_stack::registry::etcd::Etcd;
 use shaketable_stack::registry::{
     DeregisterOptions, GetOptions, ListOptions, RegisterOptions, Registry, RegistryOptions, Service, WatchOptions,
@@ -18,8 +19,8 @@ use crate::{Ground, runtime};
 
 /// A registry, and what it runs on.
 pub(crate) struct Ours {
-    registry: Arc<dyn Registry>,
-    name: String,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) name: String,
     env: Env,
     runtime: Runtime,
 }
@@ -53,9 +54,10 @@ impl Ours {
         }
     }
 
-    /// Registers a node again that has not changed.
-    pub(crate) fn registers_again(self) -> impl FnMut(u64) {
-        let service = service(&self.name, &self.name, 0);
+    /// Registers a service again of which none of so many nodes has changed.
+    pub(crate) fn registers_again(self, nodes: usize) -> impl FnMut(u64) {
+        let mut service = service(&self.name, &self.name, 0);
+        service.nodes = Fresh::new(&self.name).take(nodes).into_iter().flat_map(|one| one.nodes).collect();
         self.runtime.block_on(self.register(&service));
         move |times| {
             self.runtime.block_on(async {
@@ -78,6 +80,26 @@ impl Ours {
                     assert_eq!((found.len(), found[0].nodes.len()), (1, nodes));
                 }
             });
+        }
+    }
+
+    /// Looks up the same in the cache over the registry, which has it already.
+    pub(crate) fn gets_cached(self, nodes: usize) -> impl FnMut(u64) {
+        let services = Fresh::new(&self.name).take(nodes);
+        let cache = self.runtime.block_on(async {
+            with_each(&services, true, async |service| self.register(service).await).await;
+            let config = CacheConfig { ttl: TTL, ..CacheConfig::default() };
+            let cache: Arc<dyn Registry> = Arc::new(Cache::new(self.env.clone(), self.registry.clone(), config));
+            cache.get_service(&self.name, GetOptions::default()).await.expect("it is found");
+            cache
+        });
+        move |times| {
+            // What it runs on is held as long as it.
+            let _guard = self.runtime.enter();
+            for _ in 0..times {
+                let found = cache.cached(&self.name).expect("it is known");
+                assert_eq!((found.len(), found[0].nodes.len()), (1, nodes));
+            }
         }
     }
 
@@ -117,7 +139,11 @@ impl Ours {
         }
     }
 
-    async fn register(&self, service: &Service) {
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    pub(crate) async fn register(&self, service: &Service) {
         let options = RegisterOptions { ttl: Some(TTL) };
         self.registry.register(service, options).await.expect("it is registered");
     }

@@ -13,12 +13,12 @@ use shaketable_stack::registry::{
 };
 use shaketable_stack::selector::strategy::{Random, RoundRobin};
 use shaketable_stack::selector::{
-    CachedSelector, CachedSelectorConfig, SelectOptions, Selection, Selector, SelectorOptions, Strategy,
+    CachedSelector, CachedSelectorConfig, Picked, SelectOptions, Selection, Selector, SelectorOptions, Strategy,
 };
 use tokio::runtime::{Builder, Runtime};
 
 use crate::churn::Changing;
-use crate::{Picks, SERVICE, node, nodes};
+use crate::{Picks, SERVICE, node, nodes, use_it};
 
 /// Nothing runs out while it is measured.
 const CACHE_TTL: Duration = Duration::from_secs(3_600);
@@ -76,12 +76,20 @@ impl Ours {
 
     /// What the cache knows of the service.
     pub(crate) fn get(&self) -> Option<Services> {
-        self.cache.cached(SERVICE)
+        self.cache.cached(black_box(SERVICE))
     }
 
-    /// The next node, as a client takes it.
-    fn next(&self) -> Arc<Node> {
-        match &self.selector.select(SERVICE, &self.options) {
+    /// The next node, as a client takes it for an attempt.
+    fn next(&self) -> Picked {
+        match self.selector.pick(SERVICE, &self.options) {
+            Ok(Some(picked)) => picked,
+            other => unreachable!("it was loaded and nothing runs out: {other:?}"),
+        }
+    }
+
+    /// The first node of a selection that could hand out more.
+    fn first_of_selection(&self) -> Arc<Node> {
+        match &self.selector.select(black_box(SERVICE), &self.options) {
             Ok(Selection::Ready(next)) => next.node().expect("there is one"),
             other => unreachable!("it was loaded and nothing runs out: {other:?}"),
         }
@@ -94,7 +102,46 @@ impl Ours {
 
 impl Picks for Ours {
     fn pick(&self) {
-        black_box(self.next());
+        match &self.selector.pick(black_box(SERVICE), &self.options) {
+            Ok(Some(picked)) => use_it(&**picked),
+            other => unreachable!("it was loaded and nothing runs out: {other:?}"),
+        }
+    }
+}
+
+/// The same in two steps: a selection, and a node of it.
+pub(crate) struct Selecting(pub(crate) Ours);
+
+impl Picks for Selecting {
+    fn pick(&self) {
+        use_it(self.0.first_of_selection());
+    }
+}
+
+/// What `get_service` answers without asking a backend, instead of a node.
+pub(crate) struct Getting(pub(crate) Ours);
+
+impl Getting {
+    pub(crate) fn new(count: usize) -> Self {
+        let ours = Ours::round_robin(count);
+        assert_eq!(ours.get().expect("it was loaded")[0].nodes.len(), count);
+        Self(ours)
+    }
+}
+
+impl Picks for Getting {
+    fn pick(&self) {
+        black_box(self.0.get());
+    }
+}
+
+impl Changing for Getting {
+    fn change(&self, number: usize) {
+        self.0.change(number);
+    }
+
+    fn state(&self, number: usize) -> (usize, bool) {
+        self.0.state(number)
     }
 }
 

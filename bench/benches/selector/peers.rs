@@ -5,21 +5,23 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use pingora_ketama::{Bucket, Continuum};
 use shaketable_stack::registry::Node;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::balance::p2c::Balance;
-use tower::discover::ServiceList;
+use tower::discover::Change;
 use tower::load::Constant;
 use tower_service::Service;
 
 use crate::churn::Changing;
-use crate::{Picks, SERVICE, node};
+use crate::{Picks, SERVICE, node, use_it};
 
 /// A list that is replaced whole, and a position: the least that a fair turn among threads can do.
 pub(crate) struct RoundRobin {
@@ -44,7 +46,7 @@ impl RoundRobin {
 
 impl Picks for RoundRobin {
     fn pick(&self) {
-        black_box(self.next());
+        use_it(self.next());
     }
 }
 
@@ -98,7 +100,7 @@ impl ByName {
 
 impl Picks for ByName {
     fn pick(&self) {
-        black_box(self.next());
+        use_it(self.next().expect("it was put there"));
     }
 }
 
@@ -115,10 +117,43 @@ impl Changing for ByName {
     }
 }
 
-/// tower's balancer over endpoints that are always ready and equally loaded.
-pub(crate) struct P2c {
-    balance: Balance<ServiceList<Vec<Constant<Endpoint, u32>>>, ()>,
+/// All nodes by name, instead of one of them.
+pub(crate) struct GetByName(pub(crate) ByName);
+
+impl GetByName {
+    pub(crate) fn new(nodes: &[Node]) -> Self {
+        let by_name = ByName::new(nodes);
+        assert_eq!(by_name.get().expect("it is there").len(), nodes.len());
+        Self(by_name)
+    }
 }
+
+impl Picks for GetByName {
+    fn pick(&self) {
+        black_box(self.0.get());
+    }
+}
+
+impl Changing for GetByName {
+    fn change(&self, number: usize) {
+        self.0.change(number);
+    }
+
+    fn state(&self, number: usize) -> (usize, bool) {
+        self.0.state(number)
+    }
+}
+
+/// tower's balancer over endpoints that are always ready and equally loaded, and that it discovers. It needs `&mut self`:
+/// behind a lock where several pick.
+pub(crate) struct P2c {
+    balance: Mutex<Balance<UnboundedReceiverStream<Discovered>, ()>>,
+    discover: UnboundedSender<Discovered>,
+    /// Number of the node that is replaced next.
+    last: AtomicUsize,
+}
+
+type Discovered = Result<Change<usize, Constant<Endpoint, u32>>, Infallible>;
 
 struct Endpoint(Arc<Node>);
 
@@ -138,19 +173,59 @@ impl Service<()> for Endpoint {
 
 impl P2c {
     pub(crate) fn new(nodes: &[Node]) -> Self {
-        let endpoints = shared(nodes).into_iter().map(|node| Constant::new(Endpoint(node), 1)).collect();
-        let mut p2c = Self { balance: Balance::new(ServiceList::new::<()>(endpoints)) };
+        let (discover, discovered) = unbounded_channel();
+        let balance = Mutex::new(Balance::new(UnboundedReceiverStream::new(discovered)));
+        let p2c = Self { balance, discover, last: AtomicUsize::new(nodes.len() - 1) };
+        (0..nodes.len()).for_each(|number| p2c.insert(number));
         // Four draws for each node leave out one of 55, on average.
-        let picked: BTreeSet<String> = (0..4 * nodes.len()).map(|_| p2c.pick().id.clone()).collect();
+        let picked: BTreeSet<String> = (0..4 * nodes.len()).map(|_| p2c.next().id.clone()).collect();
         assert!(picked.len() > nodes.len() / 2, "it takes most of them: {} of {}", picked.len(), nodes.len());
         p2c
     }
 
-    /// The next node, once the balancer is ready.
-    pub(crate) fn pick(&mut self) -> Arc<Node> {
-        let ready = self.balance.poll_ready(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(ready, Poll::Ready(Ok(()))), "its endpoints are always ready");
-        self.balance.call(()).now_or_never().expect("endpoints answer at once").expect("an answer")
+    fn insert(&self, number: usize) {
+        let inserted = Change::Insert(number, Constant::new(Endpoint(Arc::new(node(number))), 1));
+        assert!(self.discover.send(Ok(inserted)).is_ok(), "the balancer listens");
+    }
+
+    /// The next node of who has the balancer for himself.
+    pub(crate) fn next_alone(&mut self) -> Arc<Node> {
+        picked(self.balance.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn next(&self) -> Arc<Node> {
+        picked(&mut self.balance())
+    }
+
+    fn balance(&self) -> MutexGuard<'_, Balance<UnboundedReceiverStream<Discovered>, ()>> {
+        self.balance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next node, once the balancer is ready.
+fn picked(balance: &mut Balance<UnboundedReceiverStream<Discovered>, ()>) -> Arc<Node> {
+    let ready = balance.poll_ready(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(ready, Poll::Ready(Ok(()))), "its endpoints are always ready");
+    balance.call(()).now_or_never().expect("endpoints answer at once").expect("an answer")
+}
+
+impl Picks for P2c {
+    fn pick(&self) {
+        use_it(self.next());
+    }
+}
+
+impl Changing for P2c {
+    fn change(&self, number: usize) {
+        let leaving = self.last.swap(number, Ordering::Relaxed);
+        self.insert(number);
+        assert!(self.discover.send(Ok(Change::Remove(leaving))).is_ok(), "the balancer listens");
+    }
+
+    fn state(&self, number: usize) -> (usize, bool) {
+        let (mut balance, id) = (self.balance(), node(number).id);
+        let seen = (0..100 * balance.len()).any(|_| picked(&mut balance).id == id);
+        (balance.len(), seen)
     }
 }
 

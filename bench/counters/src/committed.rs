@@ -51,7 +51,11 @@ impl Default for Committed {
 impl Committed {
     /// Where they are.
     pub fn path() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports/published/counters.json")
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .nth(2)
+            .unwrap_or(Path::new("."))
+            .join("reports/published/counters.json")
     }
 
     /// Puts instructions of this build in the place of those that there were, also of another compiler with the same options.

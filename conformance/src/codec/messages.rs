@@ -6,13 +6,16 @@ use shaketable_proto::probe::v1::ProbeEvent;
 use shaketable_stack::codec::{Frame, Message, MessageType};
 use shaketable_stack::metadata::Metadata;
 
-use super::tools::{Pipe, alike, any_event, event, message, read, stale, works, write};
+use super::tools::{Pipe, alike, any_event, event, message, read, read_as, stale, works, write, write_as};
 use crate::Level::Must;
 use crate::requirement::check;
 use crate::{Need, Outcome, Requirement, Site, expect};
 
 /// Codecs whose bytes say where a message ends. Of others a carrier holds one message.
 const DELIMITED: Need = Need::Named(&["json", "grpc", "json-rpc", "proto-rpc"]);
+
+/// Of these messages each says where it ends; in proto-rpc events do not.
+const DELIMITED_KIND: MessageType = MessageType::Request;
 
 const KINDS: [MessageType; 4] = [MessageType::Request, MessageType::Response, MessageType::Event, MessageType::Error];
 
@@ -175,26 +178,26 @@ async fn only_the_unwanted_body_is_taken(site: Site) -> Outcome {
     let pipe = Pipe::default();
     let mut writer = pipe.codec(&codec);
     for event in &events {
-        write(&mut *writer, "an event", event)?;
+        write_as(DELIMITED_KIND, &mut *writer, "an event", event)?;
     }
     let mut reader = pipe.codec(&codec);
     for (index, event) in events.iter().enumerate() {
         if random.random_bool(0.5) {
-            works("read a header", reader.read_header(&mut Message::default(), MessageType::Event))?;
+            works("read a header", reader.read_header(&mut Message::default(), DELIMITED_KIND))?;
             works("drop a body", reader.read_body(None))?;
         } else {
             let what = format!("message {} of 20, of which some were dropped", index + 1);
-            alike(&what, &works(&format!("read {what}"), read(&mut *reader, stale()))?, event)?;
+            alike(&what, &works(&format!("read {what}"), read_as(DELIMITED_KIND, &mut *reader, stale()))?, event)?;
         }
     }
     // A value that is no object ends, too.
     for text in ["17 ", "true\n", "\"a } b\" ", "[1,{}]"] {
-        write(&mut *writer, "a frame", &Frame(Bytes::from_static(text.as_bytes())))?;
-        write(&mut *writer, "an event", &event())?;
-        works("read a header", reader.read_header(&mut Message::default(), MessageType::Event))?;
+        write_as(DELIMITED_KIND, &mut *writer, "a frame", &Frame(Bytes::from_static(text.as_bytes())))?;
+        write_as(DELIMITED_KIND, &mut *writer, "an event", &event())?;
+        works("read a header", reader.read_header(&mut Message::default(), DELIMITED_KIND))?;
         works("drop a body", reader.read_body(None))?;
         let what = format!("the message after {text}, which was dropped");
-        alike(&what, &works(&format!("read {what}"), read(&mut *reader, stale()))?, &event())?;
+        alike(&what, &works(&format!("read {what}"), read_as(DELIMITED_KIND, &mut *reader, stale()))?, &event())?;
     }
     Ok(())
 }
@@ -209,12 +212,12 @@ async fn messages_follow_each_other(site: Site) -> Outcome {
         let mut reader = pipe.codec(&codec);
         for half in events.chunks(10) {
             for event in half {
-                write(&mut *writer, "an event", event)?;
+                write_as(DELIMITED_KIND, &mut *writer, "an event", event)?;
             }
             pipe.state().step = step;
             for (index, event) in half.iter().enumerate() {
                 let what = format!("message {} of 10 on one carrier", index + 1);
-                alike(&what, &works(&format!("read {what}"), read(&mut *reader, stale()))?, event)?;
+                alike(&what, &works(&format!("read {what}"), read_as(DELIMITED_KIND, &mut *reader, stale()))?, event)?;
             }
             pipe.state().step = 0;
         }

@@ -130,13 +130,22 @@ pub(super) fn message(kind: MessageType) -> Message {
 
 /// Writes `body` on `codec` as an event.
 pub(super) fn write(codec: &mut dyn Codec, what: &str, body: &dyn Payload) -> Outcome {
-    works(&format!("write {what}"), codec.write(&message(MessageType::Event), Some(body)))
+    write_as(MessageType::Event, codec, what, body)
 }
 
-/// Reads a header and a body into a `T` that is filled with something else.
-pub(super) fn read<T: Payload>(codec: &mut dyn Codec, mut into: T) -> StackResult<T> {
-    let mut message = Message::default();
-    codec.read_header(&mut message, MessageType::Event)?;
+/// Writes `body` on `codec` as a message of that kind.
+pub(super) fn write_as(kind: MessageType, codec: &mut dyn Codec, what: &str, body: &dyn Payload) -> Outcome {
+    works(&format!("write {what}"), codec.write(&message(kind), Some(body)))
+}
+
+/// Reads the header of an event and its body into a `T` that is filled with something else.
+pub(super) fn read<T: Payload>(codec: &mut dyn Codec, into: T) -> StackResult<T> {
+    read_as(MessageType::Event, codec, into)
+}
+
+/// The same of a message of that kind.
+pub(super) fn read_as<T: Payload>(kind: MessageType, codec: &mut dyn Codec, mut into: T) -> StackResult<T> {
+    codec.read_header(&mut Message::default(), kind)?;
     codec.read_body(Some(&mut into))?;
     Ok(into)
 }

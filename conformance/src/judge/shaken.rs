@@ -54,9 +54,10 @@ impl Backend for Shaken {
         }
         self.inner.act(act).await?;
         match act {
-            Act::Stop => self.undone().push(Act::Start),
+            Act::Stop | Act::Terminate => self.undone().push(Act::Start),
             Act::Pause => self.undone().push(Act::Resume),
             Act::Cut => self.undone().push(Act::Heal),
+            Act::Fill => self.undone().push(Act::Empty),
             Act::Delay(_) => self.undone().push(Act::Prompt),
             ended => self.undone().retain(|due| due != ended),
         }

@@ -187,7 +187,7 @@ impl Driver {
                 match act {
                     Act::LoseLeases(_) => drop(backend.lose(now, nodes)),
                     Act::DeleteEntries(_) => drop(backend.delete(now, nodes)),
-                    Act::Stop => backend.restart(now),
+                    Act::Stop | Act::Terminate => backend.restart(now),
                     _ => {}
                 }
                 continue;
@@ -196,9 +196,13 @@ impl Driver {
             let clients = || Host::ALL.map(|host| host.name().to_owned()).to_vec();
             let faults = match act {
                 Act::Stop => vec![Fault::BackendDown { host }],
+                Act::Terminate => vec![Fault::BackendEnd { host }],
                 Act::Start => vec![Fault::BackendUp { host }],
-                Act::Pause => vec![Fault::Pause { host }],
-                Act::Resume => vec![Fault::Resume { host }],
+                Act::Pause | Act::Resume => {
+                    let still = *act == Act::Pause;
+                    backend.stand_still(now, still);
+                    vec![if still { Fault::Pause { host } } else { Fault::Resume { host } }]
+                }
                 Act::Cut => vec![
                     Fault::Cut { from: vec![host.clone()], to: clients() },
                     Fault::Cut { from: clients(), to: vec![host] },
@@ -226,6 +230,7 @@ impl Driver {
                     backend.compact(now);
                     continue;
                 }
+                Act::Fill | Act::Empty => return Err("nobody fills a simulated backend".to_owned()),
             };
             for fault in faults {
                 self.world.inflict(&fault).map_err(|error| error.to_string())?;

@@ -101,7 +101,7 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
-/// Two nodes: an entry each, and a lease each where they have a TTL.
+/// Two nodes: an entry each, and where they have a TTL a lease each at most, unless they share one.
 const HELD_WITH_TTL: u64 = 4;
 const HELD_WITHOUT: u64 = 2;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shaketable_sim::world::{Capability, Fault};
 use shaketable_stack::plugin::Ability;
-use shaketable_stack::registry::{Action, Registry, Service};
+use shaketable_stack::registry::{Action, Event, Registry, Service};
 
 use super::ear::{listen, shown};
 use super::tools::{
@@ -15,7 +15,7 @@ use super::tools::{
 use crate::Level::{May, Must};
 use crate::backend::{Act, Verb};
 use crate::requirement::check;
-use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect, expect_equal};
+use crate::{Finding, Host, Need, Outcome, Requirement, Site, expect};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -112,9 +112,11 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         source: "decision of shaketable: a node that vanished for a while is a riddle to whoever looks for it later",
         needs: &[
             Need::Has(Ability::Ttl),
+            Need::Has(Ability::Watch),
             Need::Backend(Verb::LoseLeases),
             Need::Backend(Verb::DeleteEntries),
             Need::InProcess("what was lost"),
+            Need::Upheld(&["REG-061", "REG-068"]),
         ],
         check: check!(losses_are_told),
     },
@@ -304,6 +306,7 @@ async fn losses_are_told(site: Site) -> Outcome {
     let ttl = short_ttl(&site);
     let ids = [site.name("user-1"), site.name("user-2")];
     let mut user = of_nodes(&site.name("user"), "1.0.0", &ids);
+    let ear = listen(&site, &observer, Some(&user.name)).await?;
     for _ in 0..2 {
         register(&site, &owner, &user, Some(ttl)).await?;
     }
@@ -317,7 +320,7 @@ async fn losses_are_told(site: Site) -> Outcome {
         (Act::DeleteEntries(vec![other.clone()]), ttl / 2, other),
         (Act::LoseLeases(vec![one.clone()]), Duration::ZERO, one),
     ];
-    let mut lost: Vec<&str> = Vec::new();
+    let mut known = 0;
     for (number, (act, pause, id)) in taken.into_iter().enumerate() {
         site.backend(act).await?;
         site.let_pass(pause).await;
@@ -326,14 +329,27 @@ async fn losses_are_told(site: Site) -> Outcome {
         }
         register(&site, &owner, &user, Some(ttl)).await?;
         finds(&site, &observer, &user.name, std::slice::from_ref(&user)).await?;
-        lost.push(id);
         let losses = owner.losses();
-        let told: Vec<&str> = losses.iter().map(|loss| loss.node_id.as_str()).collect();
-        expect_equal("the nodes whose loss is told", &told, &lost)?;
+        let told = |from: usize| losses.iter().skip(from).map(|loss| loss.node_id.clone()).collect::<Vec<_>>();
+        expect(told(known).contains(id), format!("{id} to be told as lost"), || format!("told are {:?}", told(known)))?;
+        known = losses.len();
+        // Nodes that share a lease are lost together: what was deleted is what was lost.
+        let mut all = told(0);
+        all.sort();
+        let what = format!("a deletion for each of the nodes that are told as lost, {all:?}, and for no other");
+        ear.hears(&what, |events| deleted(events) == all).await?;
         let vague = losses.iter().find(|loss| !loss.restored || loss.reason.is_empty());
         expect(vague.is_none(), "each with its reason, and made good", || format!("{vague:?}"))?;
     }
     Ok(())
+}
+
+/// The ids of the nodes whose deletion is told, in order.
+fn deleted(events: &[Event]) -> Vec<String> {
+    let deletions = events.iter().filter(|event| event.action == Action::Delete);
+    let mut ids: Vec<String> = deletions.flat_map(|event| &event.service.nodes).map(|node| node.id.clone()).collect();
+    ids.sort();
+    ids
 }
 
 async fn what_was_lost_can_be_deregistered(site: Site) -> Outcome {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use shaketable_stack::registry::{Endpoint, Node, Service};
 use shaketable_stack::selector::strategy::{Random, RoundRobin};
-use shaketable_stack::selector::{Filter, SelectOptions, Selection, Selector, Strategy};
+use shaketable_stack::selector::{Filter, Picked, SelectOptions, Selector, Strategy};
 use shaketable_stack::{Error, ErrorKind, Result as StackResult};
 
 use super::directory::Directory;
@@ -43,13 +43,13 @@ impl Bench {
         self.site.ask(&format!("load {service}"), self.selector.load(service)).await
     }
 
-    /// Picks a node of `user` as a client does: it selects, and where nothing is known it loads and selects again.
-    pub(super) async fn pick(&self, options: &SelectOptions) -> Result<Arc<Node>, Finding> {
+    /// Picks a node of `user` as a client does, which loads where nothing is known and picks again.
+    pub(super) async fn pick(&self, options: &SelectOptions) -> Result<Picked, Finding> {
         self.pick_of(&self.user, options).await
     }
 
     /// The same of another service.
-    pub(super) async fn pick_of(&self, service: &str, options: &SelectOptions) -> Result<Arc<Node>, Finding> {
+    pub(super) async fn pick_of(&self, service: &str, options: &SelectOptions) -> Result<Picked, Finding> {
         let picked = self.try_pick(service, options).await?;
         picked.map_err(|error| Finding::violated(format!("a node of {service}"), format!("the error `{error}`")))
     }
@@ -59,20 +59,18 @@ impl Bench {
         &self,
         service: &str,
         options: &SelectOptions,
-    ) -> Result<StackResult<Arc<Node>>, Finding> {
-        match self.selector.select(service, options) {
-            Ok(Selection::Ready(next)) => return Ok(next.node()),
-            Ok(Selection::Miss) => {}
+    ) -> Result<StackResult<Picked>, Finding> {
+        match self.selector.pick(service, options) {
+            Ok(Some(node)) => return Ok(Ok(node)),
+            Ok(None) => {}
             Err(error) => return Ok(Err(error)),
         }
         if let Err(error) = self.site.ends(&format!("load {service}"), self.selector.load(service)).await? {
             return Ok(Err(error));
         }
-        match self.selector.select(service, options) {
-            Ok(Selection::Ready(next)) => Ok(next.node()),
-            Ok(Selection::Miss) => {
-                Err(Finding::violated(format!("to select {service} after it was loaded"), "a miss".to_owned()))
-            }
+        match self.selector.pick(service, options) {
+            Ok(Some(node)) => Ok(Ok(node)),
+            Ok(None) => Err(Finding::violated(format!("to select {service} after it was loaded"), "a miss".to_owned())),
             Err(error) => Ok(Err(error)),
         }
     }

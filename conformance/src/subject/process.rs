@@ -149,10 +149,41 @@ fn in_words(ear: &Ear) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::path::Path;
+    use std::time::{Duration, Instant};
 
-    use super::super::group::tests::{all_end, stubborn};
     use super::{Process, SubjectCommand};
+
+    /// An adapter that ends for nothing but SIGKILL, as does what it has started, in its group and in a session of its own; the
+    /// ids of all are in `file`.
+    fn stubborn(file: &Path, says: &str) -> String {
+        let (file, out) = (file.display(), file.with_extension("out"));
+        let out = out.display();
+        format!(
+            "sh -c 'trap \"\" INT TERM HUP; sleep 300 & a=$!; setsid sh -c \"echo \\$\\$ > {out}; exec sleep 300\" & \
+             until [ -s {out} ]; do sleep 0.01; done; echo $$ $a $(cat {out}) > {file}; {says}; while :; do sleep 300; done'"
+        )
+    }
+
+    /// Waits until `file` names processes and none of them lives any more.
+    fn all_end(file: &Path) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let ids = std::fs::read_to_string(file).unwrap_or_default();
+            let living: Vec<&str> = ids.split_whitespace().filter(|id| lives(id)).collect();
+            if ids.split_whitespace().count() == 3 && living.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "of '{}' these live on: {living:?}", ids.trim());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn lives(id: &str) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // A zombie waits for its new parent only.
+        !status.is_empty() && !status.contains(") Z ")
+    }
 
     fn not_started(command: &SubjectCommand) -> String {
         Process::start(command).map(drop).unwrap_err()

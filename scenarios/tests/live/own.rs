@@ -218,11 +218,16 @@ fn tripped(oracle: &str, case: &Case, etcd: Location) -> Result<(), Failed> {
 /// What services have said is kept where something was violated.
 fn kept_logs(report: &SweepReport, text: &str) -> Result<(), Failed> {
     let outcome = report.cases[0].runs[0].outcome.as_ref().map_err(|failure| format!("{failure:?}"))?;
-    let kept = outcome.notes.iter().find_map(|note| note.split_once("the log of user-1 is kept in "));
-    let (_, path) = kept.ok_or_else(|| format!("the log should be kept:\n{text}"))?;
-    let kept = std::fs::metadata(path).map_err(|error| format!("{path}: {error}"));
-    let removed = std::fs::remove_file(path);
-    kept.and(removed.map_err(|error| error.to_string()))?;
+    let kept = outcome.notes.iter().filter_map(|note| note.split_once("the log of user-"));
+    let kept: Vec<&str> = kept.filter_map(|(_, rest)| Some(rest.split_once(" is kept in ")?.1)).collect();
+    if kept.is_empty() {
+        return Err(format!("the log should be kept:\n{text}").into());
+    }
+    for path in kept {
+        let is_there = std::fs::metadata(path).map_err(|error| format!("{path}: {error}"));
+        let removed = std::fs::remove_file(path);
+        is_there.and(removed.map_err(|error| error.to_string()))?;
+    }
     Ok(())
 }
 

@@ -34,7 +34,8 @@ pub trait LiveBackend: Send + Sync + fmt::Debug {
     /// Where plugins reach it, as `host:port`.
     fn addresses(&self) -> Vec<String>;
 
-    /// What can be done to it, of [`Capability::BackendRestart`] and [`Capability::LeaseLoss`].
+    /// What can be done to it, of [`Capability::BackendRestart`], [`Capability::BackendEnd`], [`Capability::BackendPause`],
+    /// [`Capability::Compaction`] and [`Capability::LeaseLoss`].
     fn capabilities(&self) -> BTreeSet<Capability>;
 
     /// Why nobody can say what it truly holds, where that is so; expectations that need it are not judged then.
@@ -60,11 +61,36 @@ pub trait LiveBackend: Send + Sync + fmt::Debug {
     /// One sentence.
     fn lose(&self, nodes: &[String]) -> Result<usize, String>;
 
+    /// Keeps it from executing, or lets it go on.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn pause(&self, paused: bool) -> Result<(), String> {
+        let _ = paused;
+        Err(format!("nobody can pause {}", self.description()))
+    }
+
+    /// Lets it forget what its entries were before they became what they are.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn compact(&self) -> Result<(), String> {
+        Err(format!("nobody can let {} forget its history", self.description()))
+    }
+
     /// Kills it; its data stays.
     ///
     /// # Errors
     /// One sentence.
     fn stop(&self) -> Result<(), String>;
+
+    /// Asks it to end, and returns when it has; its data stays.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn end(&self) -> Result<(), String> {
+        Err(format!("nobody can ask {} to end", self.description()))
+    }
 
     /// Starts it again over the same data, and returns when it answers.
     ///

@@ -53,10 +53,17 @@ pub trait SimulatedBackend: Send + Sync + fmt::Debug {
         let _ = now;
     }
 
+    /// Its host, which is that of all of it, stands still from now on, or goes on; its clock goes on all the time. One whose
+    /// members have hosts of their own needs not be told.
+    fn stand_still(&self, now: Moment, still: bool) {
+        let _ = (now, still);
+    }
+
     /// Takes what truly happened since the last call, in order.
     fn take_truths(&self, now: Moment) -> Vec<(Moment, Truth)>;
 
-    /// Loses the leases of the registrations whose keys name one of `nodes`. Answers how many it lost.
+    /// Loses the leases of the registrations whose keys name one of `nodes`, and with them whatever else hangs on these.
+    /// Answers how many leases it lost.
     fn lose(&self, now: Moment, nodes: &[String]) -> usize;
 
     /// Deletes the registrations whose keys name one of `nodes`, as somebody else might; leases stay. Answers how many it

@@ -1,6 +1,7 @@
 //! A simulated etcd of several members as a backend of a world: hosts named `etcd-1`, `etcd-2`, …, each of which serves the v3
 //! API at port 2379 and listens to the others at port 2380.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,17 +91,17 @@ impl SimulatedBackend for SimulatedEtcdCluster {
     }
 
     fn lose(&self, now: Moment, nodes: &[String]) -> usize {
-        let keys = self.cluster.look(|etcd| {
-            let keys = keys_of(etcd, nodes).into_iter();
-            keys.filter(|key| etcd.lease_of(key).is_some()).collect::<Vec<_>>()
+        let (keys, leases) = self.cluster.look(|etcd| {
+            let keys = keys_of(etcd, nodes);
+            let leases: BTreeSet<i64> = keys.iter().filter_map(|key| etcd.lease_of(key)).collect();
+            (keys, leases)
         });
-        let lost = keys.len();
         self.cluster.inflict(now.since_start(), move |etcd, now| {
             for key in &keys {
                 etcd.lose_lease_of(now, key);
             }
         });
-        lost
+        leases.len()
     }
 
     fn delete(&self, now: Moment, nodes: &[String]) -> usize {

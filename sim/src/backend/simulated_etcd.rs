@@ -68,6 +68,10 @@ impl SimulatedBackend for SimulatedEtcd {
         truths.collect()
     }
 
+    fn stand_still(&self, now: Moment, still: bool) {
+        self.handle.with(|etcd| etcd.stand_still(now.since_start(), still));
+    }
+
     fn lose(&self, now: Moment, nodes: &[String]) -> usize {
         self.handle.with(|etcd| {
             let keys = keys_of(etcd, nodes);

@@ -79,8 +79,8 @@ pub fn engine(name: &str) -> Option<EngineInfo> {
 /// Everything, down to single packets.
 fn event_info() -> EngineInfo {
     use Capability::{
-        BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss, LinkQuality, PacketLoss,
-        Pause, Reset, Skew,
+        BackendEnd, BackendPause, BackendRestart, Compaction, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss,
+        LinkLatency, LinkLoss, LinkQuality, PacketLoss, Pause, Reset, Skew,
     };
     EngineInfo {
         name: "event",
@@ -99,6 +99,9 @@ fn event_info() -> EngineInfo {
             Skew,
             LeaseLoss,
             BackendRestart,
+            BackendEnd,
+            BackendPause,
+            Compaction,
         ]),
         ticks: false,
         is_live: false,
@@ -108,7 +111,9 @@ fn event_info() -> EngineInfo {
 /// turmoil 0.7.2 has no pause, no loss of single packets, no latency distribution per link, and its TCP neither retransmits
 /// nor can be reset from outside.
 fn turmoil_info() -> EngineInfo {
-    use Capability::{BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss};
+    use Capability::{
+        BackendEnd, BackendRestart, Compaction, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, LinkLoss,
+    };
     EngineInfo {
         name: "turmoil",
         summary: "turmoil 0.7.2: ticks, TCP without retransmission, links that break as a whole",
@@ -121,6 +126,8 @@ fn turmoil_info() -> EngineInfo {
             LinkLoss,
             LeaseLoss,
             BackendRestart,
+            BackendEnd,
+            Compaction,
         ]),
         ticks: true,
         is_live: false,

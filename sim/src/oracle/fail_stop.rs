@@ -60,9 +60,14 @@ fn stops(history: &History) -> BTreeMap<&str, Vec<Stop>> {
     for event in &history.events {
         let Edge::Point(Point::Fault(fault)) = &*event.edge else { continue };
         let (host, how) = match &**fault {
-            Fault::Crash { host, .. } | Fault::BackendDown { host } => (host, Some("down")),
-            Fault::Pause { host } => (host, Some("paused")),
-            Fault::Restart { host } | Fault::BackendUp { host } | Fault::Resume { host } => (host, None),
+            Fault::Crash { host, .. } | Fault::BackendDown { host } | Fault::BackendEnd { host } => {
+                (host, Some("down"))
+            }
+            Fault::Pause { host } | Fault::BackendPause { host } => (host, Some("paused")),
+            Fault::Restart { host }
+            | Fault::BackendUp { host }
+            | Fault::Resume { host }
+            | Fault::BackendResume { host } => (host, None),
             _ => continue,
         };
         let of_host = stops.entry(host).or_default();

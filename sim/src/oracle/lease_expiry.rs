@@ -1,6 +1,7 @@
 //! `lease_expiry`: a lease runs out neither before its granted TTL nor much after it, and is granted for no less than was
 //! asked for. When it runs out is judged on what the backend did alone; each restart of the backend starts the window anew,
-//! and while it is down nothing can run out.
+//! and while it is down nothing can run out. Nothing can while it stands still either, but its clock goes on: what came due
+//! meanwhile runs out once it goes on, and what comes due later when it is due.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,10 +37,12 @@ impl Oracle for LeaseExpiry {
     fn judge(&self, history: &History, facts: &Facts) -> Option<Judgement> {
         let expected = facts.scenario.expect.lease_expiry?;
         let promised = [facts.registry.ttl_granularity, facts.registry.expiry_slack];
+        let reach = Reach::of(history, facts, Duration::ZERO);
         let mut court = Court {
             early: facts.early,
             late: promised.into_iter().flatten().fold(expected.late, Duration::saturating_add),
-            down: Reach::of(history, facts, Duration::ZERO).registry_down(),
+            down: reach.registry_down(),
+            still: reach.registry_still(),
             leases: BTreeMap::new(),
             findings: Findings::default(),
             judged: 0,
@@ -65,6 +68,7 @@ struct Court<'a> {
     early: Duration,
     late: Duration,
     down: Spans,
+    still: Spans,
     leases: BTreeMap<&'a str, Lease>,
     findings: Findings,
     judged: u64,
@@ -103,10 +107,13 @@ impl<'a> Court<'a> {
 
     /// The last moment at which it may run out.
     fn latest(&self, lease: &Lease) -> Moment {
-        let mut latest = lease.window.at + lease.ttl + self.late;
-        // Each stretch of downtime pushes the deadline on, perhaps into the next stretch.
+        let due = lease.window.at + lease.ttl;
+        let mut latest = due + self.late;
+        // Each stretch of downtime pushes the deadline on, perhaps into the next stretch; so does one of standing still, once
+        // the lease is due.
         loop {
-            let next = lease.window.at + lease.ttl + self.late + self.down.length_between(lease.window.at, latest);
+            let put_off = self.down.length_between(lease.window.at, latest) + self.still.length_between(due, latest);
+            let next = due + self.late + put_off;
             if next <= latest {
                 return latest;
             }
@@ -132,11 +139,21 @@ impl<'a> Court<'a> {
         } else if stamp.at > latest {
             self.judged -= 1;
             self.outlived(name, lease, stamp.at, Some(stamp), "expired only then");
-        } else if self.down.strictly_covers(stamp.at) {
+        } else if self.throughout(&self.down, stamp.at) {
             let sentence =
                 format!("lease {name} should not have expired while the backend was down; it did at {}", stamp.at);
             self.findings.add(0, sentence, events);
+        } else if self.throughout(&self.still, stamp.at) {
+            let sentence =
+                format!("lease {name} should not have expired while the backend stood still; it did at {}", stamp.at);
+            self.findings.add(0, sentence, events);
         }
+    }
+
+    /// Whether it held at `at` and for as long before as what is told may be late.
+    fn throughout(&self, spans: &Spans, at: Moment) -> bool {
+        let before = Moment(at.0.saturating_sub(Moment::after(self.early).0));
+        spans.strictly_covers(at) && spans.strictly_covers(before)
     }
 
     /// Takes a lease that something else than its expiry happened to; that it was there still may show that it is

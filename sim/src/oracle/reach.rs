@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::history::{Edge, History, Moment, Point};
+use crate::toxic::Toxic;
 use crate::world::Fault;
 
 use super::Facts;
@@ -14,8 +15,10 @@ use super::spans::{Span, Spans, Step};
 #[derive(Debug)]
 pub(super) struct Reach<'a> {
     end: Moment,
-    /// Hosts that were down, or paused, at some time.
+    /// Hosts that were down at some time.
     down: BTreeMap<&'a str, Spans>,
+    /// Hosts that were paused at some time.
+    paused: BTreeMap<&'a str, Spans>,
     /// Links that were impassable at some time, by sender and receiver.
     blocked: BTreeMap<(&'a str, &'a str), Spans>,
     /// The members of the registry's backend; none where its state belongs to the world.
@@ -29,6 +32,8 @@ enum Obstacle {
     Loss,
     Slow,
     Reset,
+    Toxic,
+    Down,
 }
 
 type Links<'a> = BTreeMap<(&'a str, &'a str, Obstacle), Vec<(Moment, Step)>>;
@@ -41,35 +46,41 @@ impl<'a> Reach<'a> {
         let mut links = Links::new();
         for (at, fault) in records(history) {
             match fault {
-                Some(Fault::Crash { host, .. } | Fault::BackendDown { host }) => {
+                Some(Fault::Crash { host, .. } | Fault::BackendDown { host } | Fault::BackendEnd { host }) => {
                     down.entry(host).or_default().push((at, Step::BeginOnly));
+                    // Whoever comes up again executes.
+                    paused.entry(host).or_default().push((at, Step::EndAll));
                 }
                 Some(Fault::Restart { host } | Fault::BackendUp { host }) => {
                     down.entry(host).or_default().push((at, Step::EndAll));
                 }
-                Some(Fault::Pause { host }) => paused.entry(host).or_default().push((at, Step::BeginOnly)),
-                Some(Fault::Resume { host }) => paused.entry(host).or_default().push((at, Step::EndAll)),
+                Some(Fault::Pause { host } | Fault::BackendPause { host }) => {
+                    paused.entry(host).or_default().push((at, Step::BeginOnly));
+                }
+                Some(Fault::Resume { host } | Fault::BackendResume { host }) => {
+                    paused.entry(host).or_default().push((at, Step::EndAll));
+                }
                 Some(fault) => link_steps(&mut links, at, fault, bound),
                 // The heal ends whatever is in force between hosts, however often it was done.
                 None => links.values_mut().for_each(|steps| steps.push((at, Step::EndAll))),
             }
         }
         let end = facts.end;
-        let mut idle = BTreeMap::<_, Spans>::new();
-        for (host, steps) in down.into_iter().chain(paused) {
-            idle.entry(host).or_default().add(&Spans::in_force(&steps, end));
-        }
+        let in_force = |steps: BTreeMap<&'a str, Vec<_>>| {
+            steps.into_iter().map(|(host, steps)| (host, Spans::in_force(&steps, end))).collect()
+        };
         let mut blocked = BTreeMap::<_, Spans>::new();
         for ((from, to, _), steps) in links {
             blocked.entry((from, to)).or_default().add(&Spans::in_force(&steps, end));
         }
         let registry = facts.registry_backends().map(|host| host.name.as_str()).collect();
-        Self { end, down: idle, blocked, registry }
+        Self { end, down: in_force(down), paused: in_force(paused), blocked, registry }
     }
 
     /// When `host` was alive, and not paused.
     pub(super) fn alive(&self, host: &str) -> Spans {
-        self.down.get(host).map_or_else(|| Spans::whole(self.end), |down| down.not(self.end))
+        let idle = [&self.down, &self.paused].into_iter().filter_map(|idle| idle.get(host));
+        idle.fold(Spans::whole(self.end), |alive, idle| alive.and(&idle.not(self.end)))
     }
 
     /// When `a` and `b` were alive and messages passed between them in both directions.
@@ -102,6 +113,14 @@ impl<'a> Reach<'a> {
         }
     }
 
+    /// When the registry's backend stood still, though it was not down: of one with several members, another one leads then.
+    pub(super) fn registry_still(&self) -> Spans {
+        match self.registry.as_slice() {
+            [backend] => self.paused.get(backend).cloned().unwrap_or_default(),
+            _ => Spans::default(),
+        }
+    }
+
     /// When there were members in touch with each other, and with `host`, that are more than half.
     fn agreeing(&self, host: Option<&str>) -> Spans {
         let members = &self.registry;
@@ -128,7 +147,7 @@ impl<'a> Reach<'a> {
 /// When a fault or a change of membership was under way; one that has no duration takes a nanosecond.
 pub(super) fn disturbances(history: &History, facts: &Facts) -> Spans {
     let reach = Reach::of(history, facts, Duration::ZERO);
-    let mut spans: Vec<Spans> = reach.down.into_values().collect();
+    let mut spans: Vec<Spans> = reach.down.into_values().chain(reach.paused.into_values()).collect();
     spans.extend(reach.blocked.into_values());
     let disturbs = |edge: &Edge| matches!(edge, Edge::Point(Point::Fault(_) | Point::Churn { .. }));
     let moments = history.events.iter().filter(|event| disturbs(&event.edge)).map(|event| event.at);
@@ -184,7 +203,13 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Du
             let slow = latency.is_some_and(|latency| latency.saturating_mul(4) > bound);
             (a, b, Obstacle::Slow, if slow { Step::BeginOnly } else { Step::EndAll }, true)
         }
-        Fault::Link { .. }
+        Fault::Toxic { a, b, toxic } if hampers(toxic, bound) => (a, b, Obstacle::Toxic, Step::Begin, true),
+        Fault::Antidote { a, b, toxic } if hampers(toxic, bound) => (a, b, Obstacle::Toxic, Step::End, true),
+        Fault::LinkDown { a, b } => (a, b, Obstacle::Down, Step::Begin, true),
+        Fault::LinkUp { a, b } => (a, b, Obstacle::Down, Step::End, true),
+        Fault::Toxic { .. }
+        | Fault::Antidote { .. }
+        | Fault::Link { .. }
         | Fault::Reset { .. }
         | Fault::Skew { .. }
         | Fault::Crash { .. }
@@ -193,7 +218,11 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Du
         | Fault::Resume { .. }
         | Fault::LeaseLost { .. }
         | Fault::BackendDown { .. }
+        | Fault::BackendEnd { .. }
         | Fault::BackendUp { .. }
+        | Fault::BackendPause { .. }
+        | Fault::BackendResume { .. }
+        | Fault::Compaction { .. }
         | Fault::LeaderDown { .. }
         | Fault::LeaderUp { .. } => return,
     };
@@ -204,6 +233,20 @@ fn link_steps<'a>(links: &mut Links<'a>, at: Moment, fault: &'a Fault, bound: Du
                 links.entry((to, from, obstacle)).or_default().push((at, step));
             }
         }
+    }
+}
+
+/// Whether an answer cannot be expected within `bound` because of `toxic`.
+fn hampers(toxic: &Toxic, bound: Duration) -> bool {
+    let acts = toxic.toxicity() > 0.0;
+    acts && match toxic.kind().name {
+        "latency" => {
+            let longest = toxic.attributes().fold(0_u64, |sum, (_, milliseconds)| sum.saturating_add(milliseconds));
+            Duration::from_millis(longest).saturating_mul(4) > bound
+        }
+        // Who closes a connection has nothing more to say on it.
+        "slow_close" => false,
+        _ => true,
     }
 }
 
@@ -277,6 +320,29 @@ mod tests {
     }
 
     #[test]
+    fn a_toxic_that_hampers_and_a_link_that_is_down_are_no_way_and_one_that_does_not_is_one() {
+        let tell = |story: &mut Story| {
+            let (a, b) = names();
+            let mut toxic = |from: u64, text: &str| {
+                let toxic: Toxic = text.parse().unwrap();
+                story.fault(from, Fault::Toxic { a: a.clone(), b: b.clone(), toxic: toxic.clone() });
+                story.fault(from + 1_000, Fault::Antidote { a: a.clone(), b: b.clone(), toxic });
+            };
+            toxic(1_000, "timeout:upstream");
+            toxic(3_000, "latency:latency=400,jitter=100");
+            toxic(5_000, "latency:latency=400,jitter=101");
+            toxic(7_000, "slow_close:delay=60s");
+            toxic(9_000, "bandwidth:rate=1,0");
+            toxic(11_000, "limit_data:bytes=100,0.1");
+            story.fault(13_000, Fault::LinkDown { a: a.clone(), b: b.clone() });
+            story.fault(14_000, Fault::LinkUp { a: a.clone(), b: b.clone() });
+        };
+        let hampered = [1_000, 5_000, 11_000, 13_000].map(|at| [(at, false), (at + 999, false), (at + 1_000, true)]);
+        let free = [3_500, 7_500, 9_500].map(|at| [(at, true); 3]);
+        check(tell, &[hampered.concat(), free.concat()].concat());
+    }
+
+    #[test]
     fn no_way_leads_across_a_reset() {
         let mut story = Story::new(Expect::default());
         let (a, b) = names();
@@ -297,7 +363,18 @@ mod tests {
             story.fault(2_700, Fault::Resume { host: "callers-1".to_owned() });
             story.fault(3_000, Fault::BackendDown { host: "etcd".to_owned() });
             story.fault(4_000, Fault::BackendUp { host: "etcd".to_owned() });
+            story.fault(5_000, Fault::BackendPause { host: "etcd".to_owned() });
+            story.fault(6_000, Fault::BackendResume { host: "etcd".to_owned() });
+            story.fault(7_000, Fault::BackendEnd { host: "etcd".to_owned() });
+            story.fault(8_000, Fault::BackendUp { host: "etcd".to_owned() });
         };
         check(tell, &[(1_500, false), (2_500, true), (2_650, false), (2_750, true), (3_500, false), (4_500, true)]);
+        check(tell, &[(5_500, false), (6_500, true), (7_500, false), (8_500, true)]);
+        let killed_where_it_stands = |story: &mut Story| {
+            story.fault(1_000, Fault::BackendPause { host: "etcd".to_owned() });
+            story.fault(2_000, Fault::BackendDown { host: "etcd".to_owned() });
+            story.fault(3_000, Fault::BackendUp { host: "etcd".to_owned() });
+        };
+        check(killed_where_it_stands, &[(1_500, false), (2_500, false), (3_500, true)]);
     }
 }

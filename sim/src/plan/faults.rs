@@ -5,10 +5,11 @@ use std::time::Duration;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use shaketable_stack::env::Random;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::hosts::{PlannedHost, resolve};
 use super::{PlanError, streams};
-use crate::scenario::model::{Fault as Entry, Scenario};
+use crate::scenario::model::{Fault as Entry, HowDown, Scenario};
 use crate::world::Fault;
 
 /// More occurrences of one entry are a slip, not a scenario.
@@ -41,7 +42,7 @@ pub(super) fn draw(scenario: &Scenario, seed: u64, hosts: &[PlannedHost]) -> Res
         for time in times {
             let at = shake_at.saturating_add(time);
             // Drawn for every occurrence, also for one past the heal, so that later draws do not depend on the phases.
-            let (done, undone) = acts(entry, hosts, &mut random).map_err(wrong)?;
+            let (done, undone) = acts(entry, &name, hosts, &mut random).map_err(wrong)?;
             if at >= heal_at {
                 continue;
             }
@@ -84,7 +85,12 @@ pub(super) fn uniform(random: &mut Random, from: Duration, to: Duration) -> Dura
 }
 
 /// What one occurrence does, and what undoes it.
-fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Vec<Fault>, Vec<Fault>), &'static str> {
+fn acts(
+    entry: &Entry,
+    name: &str,
+    hosts: &[PlannedHost],
+    random: &mut Random,
+) -> Result<(Vec<Fault>, Vec<Fault>), &'static str> {
     let mut done = Vec::new();
     let mut undone = Vec::new();
     let mut kinds = 0;
@@ -130,8 +136,21 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
     if let Some(restart) = &entry.backend_restart {
         // A backend that has no host in this run lives in the world itself, which restarts it.
         let host = one(hosts, &restart.backend, random).or_else(|| Some(restart.backend.clone()));
-        let (does, undoes) = (|host| Fault::BackendDown { host }, |host| Fault::BackendUp { host });
+        let does = |host| match restart.how {
+            HowDown::Kill => Fault::BackendDown { host },
+            HowDown::Term => Fault::BackendEnd { host },
+        };
+        let undoes = |host| Fault::BackendUp { host };
         add(host.clone().map(does).into_iter().collect(), host.map(undoes).into_iter().collect());
+    }
+    if let Some(pause) = &entry.backend_pause {
+        // One that lives in the world itself stands still when the world does.
+        let host = one(hosts, &pause.backend, random);
+        let (does, undoes) = (|host| Fault::BackendPause { host }, |host| Fault::BackendResume { host });
+        add(host.clone().map(does).into_iter().collect(), host.map(undoes).into_iter().collect());
+    }
+    if let Some(compaction) = &entry.compaction {
+        add(vec![Fault::Compaction { backend: compaction.backend.clone() }], Vec::new());
     }
     if let Some(lost) = &entry.leader_lost {
         let backend = &lost.backend;
@@ -179,6 +198,23 @@ fn acts(entry: &Entry, hosts: &[PlannedHost], random: &mut Random) -> Result<(Ve
             directions.map(|(from, to)| Fault::Link { from, to, quality }).collect()
         };
         add(fault(Some(link.quality())), fault(None));
+    }
+    if let Some(toxic) = &entry.toxic {
+        // Which connections it hits hangs on what the entry says, and not on where it stands.
+        let named = format!("{:016x}", xxh3_64(name.as_bytes()));
+        let toxics = toxic.toxics(&named).map_err(|_| "has a toxic that cannot be so")?;
+        let (mut does, mut undoes) = (Vec::new(), Vec::new());
+        if let Some((a, b)) = sides(&toxic.a, &toxic.b) {
+            for toxic in toxics {
+                does.push(Fault::Toxic { a: a.clone(), b: b.clone(), toxic: toxic.clone() });
+                undoes.push(Fault::Antidote { a: a.clone(), b: b.clone(), toxic });
+            }
+            if toxic.down.is_some() {
+                does.push(Fault::LinkDown { a: a.clone(), b: b.clone() });
+                undoes.push(Fault::LinkUp { a, b });
+            }
+        }
+        add(does, undoes);
     }
     match kinds {
         1 => Ok((done, undone)),

@@ -117,6 +117,31 @@ fn a_reset_is_done_once_between_its_two_sides() {
 }
 
 #[test]
+fn a_toxic_comes_and_goes_by_a_name_that_its_entry_has_wherever_it_stands() {
+    let entry = "{ at: 1s, for: 2s, toxic: { a: web-1, b: etcd, direction: both, toxicity: 0.5, timeout: {} } }";
+    let of_toxic = |text: &str| {
+        let scenario = parse("plan.yaml", text).unwrap_or_else(|problems| panic!("{problems}"));
+        let faults = plan(&scenario, 1).faults.into_iter();
+        let toxics = faults.filter(|planned| matches!(planned.fault, Fault::Toxic { .. } | Fault::Antidote { .. }));
+        toxics.map(|planned| (planned.at.as_secs(), planned.fault)).collect::<Vec<_>>()
+    };
+    let last = of_toxic(&TEXT.replace("expect:", &format!("  - {entry}\nexpect:")));
+    let (a, b) = (vec!["web-1".to_owned()], vec!["etcd".to_owned()]);
+    let Some((_, Fault::Toxic { toxic, .. })) = last.first() else { panic!("{last:?}") };
+    assert_eq!(toxic.to_string(), format!("timeout:timeout=0,upstream,0.5,name={}", toxic.name()));
+    let back = toxic.clone().directed(crate::toxic::Direction::Downstream);
+    let both = [toxic, &back].map(|toxic| (a.clone(), b.clone(), toxic.clone()));
+    let comes = both.clone().map(|(a, b, toxic)| (5, Fault::Toxic { a, b, toxic }));
+    let goes = both.map(|(a, b, toxic)| (7, Fault::Antidote { a, b, toxic }));
+    assert_eq!(last, [comes, goes].concat());
+    assert_eq!(of_toxic(&TEXT.replace("faults:", &format!("faults:\n  - {entry}"))), last);
+    let down = TEXT.replace("expect:", "  - { at: 1s, for: 2s, toxic: { a: web-1, b: etcd, down: {} } }\nexpect:");
+    let scenario = parse("plan.yaml", &down).unwrap_or_else(|problems| panic!("{problems}"));
+    let (done, undone) = (Fault::LinkDown { a: a.clone(), b: b.clone() }, Fault::LinkUp { a, b });
+    assert_eq!(of_entry(&plan(&scenario, 1), 7), [(Duration::from_secs(5), done), (Duration::from_secs(7), undone)]);
+}
+
+#[test]
 fn a_backend_that_a_run_lacks_is_cut_from_nobody_and_restarts_in_the_world() {
     let plan = Plan::draw(&scenario(), 1, &[]).unwrap();
     let down = Fault::BackendDown { host: "etcd".to_owned() };

@@ -25,6 +25,14 @@ impl Backing {
         }
     }
 
+    /// Whether it is the backend that plugins call `kind`.
+    pub(super) fn is(&self, kind: &str) -> bool {
+        match self {
+            Self::Simulated(backend) => backend.kind() == kind,
+            Self::Live(backend) => backend.kind() == kind,
+        }
+    }
+
     /// What a real server is, for the report.
     pub(super) fn description(&self) -> Option<String> {
         match self {
@@ -54,6 +62,28 @@ impl Backing {
         if let Self::Simulated(backend) = self {
             backend.restart(now);
         }
+    }
+
+    /// Tells a simulated backend that its host stands still, or goes on; a real one needs not be told.
+    pub(super) fn stand_still(&self, host: &str, now: Moment, still: bool) {
+        if let Self::Simulated(backend) = self
+            && backend.kind() == host
+        {
+            backend.stand_still(now, still);
+        }
+    }
+
+    /// Lets the backend `kind` forget its history, if this is that one.
+    ///
+    /// # Errors
+    /// One sentence: a real server did not do it.
+    pub(super) fn compact(&self, kind: &str, now: Moment) -> Result<(), String> {
+        match self {
+            _ if !self.is(kind) => {}
+            Self::Simulated(backend) => backend.compact(now),
+            Self::Live(backend) => backend.compact()?,
+        }
+        Ok(())
     }
 
     /// Takes what truly happened since the last call.

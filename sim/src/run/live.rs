@@ -96,7 +96,7 @@ fn stage(
         backends.push(Backing::Live(server.clone()));
         servers.push(server);
     }
-    let ground = Ground::lay().map_err(harness)?;
+    let ground = Ground::lay(job.seed).map_err(harness)?;
     let registry = promises.get("registry").and_then(|promises| promises.backend);
     let registry = servers.iter().find(|server| Some(server.kind()) == registry);
     let own = own_hosts(&scenario, &plan, &ground, registry, makers)?;
@@ -138,11 +138,12 @@ fn own_hosts(
 
 /// Refuses a plan with faults that cannot be done to this server.
 fn can_be_shaken(plan: &Plan, server: &Arc<dyn LiveBackend>) -> Result<(), RunFailure> {
-    use crate::world::Capability::{BackendRestart, LeaseLoss};
+    use crate::world::Capability::{BackendEnd, BackendPause, BackendRestart, Compaction, LeaseLoss};
     let able = server.capabilities();
     let wanted = plan.faults.iter().map(|planned| planned.fault.needs());
-    let missing =
-        wanted.filter(|wanted| matches!(wanted, BackendRestart | LeaseLoss)).find(|wanted| !able.contains(wanted));
+    let mut of_servers =
+        wanted.filter(|wanted| matches!(wanted, BackendRestart | BackendEnd | BackendPause | Compaction | LeaseLoss));
+    let missing = of_servers.find(|wanted| !able.contains(wanted));
     missing.map_or(Ok(()), |missing| {
         let what = server.description();
         Err(RunFailure::BadInput(format!(

@@ -93,6 +93,8 @@ pub(super) struct ShakeTable {
     promises: BTreeMap<&'static str, Promises>,
     phases: Vec<PhaseSpan>,
     notes: Vec<String>,
+    /// Backends that stand still.
+    still: BTreeSet<String>,
     /// Who is paused, and whose date is wrong.
     paused: BTreeSet<String>,
     skewed: BTreeSet<String>,
@@ -149,6 +151,7 @@ impl ShakeTable {
             promises,
             phases: Vec::new(),
             notes: Vec::new(),
+            still: BTreeSet::new(),
             paused: BTreeSet::new(),
             skewed: BTreeSet::new(),
             leaders_down: Vec::new(),
@@ -267,11 +270,23 @@ impl ShakeTable {
             }
             _ => {}
         }
-        if let Fault::BackendDown { host } | Fault::BackendUp { host } = fault
+        if let Fault::LeaseLost { .. } | Fault::Compaction { .. } = fault
+            && let Some(backend) = self.still.first()
+        {
+            let now = self.world.now();
+            self.notes.push(format!("{now}: {backend} stood still, so that nobody could {}", fault.needs()));
+            return Ok(());
+        }
+        if let Fault::Compaction { backend } = fault
+            && !self.backends.iter().any(|backing| backing.is(backend))
+        {
+            return Ok(());
+        }
+        if let Fault::BackendDown { host } | Fault::BackendEnd { host } | Fault::BackendUp { host } = fault
             && !self.plan.hosts.iter().any(|planned| planned.name == *host)
         {
             // It lives in the world's namespace: no host to take down, and its restart takes no time.
-            if matches!(fault, Fault::BackendDown { .. }) {
+            if !matches!(fault, Fault::BackendUp { .. }) {
                 let now = self.world.now();
                 self.backends.iter().for_each(|backend| backend.restart(now));
             }
@@ -279,10 +294,14 @@ impl ShakeTable {
         }
         // A fault that changes nothing is none, and must not stand in the history.
         let skip = match fault {
-            Fault::Crash { host, .. } | Fault::BackendDown { host } => !self.world.is_running(host),
+            Fault::Crash { host, .. } | Fault::BackendDown { host } | Fault::BackendEnd { host } => {
+                !self.world.is_running(host)
+            }
             Fault::Restart { host } | Fault::BackendUp { host } => self.world.is_running(host),
             Fault::Pause { host } => !self.world.is_running(host) || self.paused.contains(host),
             Fault::Resume { host } => !self.paused.contains(host),
+            Fault::BackendPause { host } => !self.world.is_running(host) || self.still.contains(host),
+            Fault::BackendResume { host } => !self.still.contains(host),
             Fault::Skew { host, by_ns: 0 } => !self.skewed.contains(host),
             _ => false,
         };
@@ -290,8 +309,16 @@ impl ShakeTable {
             return Ok(());
         }
         let before = self.world.now();
+        if let Fault::BackendPause { host } | Fault::BackendResume { host } = fault {
+            let still = matches!(fault, Fault::BackendPause { .. });
+            self.backends.iter().for_each(|backing| backing.stand_still(host, before, still));
+        }
         self.world.inflict(fault).map_err(harness)?;
         match fault {
+            Fault::BackendPause { host } => self.still.insert(host.clone()),
+            Fault::BackendDown { host } | Fault::BackendEnd { host } | Fault::BackendResume { host } => {
+                self.still.remove(host)
+            }
             Fault::Pause { host } => self.paused.insert(host.clone()),
             Fault::Crash { host, .. } | Fault::Resume { host } => self.paused.remove(host),
             Fault::Skew { host, by_ns: 0 } => self.skewed.remove(host),
@@ -305,12 +332,20 @@ impl ShakeTable {
         }
         // Who may go on does so at once, and where time is real that is before anybody can tell of it.
         let at = match fault {
-            Fault::Restart { .. } | Fault::Resume { .. } => before,
+            Fault::Restart { .. } | Fault::Resume { .. } | Fault::BackendResume { .. } => before,
             _ => self.world.now(),
         };
         self.point_at(at, Point::Fault(Box::new(fault.clone())));
         match fault {
             Fault::LeaseLost { host } => self.lose_leases(host),
+            Fault::Compaction { backend } => {
+                let now = self.world.now();
+                self.backends
+                    .iter()
+                    .try_for_each(|backing| backing.compact(backend, now))
+                    .map_err(RunFailure::Harness)?;
+                self.collect_truths()
+            }
             _ => Ok(()),
         }
     }
@@ -345,7 +380,13 @@ impl ShakeTable {
             .collect();
         let before = self.world.now();
         self.leaders_down.clear();
+        for host in &self.still {
+            self.backends.iter().for_each(|backing| backing.stand_still(host, before, false));
+        }
         self.world.heal()?;
+        for host in std::mem::take(&mut self.still) {
+            self.point_at(before, Point::Fault(Box::new(Fault::BackendResume { host })));
+        }
         // What is mended with the links is told by the phase that begins now.
         for host in std::mem::take(&mut self.paused) {
             self.point_at(before, Point::Fault(Box::new(Fault::Resume { host })));

@@ -10,10 +10,11 @@ use proptest::prelude::*;
 use super::duration::Signed;
 use super::model::{
     AnswersMatch, BackendRestart, BackendShape, Between, Calls, Choice, Churn, ChurnAction, Clients, CommandLine,
-    Crash, DeliveryExpectation, Expect, FailStop, Fairness, Fault, ImageRun, LatencyBound, LeaderLost, LeaseExpiry,
-    Link, LinkChange, LinkLatency, LinkLoss, Live, Load, LossGranularity, Needs, Network, OnHost, OptionValue,
-    Partition, Phases, Publish, Ready, RegisteredBy, Runs, Scenario, Service, Skew, Stack, Stop, Subscribe,
-    SuccessRate, Watch, WatchOrder, Within,
+    Crash, DeliveryExpectation, Expect, FailStop, Fairness, Fault, HowDown, ImageRun, LatencyBound, LeaderLost,
+    LeaseExpiry, Link, LinkChange, LinkLatency, LinkLoss, Live, Load, LossGranularity, Needs, Network, OnBackend,
+    OnHost, OptionValue, Partition, Phases, Publish, Ready, RegisteredBy, Runs, Scenario, Service, Skew, Stack, Stop,
+    Subscribe, SuccessRate, ToxicBandwidth, ToxicDirection, ToxicDown, ToxicFault, ToxicLatency, ToxicLimit,
+    ToxicSlicer, ToxicSlowClose, ToxicTimeout, Watch, WatchOrder, Within,
 };
 use super::{check, parse, print};
 use crate::engine::engines;
@@ -211,18 +212,21 @@ fn fault() -> impl Strategy<Value = Fault> {
         probability,
         granularity,
     });
-    let backend = word().prop_map(|backend| BackendRestart { backend });
+    let how = prop_oneof![Just(HowDown::Kill), Just(HowDown::Term)];
+    let backend = (word(), how).prop_map(|(backend, how)| BackendRestart { backend, how });
+    let on_backend = || of(word().prop_map(|backend| OnBackend { backend }));
+    let on_backends = (on_backend(), on_backend()).boxed();
     let lost = word().prop_map(|backend| LeaderLost { backend });
     let times = (of(time()), of(time()), of(between), of(time()));
     let by = (time(), any::<bool>()).prop_map(|(span, back)| Signed { span, back: back && !span.is_zero() });
     let skew = (word(), by).prop_map(|(host, by)| Skew { host, by });
-    let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew), of(lost));
+    let hosts = (of(crash), on_host(), on_host(), on_host(), of(backend), of(skew), of(lost), on_backends);
     // Boxed: all of it at once is more than the stack of a test.
     let (times, hosts, loss) = (times.boxed(), hosts.boxed(), of(loss).boxed());
     let (partition, hold, latency, reset) =
         (of(partition).boxed(), between_two().boxed(), of(latency).boxed(), between_two().boxed());
-    (times, hosts, partition, hold, latency, loss, reset, of(link()).boxed()).prop_map(
-        |(times, hosts, partition, hold, latency, loss, reset, link)| Fault {
+    (times, hosts, partition, hold, latency, loss, reset, of(link()).boxed(), of(toxic()).boxed()).prop_map(
+        |(times, hosts, partition, hold, latency, loss, reset, link, toxic)| Fault {
             at: times.0,
             every: times.1,
             between: times.2,
@@ -234,7 +238,10 @@ fn fault() -> impl Strategy<Value = Fault> {
             backend_restart: hosts.4,
             skew: hosts.5,
             leader_lost: hosts.6,
+            backend_pause: hosts.7.0,
+            compaction: hosts.7.1,
             link,
+            toxic,
             partition,
             hold,
             latency,
@@ -242,6 +249,37 @@ fn fault() -> impl Strategy<Value = Fault> {
             reset,
         },
     )
+}
+
+fn toxic() -> impl Strategy<Value = ToxicFault> {
+    let direction =
+        prop_oneof![Just(ToxicDirection::Upstream), Just(ToxicDirection::Downstream), Just(ToxicDirection::Both)];
+    let timeout = || of(time().prop_map(|timeout| ToxicTimeout { timeout }));
+    let latency = (time(), time()).prop_map(|(latency, jitter)| ToxicLatency { latency, jitter });
+    let slicer = (any::<u64>(), any::<u64>(), time()).prop_map(|(average_size, size_variation, delay)| ToxicSlicer {
+        average_size,
+        size_variation,
+        delay,
+    });
+    let bandwidth = any::<u64>().prop_map(|rate| ToxicBandwidth { rate });
+    let limit = any::<u64>().prop_map(|bytes| ToxicLimit { bytes });
+    let close = time().prop_map(|delay| ToxicSlowClose { delay });
+    let shape = (word(), word(), of(direction), of(number())).boxed();
+    let kinds = (of(latency), of(bandwidth), of(close), timeout(), timeout(), of(slicer), of(limit)).boxed();
+    (shape, kinds, of(Just(ToxicDown {}))).prop_map(|(shape, kinds, down)| ToxicFault {
+        a: shape.0,
+        b: shape.1,
+        direction: shape.2,
+        toxicity: shape.3,
+        latency: kinds.0,
+        bandwidth: kinds.1,
+        slow_close: kinds.2,
+        timeout: kinds.3,
+        reset_peer: kinds.4,
+        slicer: kinds.5,
+        limit_data: kinds.6,
+        down,
+    })
 }
 
 fn expect() -> impl Strategy<Value = Expect> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LinkQuality;
 use crate::scenario::model::LossGranularity;
+use crate::toxic::Toxic;
 
 /// Something that is done to the stack.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +100,38 @@ pub enum Fault {
         /// What is different; none is the network's own again.
         quality: Option<LinkQuality>,
     },
+    /// A toxic acts on the connections between the two, whoever has made them. Upstream is what who has made one says.
+    Toxic {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+        /// What acts. Its name tells it apart from others that do the same.
+        toxic: Toxic,
+    },
+    /// The toxic of this name and direction acts no more.
+    Antidote {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+        /// What acted.
+        toxic: Toxic,
+    },
+    /// The connections between the two are closed, and no new ones are accepted.
+    LinkDown {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+    },
+    /// Connections between the two are accepted again.
+    LinkUp {
+        /// One side.
+        a: Vec<String>,
+        /// The other.
+        b: Vec<String>,
+    },
     /// The date of a host is this far from the world's; its monotonic clock stays.
     Skew {
         /// The host.
@@ -106,7 +139,7 @@ pub enum Fault {
         /// Nanoseconds; more is a date in the future.
         by_ns: i64,
     },
-    /// The backend loses the leases of the registrations that `host` has made.
+    /// The backend loses the leases of the registrations that `host` has made, and with them all that hangs on these.
     LeaseLost {
         /// The host.
         host: String,
@@ -116,10 +149,30 @@ pub enum Fault {
         /// The backend's host.
         host: String,
     },
+    /// A backend is asked to end, and ends in order; its data stays.
+    BackendEnd {
+        /// The backend's host.
+        host: String,
+    },
     /// A backend comes up again.
     BackendUp {
         /// The backend's host.
         host: String,
+    },
+    /// A backend executes nothing until it resumes; its memory and its connections stay, and its clock goes on.
+    BackendPause {
+        /// The backend's host.
+        host: String,
+    },
+    /// A paused backend goes on.
+    BackendResume {
+        /// The backend's host.
+        host: String,
+    },
+    /// A backend forgets what its entries were before they became what they are. Whoever drives the world does it.
+    Compaction {
+        /// The backend.
+        backend: String,
     },
     /// The member that leads a backend goes down. Whoever drives the world finds out which that is; no engine is asked this.
     LeaderDown {
@@ -162,6 +215,14 @@ pub enum Capability {
     LeaseLoss,
     /// Restart the backend.
     BackendRestart,
+    /// Ask the backend to end, and start it again.
+    BackendEnd,
+    /// Keep the backend from executing without ending it.
+    BackendPause,
+    /// Let the backend forget its history.
+    Compaction,
+    /// Do to connections what a proxy with toxics does.
+    Toxics,
 }
 
 impl Fault {
@@ -175,8 +236,11 @@ impl Fault {
             | Self::Skew { host, .. }
             | Self::LeaseLost { host }
             | Self::BackendDown { host }
-            | Self::BackendUp { host } => vec![host],
-            Self::LeaderDown { .. } | Self::LeaderUp { .. } => Vec::new(),
+            | Self::BackendEnd { host }
+            | Self::BackendUp { host }
+            | Self::BackendPause { host }
+            | Self::BackendResume { host } => vec![host],
+            Self::LeaderDown { .. } | Self::LeaderUp { .. } | Self::Compaction { .. } => Vec::new(),
             Self::Cut { from: a, to: b }
             | Self::Heal { from: a, to: b }
             | Self::Link { from: a, to: b, .. }
@@ -184,6 +248,10 @@ impl Fault {
             | Self::Release { a, b }
             | Self::Latency { a, b, .. }
             | Self::Reset { a, b }
+            | Self::Toxic { a, b, .. }
+            | Self::Antidote { a, b, .. }
+            | Self::LinkDown { a, b }
+            | Self::LinkUp { a, b }
             | Self::Loss { a, b, .. } => a.iter().chain(b).map(String::as_str).collect(),
         }
     }
@@ -201,8 +269,14 @@ impl Fault {
             Self::Loss { granularity: LossGranularity::Packet, .. } => Capability::PacketLoss,
             Self::Reset { .. } => Capability::Reset,
             Self::Link { .. } => Capability::LinkQuality,
+            Self::Toxic { .. } | Self::Antidote { .. } | Self::LinkDown { .. } | Self::LinkUp { .. } => {
+                Capability::Toxics
+            }
             Self::Skew { .. } => Capability::Skew,
             Self::LeaseLost { .. } => Capability::LeaseLoss,
+            Self::BackendEnd { .. } => Capability::BackendEnd,
+            Self::BackendPause { .. } | Self::BackendResume { .. } => Capability::BackendPause,
+            Self::Compaction { .. } => Capability::Compaction,
             Self::BackendDown { .. } | Self::BackendUp { .. } | Self::LeaderDown { .. } | Self::LeaderUp { .. } => {
                 Capability::BackendRestart
             }
@@ -226,6 +300,10 @@ impl fmt::Display for Capability {
             Self::Skew => "move a host's date",
             Self::LeaseLoss => "lose leases at the backend",
             Self::BackendRestart => "restart the backend",
+            Self::BackendEnd => "ask the backend to end",
+            Self::BackendPause => "pause the backend",
+            Self::Compaction => "let the backend forget its history",
+            Self::Toxics => "put toxics on connections",
         })
     }
 }

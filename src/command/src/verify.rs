@@ -252,6 +252,16 @@ impl Arguments {
         command
     }
 
+    /// What stands before the address of a backend of our own.
+    fn kind_of_backend(&self) -> String {
+        let kind = match self.backend.as_deref() {
+            Some("container") => "a container, at ",
+            Some(word) if !word.contains(':') => "a process, at ",
+            _ => "",
+        };
+        kind.to_owned()
+    }
+
     /// What was asked for, defaults included.
     fn options(&self, request: &VerifyRequest, requirements: usize, applying: usize) -> Vec<(&'static str, String)> {
         let mut options = vec![
@@ -276,7 +286,7 @@ impl Arguments {
             }
             Place::Live(world) => {
                 let backend = world.backend.as_ref().and_then(|backend| backend.made().ok());
-                let backend = backend.map(|backend| backend.addresses().join(", "));
+                let backend = backend.map(|backend| self.kind_of_backend() + &backend.addresses().join(", "));
                 options.extend([
                     ("world", world_in_words(world).to_owned()),
                     ("backend", backend.unwrap_or_else(|| "none".to_owned())),

@@ -4,18 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use shaketable_reaper::directory::Directory;
 use shaketable_reports::bench::{Clock, Contender, Contest, Ground, Machine, Once, Role, Versions};
-use tempfile::TempDir;
 
 /// Where benches keep contests and where figures are published.
 struct Folders {
-    both: TempDir,
+    both: Directory,
 }
 
 impl Folders {
     /// With one contest in which ours takes so many nanoseconds and a peer 100.
     fn with(ours_ns: f64) -> Self {
-        let folders = Self { both: tempfile::tempdir().expect("a directory") };
+        let folders = Self { both: Directory::new("report").expect("a directory") };
         fs::create_dir(folders.path("contests")).expect("a directory");
         folders.keep(&contest(ours_ns));
         folders

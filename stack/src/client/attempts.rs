@@ -1,20 +1,20 @@
 //! The attempts of one call: wait, select, tell the observer, bound by the deadline, mark, and decide whether to try again.
 //! It does not know how a request travels. go-micro: `rpcClient.Call` (client/rpc_client.go).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CallOptions, ClientOptions, Context, Request, RetryDecision};
+use super::core::Settled;
+use super::{Backoff, CallOptions, Context, Request, RetryDecision};
 use crate::env::{Env, Instant};
 use crate::registry::Node;
-use crate::selector::{Outcome, SelectOptions, Selection};
+use crate::selector::{Outcome, Picked, SelectOptions};
 use crate::{Error, ErrorKind, Result};
 
 /// The attempts of one call, in order.
 #[derive(Debug)]
 pub(super) struct Attempts<'a> {
     env: &'a Env,
-    client: &'a ClientOptions,
+    client: &'a Settled,
     call: &'a CallOptions,
     context: &'a Context,
     request: &'a Request,
@@ -29,7 +29,7 @@ impl<'a> Attempts<'a> {
     /// earlier one of the context's and the request time-out's, and holds for everything: waiting, looking up, dialling.
     pub(super) fn new(
         env: &'a Env,
-        client: &'a ClientOptions,
+        client: &'a Settled,
         call: &'a CallOptions,
         context: &'a Context,
         request: &'a Request,
@@ -58,11 +58,11 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// What the selector said when nothing is left to try; the last attempt's error when the deadline is nearer than the
     /// end of the backoff; `Timeout`.
-    pub(super) async fn begin(&mut self) -> Result<Arc<Node>> {
+    pub(super) async fn begin(&mut self) -> Result<Picked> {
         loop {
             let wait = match &self.call.backoff {
                 Some(backoff) => backoff.wait(self.attempt),
-                None => super::Backoff::default().wait(self.attempt),
+                None => Backoff::standard_wait(self.attempt),
             };
             if self.env.now() + wait >= self.deadline {
                 // The wait would only turn an error that says something into a time-out.
@@ -71,9 +71,12 @@ impl<'a> Attempts<'a> {
             if !wait.is_zero() {
                 self.env.sleep(wait).await;
             }
-            let selected = match self.env.timeout_at(self.deadline, self.select()).await {
-                Ok(selected) => selected,
-                Err(_) => return Err(self.exceeded()),
+            let selected = match self.select() {
+                Some(selected) => selected,
+                None => match self.env.timeout_at(self.deadline, self.load()).await {
+                    Ok(loaded) => loaded,
+                    Err(_) => return Err(self.exceeded()),
+                },
             };
             match selected {
                 Ok(node) => {
@@ -130,23 +133,22 @@ impl<'a> Attempts<'a> {
         Ok(error)
     }
 
-    async fn select(&self) -> Result<Arc<Node>> {
-        if !self.call.addresses.is_empty() {
-            let address = &self.call.addresses[self.attempt as usize % self.call.addresses.len()];
-            return Ok(Arc::new(Node { id: address.clone(), address: address.clone(), ..Node::default() }));
+    /// The node, as far as it is known without asking; `None` when the service has to be looked up.
+    fn select(&self) -> Option<Result<Picked>> {
+        let addresses = &self.call.addresses;
+        if !addresses.is_empty() {
+            return Some(Ok(self.client.node(addresses, self.attempt as usize % addresses.len()).into()));
         }
-        let service = &self.request.service;
-        let selector = &self.client.parts.selector;
         let everything = SelectOptions::default();
         let options = self.call.select.as_ref().unwrap_or(&everything);
-        if let Selection::Ready(next) = selector.select(service, options)? {
-            return next.node();
-        }
-        selector.load(service).await?;
-        match selector.select(service, options)? {
-            Selection::Ready(next) => next.node(),
-            Selection::Miss => Err(Error::new(ErrorKind::NotFound, "select").with("service", service)),
-        }
+        self.client.parts.selector.pick(&self.request.service, options).transpose()
+    }
+
+    /// Looks the service up, and selects.
+    async fn load(&self) -> Result<Picked> {
+        let service = &self.request.service;
+        self.client.parts.selector.load(service).await?;
+        self.select().unwrap_or_else(|| Err(Error::new(ErrorKind::NotFound, "select").with("service", service)))
     }
 
     fn exceeded(&self) -> Error {

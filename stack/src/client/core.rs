@@ -1,6 +1,7 @@
 //! What every client of the stack does in the same way, whatever carries its requests: options, making requests and
 //! events, publishing. It knows no connection.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -8,30 +9,66 @@ use bytes::Bytes;
 use super::{
     CallOptions, ClientOptions, Context, Message, MessageOptions, PublishOptions, Request, RequestOptions, headers,
 };
-use crate::codec::{CodecFactory, Codecs, Frame, Payload};
+use crate::codec::{Codecs, Frame, Marshaler, Payload};
 use crate::env::{Env, Random};
 use crate::metadata::names;
+use crate::registry::Node;
 use crate::{Error, ErrorKind, Result, broker};
 
 /// The part of a client that does not depend on its protocol.
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) env: Env,
-    options: RwLock<Arc<ClientOptions>>,
+    options: RwLock<Arc<Settled>>,
     random: Mutex<Random>,
+}
+
+/// Options in force, and what follows from them for every call.
+#[derive(Debug)]
+pub(super) struct Settled {
+    options: ClientOptions,
+    /// Of the addresses that calls go to which bring none of their own.
+    nodes: Vec<Arc<Node>>,
+}
+
+impl Settled {
+    pub(super) fn new(options: ClientOptions) -> Self {
+        Self { nodes: options.call.addresses.iter().map(|address| node(address)).collect(), options }
+    }
+
+    /// The node at address `index` of a call with `addresses`.
+    pub(super) fn node(&self, addresses: &[String], index: usize) -> Arc<Node> {
+        match self.nodes.get(index) {
+            Some(node) if node.address == addresses[index] => node.clone(),
+            _ => node(&addresses[index]),
+        }
+    }
+}
+
+impl Deref for Settled {
+    type Target = ClientOptions;
+
+    fn deref(&self) -> &ClientOptions {
+        &self.options
+    }
+}
+
+/// A node of which nothing is known but its address.
+fn node(address: &str) -> Arc<Node> {
+    Arc::new(Node { id: address.to_owned(), address: address.to_owned(), ..Node::default() })
 }
 
 impl Core {
     pub(super) fn new(env: Env, options: ClientOptions) -> Self {
         let random = Mutex::new(env.random("client"));
-        Self { env, options: RwLock::new(Arc::new(options)), random }
+        Self { env, options: RwLock::new(Arc::new(Settled::new(options))), random }
     }
 
     pub(super) fn init(&self, options: ClientOptions) {
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Settled::new(options));
     }
 
-    pub(super) fn options(&self) -> Arc<ClientOptions> {
+    pub(super) fn options(&self) -> Arc<Settled> {
         self.options.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -90,9 +127,9 @@ impl Core {
 }
 
 /// The codec of `content_type`.
-pub(super) fn codec<'a>(codecs: &'a Codecs, content_type: &str) -> Result<&'a Arc<dyn CodecFactory>> {
+pub(super) fn codec<'a>(codecs: &'a Codecs, content_type: &str) -> Result<&'a Arc<dyn Marshaler>> {
     codecs
-        .by_content_type(content_type)
+        .marshaler_by_content_type(content_type)
         .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "choose codec").with("content_type", content_type))
 }
 
@@ -101,7 +138,7 @@ pub(super) fn encode(codecs: &Codecs, content_type: &str, body: &dyn Payload) ->
     if let Some(frame) = body.as_frame() {
         return Ok(frame.clone());
     }
-    codec(codecs, content_type)?.marshaler().marshal(body).map(Bytes::from)
+    codec(codecs, content_type)?.marshal(body).map(Bytes::from)
 }
 
 /// Reads `bytes` into `body`; a [`Frame`] takes them as they are.
@@ -110,5 +147,5 @@ pub(super) fn decode(codecs: &Codecs, content_type: &str, bytes: Bytes, body: &m
         frame.0 = bytes;
         return Ok(());
     }
-    codec(codecs, content_type)?.marshaler().unmarshal(&bytes, body)
+    codec(codecs, content_type)?.unmarshal(&bytes, body)
 }

@@ -29,9 +29,13 @@ const HOP: [&str; 21] = [
     "x-micro-id",
 ];
 
+/// Whether a header called `name` travels on.
+pub(super) fn travels(name: &str) -> bool {
+    !name.starts_with(':') && !HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name))
+}
+
 /// The headers of `metadata` that travel on.
 pub(super) fn forwarded(metadata: &Metadata) -> Metadata {
-    let travels = |name: &str| !name.starts_with(':') && !HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name));
     metadata.iter().filter(|(name, _)| travels(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 

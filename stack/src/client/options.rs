@@ -1,5 +1,6 @@
 //! Options of clients and of single calls, with go-micro's defaults.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,6 +102,18 @@ impl CallOptions {
             retry: self.retry.or_else(|| defaults.retry.clone()),
         }
     }
+
+    /// As [`or`](Self::or), without a copy of the `defaults` where these leave everything open.
+    pub(super) fn over(self, defaults: &Self) -> Cow<'_, Self> {
+        let Self { addresses, select, retries, request_timeout, dial_timeout, stream_timeout, backoff, retry } = &self;
+        let timeouts = [request_timeout, dial_timeout, stream_timeout];
+        let has_none =
+            addresses.is_empty() && select.is_none() && retries.is_none() && backoff.is_none() && retry.is_none();
+        if has_none && timeouts.into_iter().all(Option::is_none) {
+            return Cow::Borrowed(defaults);
+        }
+        Cow::Owned(self.or(defaults))
+    }
 }
 
 /// How long to wait before attempt `n` (0 is the first).
@@ -117,18 +130,22 @@ impl Backoff {
     pub fn wait(&self, attempt: u32) -> Duration {
         (self.0)(attempt)
     }
+
+    /// The wait of [`Backoff::default`].
+    pub(super) fn standard_wait(attempt: u32) -> Duration {
+        match attempt {
+            0 => Duration::ZERO,
+            1..=13 => Duration::from_millis((f64::from(attempt).powf(std::f64::consts::E) * 100.0) as u64),
+            _ => Duration::from_secs(120),
+        }
+    }
 }
 
 impl Default for Backoff {
     /// `attempt`^e × 100 ms, at most 2 minutes: 0, 100 ms, 658 ms, 1.98 s, … (go-micro v2 and later,
     /// `util/backoff/backoff.go`).
     fn default() -> Self {
-        Self::new(|attempt| {
-            if attempt > 13 {
-                return Duration::from_secs(120);
-            }
-            Duration::from_millis((f64::from(attempt).powf(std::f64::consts::E) * 100.0) as u64)
-        })
+        Self::new(Self::standard_wait)
     }
 }
 

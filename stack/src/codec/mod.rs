@@ -4,6 +4,7 @@
 mod carrier;
 pub mod json;
 mod payload;
+pub mod proto_rpc;
 pub mod protobuf;
 pub mod table;
 #[cfg(test)]
@@ -79,6 +80,12 @@ pub trait Marshaler: Send + Sync + fmt::Debug {
     /// Encodes `body`.
     fn marshal(&self, body: &dyn Payload) -> Result<Vec<u8>>;
 
+    /// Encodes `body` behind `free` bytes of zero, where a carrier puts what comes before a body: in one piece of memory where
+    /// the codec can do that.
+    fn marshal_behind(&self, free: usize, body: &dyn Payload) -> Result<Vec<u8>> {
+        self.marshal(body).map(|bytes| payload::behind(free, &bytes))
+    }
+
     /// Decodes `bytes` into `body`, replacing what is there.
     fn unmarshal(&self, bytes: &[u8], body: &mut dyn Payload) -> Result<()>;
 
@@ -104,25 +111,50 @@ pub trait CodecFactory: Send + Sync + fmt::Debug {
 /// Finds codecs by content type; clients and servers carry one. go-micro: `DefaultCodecs` of client and server.
 #[derive(Clone, Debug, Default)]
 pub struct Codecs {
-    factories: Vec<Arc<dyn CodecFactory>>,
+    known: Vec<Known>,
+}
+
+/// A codec with its marshaler, which is made once and not for every message.
+#[derive(Clone, Debug)]
+struct Known {
+    factory: Arc<dyn CodecFactory>,
+    marshaler: Arc<dyn Marshaler>,
 }
 
 impl Codecs {
     /// The codecs in `factories`; where two claim one content type, the first has it.
     pub fn new(factories: Vec<Arc<dyn CodecFactory>>) -> Self {
-        Self { factories }
+        let known = |factory: Arc<dyn CodecFactory>| Known { marshaler: factory.marshaler(), factory };
+        Self { known: factories.into_iter().map(known).collect() }
     }
 
     /// The codec for `content_type`, parameters such as `; charset=utf-8` left aside.
     pub fn by_content_type(&self, content_type: &str) -> Option<&Arc<dyn CodecFactory>> {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        self.factories
-            .iter()
-            .find(|factory| factory.content_types().iter().any(|own| own.eq_ignore_ascii_case(essence)))
+        self.known_by_content_type(content_type).map(|known| &known.factory)
     }
 
     /// The codec called `name`.
     pub fn by_name(&self, name: &str) -> Option<&Arc<dyn CodecFactory>> {
-        self.factories.iter().find(|factory| factory.name() == name)
+        self.known_by_name(name).map(|known| &known.factory)
+    }
+
+    /// The marshaler of [`by_content_type`](Self::by_content_type), the same one every time.
+    pub fn marshaler_by_content_type(&self, content_type: &str) -> Option<&Arc<dyn Marshaler>> {
+        self.known_by_content_type(content_type).map(|known| &known.marshaler)
+    }
+
+    /// The marshaler of [`by_name`](Self::by_name), the same one every time.
+    pub fn marshaler_by_name(&self, name: &str) -> Option<&Arc<dyn Marshaler>> {
+        self.known_by_name(name).map(|known| &known.marshaler)
+    }
+
+    fn known_by_content_type(&self, content_type: &str) -> Option<&Known> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let is_own = |known: &&Known| known.factory.content_types().iter().any(|own| own.eq_ignore_ascii_case(essence));
+        self.known.iter().find(is_own)
+    }
+
+    fn known_by_name(&self, name: &str) -> Option<&Known> {
+        self.known.iter().find(|known| known.factory.name() == name)
     }
 }

@@ -38,6 +38,10 @@ impl Marshaler for Protobuf {
         Ok(body.to_protobuf())
     }
 
+    fn marshal_behind(&self, free: usize, body: &dyn Payload) -> Result<Vec<u8>> {
+        Ok(body.to_protobuf_behind(free))
+    }
+
     fn unmarshal(&self, bytes: &[u8], body: &mut dyn Payload) -> Result<()> {
         body.read_protobuf(bytes)
     }

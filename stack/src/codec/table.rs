@@ -4,14 +4,21 @@ use std::sync::Arc;
 
 use super::CodecFactory;
 use super::json::Json;
+use super::proto_rpc::ProtoRpc;
 use super::protobuf::Protobuf;
 use crate::plugin::{CodecMaker, Promises, Settings, Table};
 
-/// The table of codecs: `json` and `protobuf`.
+/// The table of codecs: `json`, `protobuf` and `proto-rpc`.
 pub fn reference() -> Table<CodecMaker> {
     let mut table = Table::new("codec");
     add(&mut table, "json", "one JSON value a message", Arc::new(Json));
     add(&mut table, "protobuf", "bare protobuf bytes", Arc::new(Protobuf));
+    add(
+        &mut table,
+        "proto-rpc",
+        "go-micro's: a header and a body in protobuf, each after its length",
+        Arc::new(ProtoRpc),
+    );
     table
 }
 

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use pin_project_lite::pin_project;
+
 use crate::opaque::opaque;
 
 /// Monotonic and wall time, and waiting.
@@ -89,19 +91,41 @@ impl fmt::Display for Elapsed {
 
 impl std::error::Error for Elapsed {}
 
-pub(super) async fn timeout_at<F: Future>(
-    clock: &dyn Clock,
-    deadline: Instant,
-    future: F,
-) -> Result<F::Output, Elapsed> {
-    let sleep = clock.sleep_until(deadline);
-    tokio::pin!(future, sleep);
-    // The work is polled first, so that a result that is ready at the deadline counts.
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(output) = future.as_mut().poll(context) {
+pin_project! {
+    /// Work that is given up when a deadline passes; see [`Env::timeout_at`](super::Env::timeout_at). The timer is set when the
+    /// work turns out to have to wait: most that is bounded is done at once.
+    #[must_use = "nothing is done unless it is awaited"]
+    pub struct Timeout<'a, F> {
+        clock: &'a dyn Clock,
+        deadline: Instant,
+        #[pin]
+        future: F,
+        sleep: Option<Sleep>,
+    }
+}
+
+impl<'a, F: Future> Timeout<'a, F> {
+    pub(super) fn new(clock: &'a dyn Clock, deadline: Instant, future: F) -> Self {
+        Self { clock, deadline, future, sleep: None }
+    }
+}
+
+impl<F: Future> Future for Timeout<'_, F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // The work is polled first, so that a result that is ready at the deadline counts.
+        if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Ok(output));
         }
-        sleep.as_mut().poll(context).map(|()| Err(Elapsed))
-    })
-    .await
+        let sleep = this.sleep.get_or_insert_with(|| this.clock.sleep_until(*this.deadline));
+        Pin::new(sleep).poll(context).map(|()| Err(Elapsed))
+    }
+}
+
+impl<F> fmt::Debug for Timeout<'_, F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Timeout").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
 }

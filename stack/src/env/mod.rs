@@ -13,7 +13,7 @@ pub(crate) mod testing;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use clock::{Clock, Elapsed, Instant, Sleep};
+pub use clock::{Clock, Elapsed, Instant, Sleep, Timeout};
 pub use namespace::Namespace;
 pub use network::{Datagram, Io, Listener, Network, Stream, split_host_port};
 pub use random::{Random, RandomSource};
@@ -130,16 +130,16 @@ impl Env {
     ///
     /// # Errors
     /// [`Elapsed`] when the deadline passes first; the future is dropped then.
-    pub async fn timeout_at<F: Future>(&self, deadline: Instant, future: F) -> Result<F::Output, Elapsed> {
-        clock::timeout_at(&*self.parts.clock, deadline, future).await
+    pub fn timeout_at<F: Future>(&self, deadline: Instant, future: F) -> Timeout<'_, F> {
+        Timeout::new(&*self.parts.clock, deadline, future)
     }
 
     /// Waits for `future`, at most for `duration`.
     ///
     /// # Errors
     /// [`Elapsed`] when the time passes first; the future is dropped then.
-    pub async fn timeout<F: Future>(&self, duration: std::time::Duration, future: F) -> Result<F::Output, Elapsed> {
-        self.timeout_at(self.now() + duration, future).await
+    pub fn timeout<F: Future>(&self, duration: std::time::Duration, future: F) -> Timeout<'_, F> {
+        self.timeout_at(self.now() + duration, future)
     }
 
     /// The same environment with another clock, network, spawner, ...: worlds use it to decorate one part.

@@ -10,7 +10,8 @@ use http::HeaderMap;
 use super::MESSAGE_BYTES_MAX;
 use crate::{Error, ErrorKind, Result};
 
-const PREFIX_BYTES: usize = 5;
+/// What comes before each message.
+pub(crate) const PREFIX_BYTES: usize = 5;
 
 /// `body` as a frame.
 ///
@@ -27,12 +28,44 @@ pub fn encode(body: &[u8]) -> Result<Bytes> {
     Ok(frame.freeze())
 }
 
+/// The frame of a body that was put behind [`PREFIX_BYTES`] bytes.
+///
+/// # Errors
+/// `TooLarge`.
+pub(crate) fn around(mut bytes: Vec<u8>) -> Result<Bytes> {
+    let Some((prefix, body)) = bytes.split_first_chunk_mut::<PREFIX_BYTES>() else {
+        return Err(
+            Error::new(ErrorKind::Internal, "frame message").detail("the codec has left no room for what comes before")
+        );
+    };
+    if body.len() > MESSAGE_BYTES_MAX {
+        return Err(too_large(body.len()));
+    }
+    let [a, b, c, d] = (body.len() as u32).to_be_bytes();
+    *prefix = [0, a, b, c, d];
+    Ok(Bytes::from(bytes))
+}
+
 /// Takes the message at the beginning of `buffer`; `None` while it is not all there.
 ///
 /// # Errors
 /// `TooLarge`, `Unsupported` for a compressed message.
 pub fn take(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
-    let Some((prefix, _)) = buffer.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let Some(length) = length(buffer)? else { return Ok(None) };
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// As [`take`], out of bytes that are shared: nothing is copied.
+fn take_shared(buffer: &mut Bytes) -> Result<Option<Bytes>> {
+    let Some(length) = length(buffer)? else { return Ok(None) };
+    buffer.advance(PREFIX_BYTES);
+    Ok(Some(buffer.split_to(length)))
+}
+
+/// Bytes of the message at the beginning of `buffer`; `None` while it is not all there.
+fn length(buffer: &[u8]) -> Result<Option<usize>> {
+    let Some((prefix, body)) = buffer.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     let [flag, length @ ..] = *prefix;
     let length = u32::from_be_bytes(length) as usize;
     if flag != 0 {
@@ -41,11 +74,7 @@ pub fn take(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
     if length > MESSAGE_BYTES_MAX {
         return Err(too_large(length));
     }
-    if buffer.len() < PREFIX_BYTES + length {
-        return Ok(None);
-    }
-    buffer.advance(PREFIX_BYTES);
-    Ok(Some(buffer.split_to(length).freeze()))
+    Ok((body.len() >= length).then_some(length))
 }
 
 fn too_large(bytes: usize) -> Error {
@@ -76,12 +105,15 @@ pub(crate) async fn send(stream: &mut SendStream<Bytes>, mut data: Bytes, end: b
 #[derive(Debug)]
 pub(crate) struct Reader {
     stream: RecvStream,
-    buffer: BytesMut,
+    /// What has arrived in one piece and was not taken yet; a message in it is a part of it.
+    whole: Bytes,
+    /// What has arrived in several pieces, put together; then there is nothing in `whole`.
+    pieces: BytesMut,
 }
 
 impl Reader {
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+        Self { stream, whole: Bytes::new(), pieces: BytesMut::new() }
     }
 
     /// Waits for the next message; `None` when the peer has ended its direction.
@@ -90,21 +122,23 @@ impl Reader {
     /// `Disconnected`, `TooLarge`, `Unsupported` for a compressed message, `InvalidMessage` for one that is cut off.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
-            if let Some(message) = take(&mut self.buffer)? {
+            let taken = if self.pieces.is_empty() { take_shared(&mut self.whole) } else { take(&mut self.pieces) };
+            if let Some(message) = taken? {
                 return Ok(Some(message));
             }
             match self.stream.data().await {
                 Some(Ok(data)) => {
                     // The window is given back as data is read, and data is read only when a message is asked for.
                     self.stream.flow_control().release_capacity(data.len()).map_err(broken)?;
-                    if self.buffer.is_empty() {
-                        self.buffer = data.try_into_mut().unwrap_or_else(|data| BytesMut::from(&data[..]));
+                    if self.pieces.is_empty() && self.whole.is_empty() {
+                        self.whole = data;
                     } else {
-                        self.buffer.extend_from_slice(&data);
+                        self.pieces.extend_from_slice(&std::mem::take(&mut self.whole));
+                        self.pieces.extend_from_slice(&data);
                     }
                 }
                 Some(Err(error)) => return Err(broken(error)),
-                None if self.buffer.is_empty() => return Ok(None),
+                None if self.pieces.is_empty() && self.whole.is_empty() => return Ok(None),
                 None => return Err(Error::new(ErrorKind::InvalidMessage, "read frame").detail("it is cut off")),
             }
         }

@@ -7,9 +7,9 @@ pub(crate) fn of(service: &str, endpoint: &str) -> String {
         return endpoint.to_owned();
     }
     match endpoint.split_once('.') {
-        Some((kind, method)) if !method.contains('.') && service.is_empty() => format!("/{kind}/{method}"),
-        Some((kind, method)) if !method.contains('.') => format!("/{service}.{kind}/{method}"),
-        _ => format!("/{endpoint}"),
+        Some((kind, method)) if !method.contains('.') && service.is_empty() => ["/", kind, "/", method].concat(),
+        Some((kind, method)) if !method.contains('.') => ["/", service, ".", kind, "/", method].concat(),
+        _ => ["/", endpoint].concat(),
     }
 }
 

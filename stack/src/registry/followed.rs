@@ -17,8 +17,10 @@ pub struct Followed {
     pub freshness: Arc<Freshness>,
 }
 
-/// Whether an answer is still the newest, and whether anybody uses it. Shared by who knows the answer and who follows it.
+/// Whether an answer is still the newest, and whether anybody uses it. Shared by who knows the answer and who follows it, and
+/// alone on its line of memory: it is read for every call, and its neighbours may be written to for every call.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Freshness {
     version: AtomicU64,
     is_used: AtomicBool,
@@ -31,11 +33,13 @@ impl Freshness {
     }
 
     /// Whether the answer of `version` is the newest.
+    #[inline]
     pub fn is_of(&self, version: u64) -> bool {
         self.version.load(Ordering::Acquire) == version
     }
 
     /// Keeps the answer from being forgotten as one that nobody asks for.
+    #[inline]
     pub fn use_it(&self) {
         // A line of memory that is only read can be read by all cores at once.
         if !self.is_used.load(Ordering::Relaxed) {

@@ -11,6 +11,7 @@ mod mailbox;
 pub mod memory;
 mod model;
 mod records;
+mod services;
 pub mod shared;
 pub mod table;
 #[cfg(test)]
@@ -26,7 +27,8 @@ use crate::Result;
 use crate::env::Instant;
 
 pub use followed::{Followed, Freshness};
-pub use model::{Endpoint, Node, Service, Services, Value};
+pub use model::{Endpoint, Node, Service, Value};
+pub use services::Services;
 
 /// How a registry is set up. go-micro: `registry.Options`.
 #[derive(Clone, Debug, PartialEq, Eq)]

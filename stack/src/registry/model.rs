@@ -1,13 +1,8 @@
 //! What a registry stores. JSON names are go-micro's (`registry/service.go`), so that a go-micro peer reads them.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use crate::metadata::Metadata;
-
-/// The answer to a lookup; shared, so that a cache hit copies nothing.
-pub type Services = Arc<[Service]>;
 
 /// A service of one version and its nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

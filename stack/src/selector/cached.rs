@@ -1,7 +1,8 @@
 //! The reference selector: over the registry cache, which it puts before a registry that is none. It makes no requests
 //! except in `load`, and a selection that hits allocates nothing: nodes are worked out only when the registry's answer or
-//! the blacklist changed. One without filters takes no lock either, as long as nothing changes and nobody fails. Filters must
-//! be pure functions of the services they are given.
+//! the blacklist changed. One without filters takes no lock either, as long as nothing changes and nobody fails, and where a
+//! thread selects again from a service it writes to memory of its own. Filters must be pure functions of the services they are
+//! given.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +11,7 @@ use async_trait::async_trait;
 use super::blacklist::BlacklistOptions;
 use super::kept::{AllKept, Kept};
 use super::ready::AllReady;
-use super::{Outcome, SelectOptions, Selection, Selector, SelectorOptions};
+use super::{Outcome, Picked, SelectOptions, Selection, Selector, SelectorOptions};
 use crate::env::{Env, Random};
 use crate::opaque::opaque;
 use crate::registry::cache::{self, Cache, CacheConfig};
@@ -58,6 +59,45 @@ impl CachedSelector {
         Self { env, name, config, ready: AllReady::default(), state: Mutex::new(state) }
     }
 
+    /// Selects with the lock, and prepares that the next selection needs none.
+    #[inline(never)]
+    fn work_out(&self, service: &str, options: &SelectOptions) -> Result<Selection> {
+        let is_plain = options.is_plain();
+        let unused = if is_plain { self.ready.unused(service) } else { None };
+        let mut state = self.state();
+        let State { options: defaults, closed, kept, random, .. } = &mut *state;
+        if *closed {
+            return Err(closed_error());
+        }
+        let followed = if is_plain { defaults.registry.followed(service) } else { None };
+        let services = followed.as_ref().map(|followed| followed.services.clone());
+        let Some(services) = services.or_else(|| defaults.registry.cached(service)) else {
+            return Ok(Selection::Miss);
+        };
+        if services.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, "select").with("service", service));
+        }
+        let kept = match kept.services.get_mut(service) {
+            Some(kept) => kept,
+            None => {
+                kept.make_room(self.env.now(), &self.ready);
+                kept.services.entry(service.to_owned()).or_default()
+            }
+        };
+        kept.blacklist.expire(|| self.env.now());
+        if let Some(unused) = &unused {
+            kept.give_back(unused);
+        }
+        let strategy = options.strategy.as_ref().unwrap_or(&defaults.strategy);
+        let next = kept.select(service, services, &options.filters, strategy, random)?;
+        if let Some(followed) = followed
+            && kept.blacklist.is_empty()
+        {
+            kept.make_ready(service, followed, strategy, &self.ready);
+        }
+        Ok(Selection::Ready(next))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,39 +126,24 @@ impl Selector for CachedSelector {
     }
 
     fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection> {
-        let is_plain = options.filters.is_empty() && options.strategy.is_none();
-        if is_plain && let Some(next) = self.ready.take(service) {
+        if options.is_plain()
+            && let Some(next) = self.ready.take(service)
+        {
             return Ok(Selection::Ready(next));
         }
-        let mut state = self.state();
-        let State { options: defaults, closed, kept, random, .. } = &mut *state;
-        if *closed {
-            return Err(closed_error());
-        }
-        let followed = if is_plain { defaults.registry.followed(service) } else { None };
-        let services = followed.as_ref().map(|followed| followed.services.clone());
-        let Some(services) = services.or_else(|| defaults.registry.cached(service)) else {
-            return Ok(Selection::Miss);
-        };
-        if services.is_empty() {
-            return Err(Error::new(ErrorKind::NotFound, "select").with("service", service));
-        }
-        let kept = match kept.services.get_mut(service) {
-            Some(kept) => kept,
-            None => {
-                kept.make_room(self.env.now(), &self.ready);
-                kept.services.entry(service.to_owned()).or_default()
-            }
-        };
-        kept.blacklist.expire(|| self.env.now());
-        let strategy = options.strategy.as_ref().unwrap_or(&defaults.strategy);
-        let next = kept.select(service, services, &options.filters, strategy, random)?;
-        if let Some(followed) = followed
-            && kept.blacklist.is_empty()
+        self.work_out(service, options)
+    }
+
+    fn pick(&self, service: &str, options: &SelectOptions) -> Result<Option<Picked>> {
+        if options.is_plain()
+            && let Some(picked) = self.ready.pick(service)
         {
-            kept.make_ready(service, followed, strategy, &self.ready);
+            return picked.map(Some);
         }
-        Ok(Selection::Ready(next))
+        match self.work_out(service, options)? {
+            Selection::Ready(next) => next.node().map(|node| Some(node.into())),
+            Selection::Miss => Ok(None),
+        }
     }
 
     async fn load(&self, service: &str) -> Result<()> {

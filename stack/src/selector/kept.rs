@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use rand::Rng;
 
 use super::blacklist::Blacklist;
-use super::ready::{AllReady, Prepared, Ready};
+use super::ready::{AllReady, Prepared, Ready, Unused};
 use super::{Filter, Next, NodeSet, Strategy, StrategyState};
 use crate::env::{Instant, Random};
 use crate::registry::{Followed, Services};
@@ -80,6 +80,8 @@ impl Kept {
             return true;
         }
         self.combinations.clear();
+        // Threads may have it still.
+        self.lock();
         self.ready = None;
         self.blacklist.expire(|| now);
         !self.blacklist.is_empty()
@@ -104,7 +106,15 @@ impl Kept {
         let (set, strategy, position) = (set.clone(), strategy.clone(), position.clone());
         let Followed { version, freshness, .. } = followed;
         let ready = self.ready.get_or_insert_with(|| Arc::new(Ready::new())).clone();
-        all_ready.set(service, Prepared { set, strategy, position, version, freshness, ready });
+        all_ready.set(service, Prepared::new(set, strategy, position, version, freshness, ready));
+    }
+
+    /// Takes turns back that were taken and not used, where nobody has taken any since: then it is as if they never were.
+    pub(super) fn give_back(&self, Unused { set, positions }: &Unused) {
+        if let Some(of_set) = self.combinations.iter().find(|known| Arc::ptr_eq(&known.set, set)) {
+            let (now, back) = (positions.end, positions.start);
+            let _ = of_set.position.compare_exchange(now, back, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// The nodes of `services` that are left, with the position that belongs to them.
@@ -133,7 +143,7 @@ impl Kept {
             }
         }
         let combination = &mut self.combinations[0];
-        if !Arc::ptr_eq(&combination.services, &services) || combination.revision != self.blacklist.revision() {
+        if !combination.services.is_same(&services) || combination.revision != self.blacklist.revision() {
             combination.refresh(service, services, &self.blacklist, random);
         }
         if combination.set.nodes.is_empty() {
@@ -166,7 +176,7 @@ impl Combination {
         for filter in &self.filters {
             filtered = filter.apply(&filtered).into();
         }
-        let mut set = NodeSet::of(service, &filtered);
+        let mut set = NodeSet::after(&self.set, service, &filtered);
         set.nodes.retain(|node| !blacklist.holds(node));
         let position = self.next_position(&set, random);
         self.position.store(position, Ordering::Relaxed);

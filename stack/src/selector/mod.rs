@@ -1,11 +1,15 @@
 //! Selector: which node serves the next request. It knows registries and nothing of connections. Methods as in go-micro's
 //! `selector/selector.go`. The hot path is synchronous and returns concrete types: `select` answers from what the registry
-//! cache holds, and only a [`Selection::Miss`] makes the caller wait in `load`.
+//! cache holds, and only a [`Selection::Miss`] makes the caller wait in `load`. Who wants one node only, as a client does for
+//! an attempt, asks `pick`.
 
 mod blacklist;
 mod cached;
 pub mod filter;
 mod kept;
+#[cfg(test)]
+mod pick_tests;
+mod picked;
 mod ready;
 pub mod strategy;
 pub mod table;
@@ -15,6 +19,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,9 +28,9 @@ use crate::registry::{Node, Registry, Service, Services};
 use crate::{Error, ErrorKind, Result};
 
 pub use blacklist::BlacklistOptions;
-use ready::HeldNodes;
-
 pub use cached::{CachedSelector, CachedSelectorConfig};
+pub use picked::Picked;
+use ready::Line;
 
 /// How a selector is set up. go-micro: `selector.Options`.
 #[derive(Clone, Debug)]
@@ -45,6 +50,13 @@ pub struct SelectOptions {
     pub strategy: Option<Arc<dyn Strategy>>,
 }
 
+impl SelectOptions {
+    /// Whether they leave everything to the selector.
+    fn is_plain(&self) -> bool {
+        self.filters.is_empty() && self.strategy.is_none()
+    }
+}
+
 /// Picks nodes of services.
 #[async_trait]
 pub trait Selector: Send + Sync + fmt::Debug {
@@ -59,6 +71,18 @@ pub trait Selector: Send + Sync + fmt::Debug {
     /// # Errors
     /// `NoneAvailable` when filters and the blacklist leave no node, `NotFound` when the cache knows that there is none.
     fn select(&self, service: &str, options: &SelectOptions) -> Result<Selection>;
+
+    /// A node of `service` for one attempt: the first of those that [`select`](Self::select) would hand out now. `None` where
+    /// that is a miss.
+    ///
+    /// # Errors
+    /// Those of `select`, and of [`Next::node`].
+    fn pick(&self, service: &str, options: &SelectOptions) -> Result<Option<Picked>> {
+        match self.select(service, options)? {
+            Selection::Ready(next) => next.node().map(|node| Some(node.into())),
+            Selection::Miss => Ok(None),
+        }
+    }
 
     /// Looks `service` up, so that the next [`select`](Self::select) hits.
     ///
@@ -107,6 +131,9 @@ impl Outcome {
     }
 }
 
+/// A node is looked for among so many that were there before: both are in the same order, and few go at once.
+const MOVED_MAX: usize = 8;
+
 /// The nodes that a selection left, in a fixed order. go-micro hands its strategies `[]*Service` and has each of them
 /// flatten it; here that happens once per change of membership.
 #[derive(Debug, Default)]
@@ -120,7 +147,21 @@ pub struct NodeSet {
 impl NodeSet {
     /// All nodes of all versions.
     pub fn of(service: &str, services: &Services) -> Self {
-        let nodes = services.iter().flat_map(|service| &service.nodes).map(|node| Arc::new(node.clone())).collect();
+        Self::after(&Self::default(), service, services)
+    }
+
+    /// The same after `before`, with which it shares the nodes that stay.
+    fn after(before: &Self, service: &str, services: &Services) -> Self {
+        let mut known = before.nodes.as_slice();
+        let mut share = |node: &Node| match known.iter().take(MOVED_MAX).position(|known| **known == *node) {
+            Some(index) => {
+                let shared = known[index].clone();
+                known = &known[index + 1..];
+                shared
+            }
+            None => Arc::new(node.clone()),
+        };
+        let nodes = services.iter().flat_map(|service| &service.nodes).map(&mut share).collect();
         Self { service: service.to_owned(), nodes }
     }
 }
@@ -135,9 +176,7 @@ impl Clone for Next {
     fn clone(&self) -> Self {
         Self {
             source: match &self.source {
-                Source::Prepared(held) => {
-                    Source::Set { set: held.set.clone(), strategy: held.strategy.clone(), state: held.position.clone() }
-                }
+                Source::Prepared(line) => Source::Prepared(line.clone()),
                 Source::Set { set, strategy, state } => {
                     Source::Set { set: set.clone(), strategy: strategy.clone(), state: state.clone() }
                 }
@@ -149,7 +188,7 @@ impl Clone for Next {
 
 #[derive(Debug)]
 enum Source {
-    Prepared(HeldNodes),
+    Prepared(Arc<Line>),
     Set { set: Arc<NodeSet>, strategy: Arc<dyn Strategy>, state: StrategyState },
     Elsewhere(Arc<dyn NodeSource>),
 }
@@ -171,8 +210,8 @@ impl Next {
 
     /// Takes from what was prepared.
     #[inline]
-    fn prepared(held: HeldNodes) -> Self {
-        Self { source: Source::Prepared(held) }
+    fn prepared(line: Arc<Line>) -> Self {
+        Self { source: Source::Prepared(line) }
     }
 
     /// Takes what `source` picks.
@@ -186,7 +225,7 @@ impl Next {
     /// `NoneAvailable` when the set is empty.
     pub fn node(&self) -> Result<Arc<Node>> {
         match &self.source {
-            Source::Prepared(held) => pick(&held.set, &*held.strategy, &held.position),
+            Source::Prepared(line) => pick(line.set(), &**line.strategy(), line.position()),
             Source::Set { set, strategy, state } => pick(set, &**strategy, state),
             Source::Elsewhere(source) => source.node(),
         }
@@ -195,7 +234,7 @@ impl Next {
     /// The nodes that it takes from, where this process sees them all.
     pub fn set(&self) -> Option<&Arc<NodeSet>> {
         match &self.source {
-            Source::Prepared(held) => Some(&held.set),
+            Source::Prepared(line) => Some(line.set()),
             Source::Set { set, .. } => Some(set),
             Source::Elsewhere(_) => None,
         }
@@ -204,10 +243,13 @@ impl Next {
 
 #[inline]
 fn pick(set: &NodeSet, strategy: &dyn Strategy, state: &StrategyState) -> Result<Arc<Node>> {
-    set.nodes
-        .get(strategy.pick(set, state))
-        .cloned()
-        .ok_or_else(|| Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone()))
+    set.nodes.get(strategy.pick(set, state)).cloned().ok_or_else(|| none_picked(set))
+}
+
+/// There is no node where the strategy says.
+#[cold]
+fn none_picked(set: &NodeSet) -> Error {
+    Error::new(ErrorKind::NoneAvailable, "select").with("service", set.service.clone())
 }
 
 /// What a strategy keeps for one service across selections: a position that every selection moves on.
@@ -217,6 +259,14 @@ pub type StrategyState = Arc<std::sync::atomic::AtomicUsize>;
 pub trait Strategy: Send + Sync + fmt::Debug {
     /// The index of the node to take; any index when the set is empty. Must not allocate.
     fn pick(&self, set: &NodeSet, state: &StrategyState) -> usize;
+
+    /// Moves `state` on by some picks at once, where the n-th pick takes the node at index n of `set`, counted round: whoever
+    /// asks then takes these positions by itself. `None` where nodes are taken one by one, by [`pick`](Self::pick). Must not
+    /// allocate.
+    fn reserve(&self, set: &NodeSet, state: &StrategyState) -> Option<Range<usize>> {
+        let _ = (set, state);
+        None
+    }
 
     /// The strategy's name.
     fn name(&self) -> &'static str;

@@ -2,24 +2,73 @@
 //! else. As in go-micro's `selector/strategy.go`, except that round robin goes on where the last selection stopped; there
 //! it starts anew at random for every call and is fair in name only (GM#116).
 
+use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rand::Rng;
 
 use super::{NodeSet, Strategy, StrategyState};
 use crate::env::Random as RandomStream;
+use crate::recent::{self, Owner, Recent};
+
+/// Turns that a thread takes at once where there are very many nodes.
+const TURNS_MAX: usize = 16;
+
+/// A thread takes a turn at once for each so many nodes, and never less than one.
+const NODES_PER_TURN: usize = 64;
+
+thread_local! {
+    static STREAMS: Recent<Stream> = const { Recent::new() };
+}
 
 /// Each node is as likely as any other, at every draw.
 #[derive(Debug)]
 pub struct Random {
-    stream: Mutex<RandomStream>,
+    source: Arc<Mutex<Source>>,
+    owner: Owner,
+}
+
+#[derive(Debug)]
+struct Source {
+    /// The first thread's, until it has taken it.
+    first: Option<RandomStream>,
+    /// Seeds of the other threads' streams.
+    seeds: RandomStream,
+}
+
+/// A thread's own, so that none waits for another.
+#[derive(Debug)]
+struct Stream {
+    source: Weak<Mutex<Source>>,
+    stream: RefCell<RandomStream>,
 }
 
 impl Random {
-    /// Draws from `stream`.
+    /// Draws from `stream` on the first thread that draws, and on each further one from a stream that `stream` decides.
     pub fn new(stream: RandomStream) -> Self {
-        Self { stream: Mutex::new(stream) }
+        let seeds = RandomStream::from_seed(stream.clone().random());
+        Self { source: Arc::new(Mutex::new(Source { first: Some(stream), seeds })), owner: Owner::default() }
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_stream(&self) {
+        let stream = || {
+            let mut source = self.source();
+            let stream = source.first.take().unwrap_or_else(|| RandomStream::from_seed(source.seeds.random()));
+            Stream { source: Arc::downgrade(&self.source), stream: RefCell::new(stream) }
+        };
+        recent::keep(&STREAMS, &self.owner, "", |kept| kept.source.strong_count() > 0, stream);
+    }
+}
+
+impl Drop for Random {
+    fn drop(&mut self) {
+        recent::forget(&STREAMS, &self.owner);
     }
 }
 
@@ -30,7 +79,13 @@ impl Strategy for Random {
         if count < 2 {
             return 0;
         }
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..count) as usize
+        let draw = |own: &Stream| Some(own.stream.try_borrow_mut().ok()?.random_range(0..count));
+        let drawn = recent::find(&STREAMS, &self.owner, "", draw).or_else(|| {
+            self.keep_stream();
+            recent::find(&STREAMS, &self.owner, "", draw)
+        });
+        // A thread that keeps too many streams, or is ending, has none of its own.
+        drawn.unwrap_or_else(|| self.source().seeds.random_range(0..count)) as usize
     }
 
     fn name(&self) -> &'static str {
@@ -39,7 +94,8 @@ impl Strategy for Random {
 }
 
 /// One node after the other. The position is kept per service, so that n selections give each of k nodes n/k of them,
-/// exact to one, while the nodes stay the same.
+/// exact to one, while the nodes stay the same. From 128 nodes on a thread that picks takes some turns at once, at most
+/// 16: then a node may lack one more for each other thread that has stopped in the midst of its turns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundRobin;
 
@@ -47,6 +103,14 @@ impl Strategy for RoundRobin {
     fn pick(&self, set: &NodeSet, state: &StrategyState) -> usize {
         let position = state.fetch_add(1, Ordering::Relaxed);
         position.checked_rem(set.nodes.len()).unwrap_or(0)
+    }
+
+    fn reserve(&self, set: &NodeSet, state: &StrategyState) -> Option<Range<usize>> {
+        // Few enough that all threads of a machine together hold a small part of a round.
+        let turns = (set.nodes.len() / NODES_PER_TURN).clamp(1, TURNS_MAX);
+        let start = state.fetch_add(turns, Ordering::Relaxed);
+        // Once in 2^64 picks it comes round.
+        start.checked_add(turns).map(|end| start..end)
     }
 
     fn name(&self) -> &'static str {

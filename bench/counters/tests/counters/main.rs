@@ -94,7 +94,7 @@ fn works() -> Vec<Work> {
     for who in ["ours", "ours, with registry and selector", "tonic"] {
         add(format!("grpc/{who}"), true);
     }
-    for operation in ["round robin", "random", "get"] {
+    for operation in selecting::OPERATIONS {
         add(format!("select/{operation}"), true);
     }
     add("publish to 64".to_owned(), true);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use libtest_mimic::{Completion, Trial};
 use shaketable_bench_counters::{Committed, MEND};
 
-use crate::{All, codecs, of_this_build};
+use crate::{All, codecs, of_this_build, selecting};
 
 /// A demand.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ fn targets() -> Vec<Target> {
     let allocations = What::Counted("allocations");
     add("grpc/ours", Some("grpc/tonic"), allocations, 1.0);
     add("grpc/ours", Some("grpc/tonic"), What::Instructions, 1.02);
-    for operation in ["round robin", "random", "get"] {
+    for operation in selecting::OPERATIONS {
         add(&format!("select/{operation}"), None, allocations, 0.0);
     }
     for operation in ["encode", "decode"] {

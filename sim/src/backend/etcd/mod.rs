@@ -73,6 +73,8 @@ pub struct Etcd {
     /// How often the server was started again.
     restarts: u64,
     leaderless: Option<Leaderless>,
+    /// Since when nothing that is due is done, where its process does not execute.
+    still_since: Option<Duration>,
     /// What it is to the other members; none where it is the only one.
     seat: Option<Seat>,
     throttle: Throttle,
@@ -108,6 +110,7 @@ impl Etcd {
             raft_term: config.raft_term,
             restarts: 0,
             leaderless: None,
+            still_since: None,
             seat: (!config.others.is_empty()).then(Seat::default),
             throttle: Throttle::Off,
             alarms: Alarms::default(),
@@ -123,6 +126,9 @@ impl Etcd {
 
     /// Does everything that has come due by `now`: ends expired leases, serves lagging watches, tells progress.
     pub fn advance(&mut self, now: Duration) {
+        if self.still_since.is_some() {
+            return;
+        }
         while let Some(due) = self.next_due()
             && due <= now
         {
@@ -147,6 +153,26 @@ impl Etcd {
         due.into_iter().flatten().min()
     }
 
+    /// Lets its process stand still from now on, or go on, while its clock goes on all the time: what came due meanwhile is
+    /// done when it goes on, before anything that was asked meanwhile is heard. Measured on etcd 3.4, 3.5 and 3.6.
+    pub fn stand_still(&mut self, now: Duration, still: bool) {
+        if still {
+            self.advance(now);
+            self.still_since.get_or_insert(self.now);
+            return;
+        }
+        let Some(since) = self.still_since.take() else { return };
+        self.pulse += 1;
+        // What is overdue is done now, and not when it was due.
+        self.now = self.now.max(now);
+        // A timer that has gone off unheard is heard first, however often it did.
+        let check = self.tick_after(since, self.config.lease_check_interval);
+        if check <= self.now && self.lease_check_due().is_some() {
+            self.check_leases();
+        }
+        self.advance(now);
+    }
+
     /// What has happened since the last call, oldest first.
     pub fn take_events(&mut self) -> Vec<Occurrence> {
         self.occurrences.drain(..).collect()
@@ -156,6 +182,7 @@ impl Etcd {
     /// plus one election time-out). Nothing expires while it is down.
     pub fn restart(&mut self, now: Duration) {
         self.now = self.now.max(now);
+        self.still_since = None;
         self.started_at = self.now;
         self.leases_checked_at = self.now;
         self.sync_due = None;

@@ -321,6 +321,12 @@ impl Watch {
             });
             return;
         }
+        if self.next_revision < 0 {
+            // As bytes, by which etcd looks for it, a negative revision comes after all others.
+            self.next_revision = store.revision() + 1;
+            self.state = State::Synced;
+            return;
+        }
         let mut batch = Vec::new();
         let mut revisions = 0;
         let mut last = None;

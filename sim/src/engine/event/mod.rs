@@ -338,10 +338,10 @@ impl World for EventWorld {
         }
         match fault {
             Fault::Crash { host, fin } => return self.crash(host, *fin),
-            Fault::BackendDown { host } => return self.crash(host, true),
+            Fault::BackendDown { host } | Fault::BackendEnd { host } => return self.crash(host, true),
             Fault::Restart { host } | Fault::BackendUp { host } => return self.start(host),
-            Fault::Pause { host } => return self.pause(host, true),
-            Fault::Resume { host } => return self.pause(host, false),
+            Fault::Pause { host } | Fault::BackendPause { host } => return self.pause(host, true),
+            Fault::Resume { host } | Fault::BackendResume { host } => return self.pause(host, false),
             Fault::Skew { host, by_ns } => {
                 self.host(host)?.skew.set(*by_ns);
                 return Ok(());
@@ -353,7 +353,9 @@ impl World for EventWorld {
                 return Ok(());
             }
             // The backend does it; the run that owns the backend knows how.
-            Fault::LeaseLost { .. } | Fault::LeaderDown { .. } | Fault::LeaderUp { .. } => return Ok(()),
+            Fault::LeaseLost { .. } | Fault::Compaction { .. } | Fault::LeaderDown { .. } | Fault::LeaderUp { .. } => {
+                return Ok(());
+            }
             _ => {}
         }
         let (from, to, both_ways) = match fault {

@@ -9,7 +9,8 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::network::Cable;
+use super::links::Links;
+use super::network::{Cable, Dialled};
 use super::relay::{Life, Way, relay};
 use crate::world::WorldError;
 
@@ -20,12 +21,12 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// A network without hosts.
+    /// A network without hosts, on which toxics draw what `seed` decides.
     ///
     /// # Errors
     /// When this machine gives no thread.
-    pub fn lay() -> Result<Self, WorldError> {
-        let cable = Cable::lay().map_err(|error| WorldError::Engine(format!("there is no network: {error}")))?;
+    pub fn lay(seed: u64) -> Result<Self, WorldError> {
+        let cable = Cable::lay(seed).map_err(|error| WorldError::Engine(format!("there is no network: {error}")))?;
         Ok(Self { cable })
     }
 
@@ -40,7 +41,7 @@ impl Ground {
         };
         let mut found = address.to_socket_addrs().map_err(|error| broke(&error))?;
         let server_at = found.next().ok_or_else(|| broke(&format!("nobody knows the address {address}")))?;
-        let way = Way { there: (host.to_owned(), server.to_owned()), back: (server.to_owned(), host.to_owned()) };
+        let (from, to) = (host.to_owned(), server.to_owned());
         let cable = Arc::downgrade(&self.cable);
         let listening = async move {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -48,8 +49,9 @@ impl Ground {
             tokio::spawn(async move {
                 while let Ok((socket, _)) = listener.accept().await {
                     let Some(cable) = cable.upgrade() else { return };
+                    let (way, links) = (cable.way(&from, &to), (cable.links(), cable.dialled()));
                     // It ends with the connection, at the latest with the world's thread.
-                    tokio::spawn(go(socket, server_at, way.clone(), cable.links()));
+                    tokio::spawn(go(socket, server_at, way, links));
                 }
             });
             Ok(local)
@@ -60,12 +62,23 @@ impl Ground {
 }
 
 /// One connection by `way`, made as soon as anything passes.
-async fn go(mut host: TcpStream, server: SocketAddr, way: Way, links: watch::Receiver<super::links::Links>) {
+async fn go(
+    mut host: TcpStream,
+    server: SocketAddr,
+    mut way: Way,
+    (links, dialled): (watch::Receiver<Links>, Dialled),
+) {
     let mut seen = links.clone();
     if seen.wait_for(|links| links.passes(&way.there) && links.passes(&way.back)).await.is_err() {
         return;
     }
+    if links.borrow().is_down(&way.there) {
+        // Its system has accepted it, so that it cannot be refused any more.
+        let _ = host.set_zero_linger();
+        return;
+    }
     let Ok(server) = TcpStream::connect(server).await else { return };
+    dialled.count(&mut way);
     let _ = host.set_nodelay(true);
     // Whoever is not ours ends its connections by itself.
     let (_alive, life) = watch::channel(Life::Alive);

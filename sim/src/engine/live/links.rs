@@ -2,7 +2,10 @@
 //! to a connection a cut is a hold: what was sent arrives when it is over.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::toxic::{Placed, Toxic, Weather};
 
 /// From whom to whom.
 type Link = (String, String);
@@ -13,6 +16,12 @@ pub(super) struct Links {
     cuts: BTreeSet<Link>,
     holds: BTreeSet<Link>,
     latencies: BTreeMap<Link, Duration>,
+    /// The toxics on connections, in the order in which they came.
+    toxics: BTreeMap<Link, Arc<[Arc<Placed>]>>,
+    /// How many toxics there were.
+    placed: u64,
+    /// Where nobody is accepted.
+    downs: BTreeSet<Link>,
     /// How often connections were reset.
     resets: BTreeMap<Link, u64>,
     /// Hosts that have died without a sign, where it is not their own sockets that keep silent.
@@ -49,6 +58,30 @@ impl Links {
         }
     }
 
+    /// Puts a toxic on the connections, whoever has made them; one that is there already is there once.
+    pub(super) fn poison(&mut self, a: &[String], b: &[String], toxic: &Toxic) {
+        self.placed += 1;
+        let placed = Arc::new(Placed { id: self.placed, revision: self.placed, toxic: toxic.clone() });
+        for link in pairs(a, b).chain(pairs(b, a)) {
+            let before = self.toxics.remove(&link).unwrap_or_default();
+            let is_new = !before.iter().any(|placed| is_same(&placed.toxic, toxic));
+            self.toxics.insert(link, before.iter().cloned().chain(is_new.then(|| placed.clone())).collect());
+        }
+    }
+
+    /// Takes it away.
+    pub(super) fn cure(&mut self, a: &[String], b: &[String], toxic: &Toxic) {
+        for link in pairs(a, b).chain(pairs(b, a)) {
+            let before = self.toxics.remove(&link).unwrap_or_default();
+            self.toxics.insert(link, before.iter().filter(|placed| !is_same(&placed.toxic, toxic)).cloned().collect());
+        }
+    }
+
+    /// Closes the connections, and accepts nobody; or accepts again.
+    pub(super) fn down(&mut self, a: &[String], b: &[String], down: bool) {
+        pairs(a, b).chain(pairs(b, a)).for_each(|link| put(&mut self.downs, link, down));
+    }
+
     /// Lets a host die without a sign: nothing passes from or to it.
     pub(super) fn silence(&mut self, host: &str) {
         self.silent.insert(host.to_owned());
@@ -66,6 +99,8 @@ impl Links {
         self.cuts.clear();
         self.holds.clear();
         self.latencies.clear();
+        self.toxics.clear();
+        self.downs.clear();
     }
 
     /// Whether something that is sent arrives now.
@@ -84,11 +119,27 @@ impl Links {
         self.latencies.get(link).copied().unwrap_or_default()
     }
 
+    /// What becomes of what is sent on it now.
+    pub(super) fn weather(&self, link: &Link) -> Weather {
+        let toxics = self.toxics.get(link).cloned().unwrap_or_default();
+        Weather { passes: self.passes(link), delay: self.latency(link), toxics }
+    }
+
+    /// Whether nobody is accepted who comes by it.
+    pub(super) fn is_down(&self, link: &Link) -> bool {
+        self.downs.contains(link)
+    }
+
     /// How often its connections were reset.
     pub(super) fn resets(&self, link: &Link) -> u64 {
         let of = |host: &String| self.revivals.get(host).copied().unwrap_or_default();
         self.resets.get(link).copied().unwrap_or_default() + of(&link.0) + of(&link.1)
     }
+}
+
+/// The same fault, and not only one that does the same.
+fn is_same(one: &Toxic, other: &Toxic) -> bool {
+    (one.name(), one.direction()) == (other.name(), other.direction())
 }
 
 fn pairs<'a>(from: &'a [String], to: &'a [String]) -> impl Iterator<Item = Link> + 'a {

@@ -50,7 +50,10 @@ const FIRST_NETWORK: u32 = 64;
 
 /// What the live world is and can do. It is none of the engines that simulate.
 pub fn info() -> EngineInfo {
-    use Capability::{BackendRestart, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss, LinkLatency, Pause, Reset, Skew};
+    use Capability::{
+        BackendEnd, BackendPause, BackendRestart, Compaction, Crash, CrashWithoutFin, Cut, Hold, LeaseLoss,
+        LinkLatency, Pause, Reset, Skew, Toxics,
+    };
     EngineInfo {
         name: NAME,
         summary: "real sockets, real time, real servers; nothing is replayed",
@@ -65,6 +68,10 @@ pub fn info() -> EngineInfo {
             Skew,
             LeaseLoss,
             BackendRestart,
+            BackendEnd,
+            BackendPause,
+            Compaction,
+            Toxics,
         ]),
         ticks: false,
         is_live: true,
@@ -111,6 +118,7 @@ struct HostState {
 struct BackendState {
     backend: Arc<dyn LiveBackend>,
     is_up: bool,
+    is_paused: bool,
 }
 
 impl LiveWorld {
@@ -119,7 +127,7 @@ impl LiveWorld {
     /// # Errors
     /// When this machine gives no thread, or a server cannot be observed.
     pub fn new(setup: LiveSetup) -> Result<Self, WorldError> {
-        Self::on(Ground::lay()?, setup, Vec::new())
+        Self::on(Ground::lay(setup.seed)?, setup, Vec::new())
     }
 
     /// A world on `ground` without hosts, which begins now; the services of `own` run, and their hosts will be added.
@@ -143,7 +151,7 @@ impl LiveWorld {
         for backend in setup.backends {
             backend.observe(clock.clone(), listener(&own, &recorder, began)).map_err(WorldError::Engine)?;
             cable.add_server(backend.kind(), &backend.addresses());
-            backends.insert(backend.kind().to_owned(), BackendState { backend, is_up: true });
+            backends.insert(backend.kind().to_owned(), BackendState { backend, is_up: true, is_paused: false });
         }
         Ok(Self {
             info: info(),
@@ -246,10 +254,15 @@ impl LiveWorld {
         Ok(())
     }
 
-    fn backend_down(&mut self, name: &str) -> Result<(), WorldError> {
+    fn backend_down(&mut self, name: &str, in_order: bool) -> Result<(), WorldError> {
         let state = self.backends.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))?;
         if std::mem::replace(&mut state.is_up, false) {
-            state.backend.stop().map_err(WorldError::Engine)?;
+            // It dies as it stands, but what is paused in a container is killed by nobody.
+            if std::mem::replace(&mut state.is_paused, false) {
+                state.backend.pause(false).map_err(WorldError::Engine)?;
+            }
+            let ends = if in_order { state.backend.end() } else { state.backend.stop() };
+            ends.map_err(WorldError::Engine)?;
         }
         Ok(())
     }
@@ -259,6 +272,14 @@ impl LiveWorld {
         if !state.is_up {
             state.backend.start_again().map_err(WorldError::Engine)?;
             state.is_up = true;
+        }
+        Ok(())
+    }
+
+    fn backend_pause(&mut self, name: &str, paused: bool) -> Result<(), WorldError> {
+        let state = self.backends.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))?;
+        if state.is_up && std::mem::replace(&mut state.is_paused, paused) != paused {
+            state.backend.pause(paused).map_err(WorldError::Engine)?;
         }
         Ok(())
     }
@@ -279,7 +300,11 @@ impl LiveWorld {
                 return Err(WorldError::UnknownHost(host.to_owned()));
             }
         }
-        if let Fault::BackendDown { host } | Fault::BackendUp { host } = fault
+        if let Fault::BackendDown { host }
+        | Fault::BackendEnd { host }
+        | Fault::BackendUp { host }
+        | Fault::BackendPause { host }
+        | Fault::BackendResume { host } = fault
             && !self.backends.get(host).is_some_and(|state| state.backend.capabilities().contains(&capability))
         {
             return Err(incapable());
@@ -341,16 +366,24 @@ impl World for LiveWorld {
             Fault::Pause { host } => self.pause(host)?,
             Fault::Resume { host } => self.resume(host)?,
             Fault::Skew { host, by_ns } => self.host(host)?.skew_ns.store(*by_ns, Ordering::Relaxed),
-            Fault::BackendDown { host } => self.backend_down(host)?,
+            Fault::BackendDown { host } => self.backend_down(host, false)?,
+            Fault::BackendEnd { host } => self.backend_down(host, true)?,
             Fault::BackendUp { host } => self.backend_up(host)?,
+            Fault::BackendPause { host } => self.backend_pause(host, true)?,
+            Fault::BackendResume { host } => self.backend_pause(host, false)?,
             Fault::Cut { from, to } => self.cable.change(|links| links.cut(from, to, true)),
             Fault::Heal { from, to } => self.cable.change(|links| links.cut(from, to, false)),
             Fault::Hold { a, b } => self.cable.change(|links| links.hold(a, b, true)),
             Fault::Release { a, b } => self.cable.change(|links| links.hold(a, b, false)),
             Fault::Latency { a, b, latency } => self.cable.change(|links| links.slow(a, b, *latency)),
             Fault::Reset { a, b } => self.cable.change(|links| links.reset(a, b)),
-            // Leases are the server's; the run that has it knows how. The others were refused above.
+            Fault::Toxic { a, b, toxic } => self.cable.change(|links| links.poison(a, b, toxic)),
+            Fault::Antidote { a, b, toxic } => self.cable.change(|links| links.cure(a, b, toxic)),
+            Fault::LinkDown { a, b } => self.cable.change(|links| links.down(a, b, true)),
+            Fault::LinkUp { a, b } => self.cable.change(|links| links.down(a, b, false)),
+            // Leases and history are the server's; the run that has it knows how. The others were refused above.
             Fault::LeaseLost { .. }
+            | Fault::Compaction { .. }
             | Fault::Loss { .. }
             | Fault::Link { .. }
             | Fault::LeaderDown { .. }
@@ -362,6 +395,7 @@ impl World for LiveWorld {
     fn heal(&mut self) -> Result<(), WorldError> {
         self.cable.change(links::Links::mend);
         for name in self.backends.keys().cloned().collect::<Vec<_>>() {
+            self.backend_pause(&name, false)?;
             self.backend_up(&name)?;
         }
         for name in self.hosts.keys().cloned().collect::<Vec<_>>() {

@@ -32,6 +32,9 @@ const OPENS_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Cable {
     sockets: Handle,
     links: watch::Sender<Links>,
+    /// Decides what toxics draw.
+    seed: u64,
+    dialled: Dialled,
     names: Mutex<Names>,
     /// Ends the thread when it is dropped.
     _end: oneshot::Sender<()>,
@@ -45,12 +48,26 @@ struct Names {
     doors: Vec<Arc<Door>>,
 }
 
+/// How many connections were made, by who has dialled whom.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dialled(Arc<Mutex<BTreeMap<(String, String), u64>>>);
+
+impl Dialled {
+    /// One more was made by `way`, which gets its number.
+    pub(super) fn count(&self, way: &mut Way) {
+        let mut dialled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = dialled.entry(way.there.clone()).or_default();
+        way.number = *count;
+        *count += 1;
+    }
+}
+
 impl Cable {
-    /// One without hosts.
+    /// One without hosts, on which toxics draw what `seed` decides.
     ///
     /// # Errors
     /// When this machine gives no thread.
-    pub(super) fn lay() -> io::Result<Arc<Self>> {
+    pub(super) fn lay(seed: u64) -> io::Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let sockets = runtime.handle().clone();
         let (end, ended) = oneshot::channel::<()>();
@@ -59,7 +76,8 @@ impl Cable {
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
         })?;
-        Ok(Arc::new(Self { sockets, links: watch::Sender::new(Links::default()), names: Mutex::default(), _end: end }))
+        let links = watch::Sender::new(Links::default());
+        Ok(Arc::new(Self { sockets, links, seed, dialled: Dialled::default(), names: Mutex::default(), _end: end }))
     }
 
     pub(super) fn add_host(&self, name: &str, address: Ipv4Addr) {
@@ -102,6 +120,17 @@ impl Cable {
     pub(super) fn owner(&self, address: SocketAddr) -> Option<String> {
         let names = self.names();
         names.of_addresses.get(&address.ip()).or_else(|| names.servers.get(&address)).cloned()
+    }
+
+    /// The way of a connection that `from` makes to `to`; it gets its number when it is made.
+    pub(super) fn way(&self, from: &str, to: &str) -> Way {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Way { there: (from.clone(), to.clone()), back: (to, from), seed: self.seed, number: 0 }
+    }
+
+    /// Counts connections.
+    pub(super) fn dialled(&self) -> Dialled {
+        self.dialled.clone()
     }
 
     /// Waits until `work` is done on the thread of the sockets, for who is on none that must not wait.
@@ -185,7 +214,8 @@ impl Network for LiveNetwork {
         let peer = self.resolve(address).await?;
         let door = self.cable.door(peer);
         let owner = door.as_ref().map(|door| door.own().host().to_string()).or_else(|| self.cable.owner(peer));
-        let way = owner.map(|name| Way { there: (self.host.clone(), name.clone()), back: (name, self.host.clone()) });
+        let mut way = owner.map(|name| self.cable.way(&self.host, &name));
+        let dialled = self.cable.dialled();
         let (own, links, life) = (self.address, self.cable.links(), self.life.clone());
         self.cable
             .run(async move {
@@ -200,12 +230,16 @@ impl Network for LiveNetwork {
                     if !journey.is_zero() {
                         tokio::time::sleep(journey).await;
                     }
+                    if links.borrow().is_down(&way.there) {
+                        return Err(io::ErrorKind::ConnectionRefused.into());
+                    }
                 }
                 let socket = match &door {
                     Some(door) => dial_through(own, door).await?,
                     None => bound(own, peer)?.connect(peer).await?,
                 };
                 let local = socket.local_addr()?;
+                way.iter_mut().for_each(|way| dialled.count(way));
                 let (near, passing) = relay(socket, way.map(|way| (way, links)), life);
                 // It ends with the connection, at the latest with the world's thread.
                 tokio::spawn(passing);

@@ -1,27 +1,21 @@
 //! What passes between a host and its socket: bytes in order, at the pace of the link, and the end of either side. What was
 //! done to the link is done here, on the side that has dialled. It knows neither hosts nor worlds.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "real sockets live in real time")]
+#![expect(clippy::disallowed_types, reason = "this is where real sockets are wrapped")]
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::watch;
 
 use super::links::Links;
+use crate::toxic::{Chain, Direction, Ending, Origin, one_way};
 
 /// What a host may write ahead, in bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
-
-/// Largest piece that is carried at once, in bytes.
-const PIECE_BYTES_MAX: usize = 16 * 1024;
-
-/// How many pieces of one direction are under way at a time; who sends more waits, as for a link that is full.
-const PIECES_MAX: usize = 64;
 
 /// How it stands with one life of a host, as far as its peers can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +29,24 @@ pub(super) enum Life {
 }
 
 /// The links that a connection uses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Way {
     /// From who has dialled.
     pub(super) there: (String, String),
     /// To who has dialled.
     pub(super) back: (String, String),
+    /// Decides what toxics draw.
+    pub(super) seed: u64,
+    /// Counted from 0 in the order in which its like were dialled.
+    pub(super) number: u64,
+}
+
+impl Way {
+    /// The toxics of what is said in `direction`, none so far.
+    fn chain(&self, direction: Direction) -> Chain {
+        let proxy = format!("{}>{}", self.there.0, self.there.1).into();
+        Chain::new(Origin { seed: self.seed, proxy, connection: self.number, direction })
+    }
 }
 
 /// The host's end of a connection.
@@ -74,23 +80,45 @@ async fn pass(
     let _ = socket.set_nodelay(true);
     // Said before the host's end is dropped, which wakes the host.
     let tear = |kind| torn.set(kind).unwrap_or_default();
+    let (_clear, clear) = watch::channel(Links::default());
+    let (way, links) = way.unwrap_or((Way::default(), clear));
+    let mut is_closed = false;
     {
-        let (from_host, to_host) = tokio::io::split(host);
-        let (from_peer, to_peer) = socket.split();
-        let reset = reset(way.clone());
-        let (there, back) = match way {
-            Some((way, links)) => (Some((way.there, links.clone())), Some((way.back, links))),
-            None => (None, None),
+        // They outlive what carries between them, so that what tore the connection is said before the host sees its end.
+        let (mut from_host, mut to_host) = tokio::io::split(host);
+        let (mut from_peer, mut to_peer) = socket.split();
+        let breaks = |error: &io::Error| {
+            tear(error.kind());
+            Some(Ending::Reset)
         };
+        let [there, back] = [Direction::Upstream, Direction::Downstream].map(|direction| way.chain(direction));
         let passing = async {
-            // An error of either direction ends both.
-            let _ = tokio::try_join!(carry(from_host, to_peer, there, &tear), carry(from_peer, to_host, back, &tear));
+            let there = one_way(
+                (&mut from_host, &mut to_peer),
+                there,
+                (links.clone(), |links: &Links| links.weather(&way.there)),
+                breaks,
+            );
+            let back = one_way(
+                (&mut from_peer, &mut to_host),
+                back,
+                (links.clone(), |links: &Links| links.weather(&way.back)),
+                breaks,
+            );
+            tokio::try_join!(there, back).err()
         };
         let is_silent = tokio::select! {
             biased;
             () = silence(&mut life) => true,
-            () = async { reset.await; tear(io::ErrorKind::ConnectionReset) } => false,
-            () = passing => false,
+            () = async { reset(&way, links.clone()).await; tear(io::ErrorKind::ConnectionReset) } => false,
+            () = down(&way, links.clone()) => { is_closed = true; false }
+            ending = passing => {
+                is_closed = ending == Some(Ending::Closed);
+                if ending == Some(Ending::Reset) {
+                    tear(io::ErrorKind::ConnectionReset);
+                }
+                false
+            }
         };
         if is_silent {
             // Nothing passes, and nobody is told, until the host comes up again: then its kernel answers what it knows nothing
@@ -102,6 +130,9 @@ async fn pass(
     if torn.get().is_some() {
         // Its peer is told so, too.
         let _ = socket.set_zero_linger();
+    } else if is_closed {
+        // In order, whatever was under way.
+        let _ = socket.shutdown().await;
     }
 }
 
@@ -118,73 +149,18 @@ pub(super) async fn over(life: &mut watch::Receiver<Life>) {
 }
 
 /// Completes when the connections of the link are reset.
-async fn reset(way: Option<(Way, watch::Receiver<Links>)>) {
-    let Some((way, mut links)) = way else { return std::future::pending().await };
+async fn reset(way: &Way, mut links: watch::Receiver<Links>) {
     let before = links.borrow().resets(&way.there);
     if links.wait_for(|links| links.resets(&way.there) != before).await.is_err() {
         std::future::pending().await
     }
 }
 
-/// Something under way: what was read, or the end when it is empty.
-struct Piece {
-    due: Instant,
-    bytes: Vec<u8>,
-}
-
-type Link = Option<((String, String), watch::Receiver<Links>)>;
-
-/// One direction, until its end has been delivered or nobody is left to whom anything could be.
-async fn carry(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    link: Link,
-    tear: &impl Fn(io::ErrorKind),
-) -> io::Result<()> {
-    let (pieces, under_way) = mpsc::channel(PIECES_MAX);
-    let carried = tokio::try_join!(take(&mut from, pieces, link.clone()), deliver(&mut to, under_way, link));
-    carried.map(|_| ()).inspect_err(|error| tear(error.kind()))
-}
-
-async fn take(from: &mut (impl AsyncRead + Unpin), pieces: mpsc::Sender<Piece>, link: Link) -> io::Result<()> {
-    let mut buffer = vec![0; PIECE_BYTES_MAX];
-    loop {
-        let length = tokio::select! {
-            read = from.read(&mut buffer) => read?,
-            () = pieces.closed() => return Ok(()),
-        };
-        let latency = link.as_ref().map(|(link, links)| links.borrow().latency(link)).unwrap_or_default();
-        let piece = Piece { due: Instant::now() + latency, bytes: buffer[..length].to_vec() };
-        if pieces.send(piece).await.is_err() || length == 0 {
-            return Ok(());
-        }
+/// Completes when the link is taken down.
+async fn down(way: &Way, mut links: watch::Receiver<Links>) {
+    if links.wait_for(|links| links.is_down(&way.there)).await.is_err() {
+        std::future::pending().await
     }
-}
-
-async fn deliver(
-    to: &mut (impl AsyncWrite + Unpin),
-    mut under_way: mpsc::Receiver<Piece>,
-    mut link: Link,
-) -> io::Result<()> {
-    while let Some(piece) = under_way.recv().await {
-        if let Some((link, links)) = &mut link {
-            tokio::time::sleep_until(piece.due).await;
-            // The sender lives as long as the world.
-            let _ = links.wait_for(|links| links.passes(link)).await;
-        }
-        if piece.bytes.is_empty() {
-            // Who is gone needs not be told.
-            let _ = to.shutdown().await;
-            return Ok(());
-        }
-        match to.write_all(&piece.bytes).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(error),
-            // Whoever was to read it is gone; the other direction may have something to deliver yet.
-            Err(_) => return Ok(()),
-        }
-    }
-    Ok(())
 }
 
 impl Near {

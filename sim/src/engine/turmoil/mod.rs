@@ -242,7 +242,7 @@ impl World for TurmoilWorld {
         }
         match fault {
             Fault::Crash { host, fin } => self.crash(host, *fin),
-            Fault::BackendDown { host } => self.crash(host, true),
+            Fault::BackendDown { host } | Fault::BackendEnd { host } => self.crash(host, true),
             Fault::Restart { host } | Fault::BackendUp { host } => self.restart(host),
             Fault::Cut { from, to } => self.links.cut(from, to, true),
             Fault::Heal { from, to } => self.links.cut(from, to, false),
@@ -258,6 +258,13 @@ impl World for TurmoilWorld {
             | Fault::Resume { .. }
             | Fault::Link { .. }
             | Fault::Reset { .. }
+            | Fault::BackendPause { .. }
+            | Fault::BackendResume { .. }
+            | Fault::Compaction { .. }
+            | Fault::Toxic { .. }
+            | Fault::Antidote { .. }
+            | Fault::LinkDown { .. }
+            | Fault::LinkUp { .. }
             | Fault::Skew { .. } => {}
         }
         self.apply_links();

@@ -109,6 +109,65 @@ fn nothing_runs_out_while_the_backend_is_down() {
     story.trips(&LeaseExpiry, &["should not have expired while the backend was down"]);
 }
 
+/// The backend stands still from `from` to `to`.
+fn still(story: &mut Story, from: u64, to: u64) {
+    story.fault(from, Fault::BackendPause { host: "etcd".to_owned() });
+    story.fault(to, Fault::BackendResume { host: "etcd".to_owned() });
+}
+
+#[test]
+fn what_comes_due_while_the_backend_stands_still_runs_out_once_it_goes_on() {
+    // The lease is due at 11 s.
+    for (from, to, expired_at, word) in [
+        (9_000, 20_000, 20_000, ""),
+        (9_000, 20_000, 20_500, ""),
+        (9_000, 20_000, 20_501, "1ms late"),
+        (9_000, 20_000, 11_200, "should not have expired while the backend stood still"),
+        (9_000, 20_000, 10_500, "500ms early"),
+        // Of the half second in which it had to be noticed, it had 300 ms before it stood still.
+        (11_300, 20_000, 20_200, ""),
+        (11_300, 20_000, 20_201, "1ms late"),
+    ] {
+        let mut story = story();
+        still(&mut story, from, to);
+        story.expired(expired_at, "u1");
+        if word.is_empty() {
+            story.passes(&LeaseExpiry, 1);
+        } else {
+            story.trips(&LeaseExpiry, &["lease-u1", word]);
+        }
+    }
+}
+
+#[test]
+fn what_is_due_after_the_backend_has_gone_on_is_due_when_it_was() {
+    for (expired_at, word) in [(11_500, ""), (11_501, "1ms late"), (10_999, "1ms early")] {
+        let mut story = story();
+        still(&mut story, 2_000, 10_000);
+        story.expired(expired_at, "u1");
+        if word.is_empty() {
+            story.passes(&LeaseExpiry, 1);
+        } else {
+            story.trips(&LeaseExpiry, &["lease-u1", word]);
+        }
+    }
+}
+
+#[test]
+fn what_is_told_just_after_the_backend_has_stopped_is_not_accused_where_it_may_be_told_late() {
+    for (early, expired_at, flawed) in [(0, 11_101, true), (1_000, 12_000, false), (1_000, 12_101, true)] {
+        let mut story = story();
+        story.facts.early = ms(early);
+        still(&mut story, 11_100, 20_000);
+        story.expired(expired_at, "u1");
+        if flawed {
+            story.trips(&LeaseExpiry, &["while the backend stood still"]);
+        } else {
+            story.passes(&LeaseExpiry, 1);
+        }
+    }
+}
+
 #[test]
 fn a_lease_that_is_revoked_lost_or_deleted_need_not_run_out() {
     let keys = vec!["/micro/registry/users/u1".to_owned()];

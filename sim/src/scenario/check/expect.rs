@@ -22,7 +22,8 @@ impl Checker<'_> {
         let views = "calls or a watch, to see registrations";
         let faults = &scenario.faults;
         let stops = faults.iter().any(|fault| {
-            let restarts = fault.backend_restart.is_some() || fault.leader_lost.is_some();
+            let of_backend = fault.backend_restart.is_some() || fault.backend_pause.is_some();
+            let restarts = of_backend || fault.leader_lost.is_some();
             fault.crash.is_some() || fault.pause.is_some() || restarts
         });
         self.evidence("fail_stop", expect.fail_stop.is_some(), stops, "a fault that stops a host: a crash or a pause");
@@ -46,6 +47,8 @@ impl Checker<'_> {
                 || fault.hold.is_some()
                 || fault.loss.is_some()
                 || fault.link.is_some()
+                || fault.toxic.is_some()
+                || fault.backend_pause.is_some()
         });
         let needs = "a fault that stops renewals, such as a crash or a partition from the registry";
         self.evidence("lease_expiry", expect.lease_expiry.is_some(), stops_renewal, needs);

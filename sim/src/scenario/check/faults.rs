@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Checker, mend, shown};
 use crate::plan::faults::OCCURRENCES_MAX;
 use crate::plan::words;
-use crate::scenario::model::{Fault, Partition};
+use crate::scenario::model::{Fault, HowDown, Partition};
 use crate::world::{self, Capability, Distribution, LinkQuality};
 
 /// What takes longer is kept back, not slow.
@@ -20,10 +20,12 @@ impl Checker<'_> {
             let path = format!("faults[{index}]");
             let kinds = kinds(fault);
             match kinds.as_slice() {
+                [("toxic", _)] if !self.engine.is_live => self.toxic_in_the_simulator(&path, fault),
                 [(kind, capability)] => self.capability(&format!("{path}.{kind}"), *capability),
                 [] => {
                     let mend = "write one of crash, restart, pause, partition, hold, latency, loss, reset, link, \
-                                skew, lease_lost, backend_restart, leader_lost";
+                                skew, lease_lost, backend_restart, backend_pause, \
+                                compaction, leader_lost, toxic";
                     self.error(&path, "a fault without a kind", mend.to_owned());
                 }
                 _ => {
@@ -99,7 +101,8 @@ impl Checker<'_> {
         }
         if let Some(lasting) = fault.lasting {
             self.some_time(&format!("{path}.for"), lasting);
-            if fault.restart.is_some() || fault.reset.is_some() || fault.lease_lost.is_some() {
+            let at_once = fault.restart.is_some() || fault.reset.is_some();
+            if at_once || fault.lease_lost.is_some() || fault.compaction.is_some() {
                 let place = self.key(&format!("{path}.for"));
                 self.problems.error(
                     &place,
@@ -143,6 +146,7 @@ impl Checker<'_> {
             ("loss", fault.loss.as_ref().map(|loss| (&loss.a, &loss.b))),
             ("reset", fault.reset.as_ref().map(|reset| (&reset.a, &reset.b))),
             ("link", fault.link.as_ref().map(|link| (&link.a, &link.b))),
+            ("toxic", fault.toxic.as_ref().map(|toxic| (&toxic.a, &toxic.b))),
         ];
         for (kind, sides) in links {
             if let Some((a, b)) = sides {
@@ -169,6 +173,9 @@ impl Checker<'_> {
             }
             self.quality(&path, &link.quality());
         }
+        if let Some(toxic) = &fault.toxic {
+            self.toxic(&format!("{path}.toxic"), toxic);
+        }
         if let Some(skew) = fault.skew.as_ref().filter(|skew| skew.by.span.is_zero()) {
             let mend = format!("write how far the date of {} is ahead, as 90s, or behind, as -1h", skew.host);
             self.error(&format!("{path}.skew.by"), "a date that is right", mend);
@@ -178,6 +185,18 @@ impl Checker<'_> {
         }
         if let Some(restart) = &fault.backend_restart {
             self.backend(&format!("{path}.backend_restart.backend"), &restart.backend);
+        }
+        if let Some(pause) = &fault.backend_pause {
+            self.backend(&format!("{path}.backend_pause.backend"), &pause.backend);
+        }
+        if let Some(compaction) = &fault.compaction {
+            let path = format!("{path}.compaction.backend");
+            if let Some((kind, _)) = compaction.backend.rsplit_once('-').filter(|(kind, _)| self.is_clustered(kind)) {
+                let message = format!("'{}' is a member, and all of them forget together", compaction.backend);
+                self.error(&path, message, format!("write '{kind}'"));
+            } else {
+                self.backend(&path, &compaction.backend);
+            }
         }
         if let Some(lost) = &fault.leader_lost {
             let path = format!("{path}.leader_lost.backend");
@@ -340,11 +359,21 @@ fn kinds(fault: &Fault) -> Vec<(&'static str, Capability)> {
         ),
         ("reset", fault.reset.as_ref().map(|_| world::Fault::Reset { a: a(), b: b() })),
         ("lease_lost", fault.lease_lost.as_ref().map(|_| world::Fault::LeaseLost { host: none() })),
-        ("backend_restart", fault.backend_restart.as_ref().map(|_| world::Fault::BackendDown { host: none() })),
+        (
+            "backend_restart",
+            fault.backend_restart.as_ref().map(|restart| match restart.how {
+                HowDown::Kill => world::Fault::BackendDown { host: none() },
+                HowDown::Term => world::Fault::BackendEnd { host: none() },
+            }),
+        ),
+        ("backend_pause", fault.backend_pause.as_ref().map(|_| world::Fault::BackendPause { host: none() })),
+        ("compaction", fault.compaction.as_ref().map(|_| world::Fault::Compaction { backend: none() })),
         ("leader_lost", fault.leader_lost.as_ref().map(|_| world::Fault::LeaderDown { backend: none() })),
         ("pause", fault.pause.as_ref().map(|_| world::Fault::Pause { host: none() })),
         ("skew", fault.skew.as_ref().map(|_| world::Fault::Skew { host: none(), by_ns: 0 })),
         ("link", fault.link.as_ref().map(|_| world::Fault::Link { from: a(), to: b(), quality: None })),
+        // Whichever toxic it is.
+        ("toxic", fault.toxic.as_ref().map(|_| world::Fault::LinkDown { a: a(), b: b() })),
     ];
     kinds.into_iter().filter_map(|(name, fault)| fault.map(|fault| (name, fault.needs()))).collect()
 }

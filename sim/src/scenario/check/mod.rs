@@ -13,6 +13,7 @@ mod own_tests;
 mod plugins;
 #[cfg(test)]
 pub(super) mod tests;
+mod toxics;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use super::duration;
 use super::model::Scenario;
 use super::problem::{Place, Problems};
 use super::tree::{self, Node};
-use crate::engine::{EngineInfo, NAMES};
+use crate::engine::live::NAME as LIVE;
+use crate::engine::{self, EngineInfo, NAMES};
 use crate::plan::words;
 
 /// Checks `scenario`, which is what [`parse`](super::parse) made of `text`; the world will be carried by `engine`, one of
@@ -44,6 +46,8 @@ pub fn check(
     let needed = |name: &str| engines.iter().find(|engine| engine.name == name);
     // What a file needs is said of engines that simulate.
     let needs = scenario.needs.as_ref().filter(|_| !engine.is_live);
+    let live = engine::live::info();
+    let needed = |name: &str| if name == LIVE { Some(&live) } else { needed(name) };
     let engine = needs.and_then(|needs| needed(&needs.engine)).unwrap_or(engine);
     let mut checker = Checker { scenario, plugins, engine, engines, tree, problems, backends: BTreeSet::new() };
     checker.needs();
@@ -73,9 +77,10 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn needs(&mut self) {
         let Some(needs) = &self.scenario.needs else { return };
-        if !NAMES.contains(&needs.engine.as_str()) {
+        let names = NAMES.into_iter().chain([LIVE]);
+        if !names.clone().any(|name| name == needs.engine) {
             let message = format!("no engine is called '{}'", needs.engine);
-            self.error("needs.engine", message, mend(&needs.engine, NAMES.into_iter()));
+            self.error("needs.engine", message, mend(&needs.engine, names));
         }
         if needs.because.trim().is_empty() {
             let mend = "say what other engines cannot do, for those who read that the file is left out".to_owned();

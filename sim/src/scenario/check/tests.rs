@@ -275,6 +275,92 @@ fn a_file_that_never_runs_live_is_left_out_with_its_reason_and_one_that_needs_an
 }
 
 #[test]
+fn a_backend_is_paused_asked_to_end_and_forgets_where_there_is_one() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let cluster = |entry: &str| changed(&[("load:", "backends: { etcd: { members: 3 } }\nload:"), (fault, entry)]);
+    for good in [
+        "{ at: 5s, for: 3s, backend_pause: { backend: etcd } }",
+        "{ at: 5s, compaction: { backend: etcd } }",
+        "{ at: 5s, for: 3s, backend_restart: { backend: etcd, how: term } }",
+    ] {
+        let text = changed(&[(fault, good)]);
+        assert_eq!((shown(&text, &engines()), shown_live(&text)), (String::new(), String::new()), "{good}");
+    }
+    assert_eq!(shown(&cluster("{ at: 5s, for: 3s, backend_pause: { backend: etcd-2 } }"), &engines()), "");
+    let turmoil = [engine("turmoil").unwrap()];
+    let paused = shown(&changed(&[(fault, "{ at: 5s, backend_pause: { backend: etcd } }")]), &turmoil);
+    assert!(
+        paused.contains("engine turmoil cannot pause the backend") && paused.contains("churn.yaml:11:"),
+        "{paused}"
+    );
+    for (text, told) in [
+        (changed(&[(fault, "{ at: 5s, backend_pause: { backend: etdc } }")]), "did you mean 'etcd'?"),
+        (changed(&[(fault, "{ at: 5s, compaction: { backend: user } }")]), "no backend is called 'user'"),
+        (changed(&[(fault, "{ at: 5s, for: 2s, compaction: { backend: etcd } }")]), "leave 'for' out"),
+        (cluster("{ at: 5s, compaction: { backend: etcd-2 } }"), "write 'etcd'"),
+    ] {
+        let shown = shown(&text, &engines());
+        assert!(shown.contains(told) && shown.contains("churn.yaml:"), "{told}:\n{shown}");
+    }
+    let wrong = changed(&[(fault, "{ at: 5s, backend_restart: { backend: etcd, how: gently } }")]);
+    let wrong = parse("churn.yaml", &wrong).unwrap_err().to_string();
+    assert!(wrong.contains("gently") && wrong.contains("churn.yaml:11:"), "{wrong}");
+}
+
+#[test]
+fn a_toxic_runs_live_and_in_the_simulator_it_is_told_what_to_write_instead() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let with = |toxic: &str| changed(&[(fault, &format!("{{ at: 3s, for: 2s, toxic: {toxic} }}"))]);
+    let good = [
+        ("{ a: web, b: user, latency: { latency: 1s, jitter: 20ms } }", "write 'latency: { a, b, latency }' for it"),
+        ("{ a: web, b: etcd, direction: both, bandwidth: { rate: 10 } }", "bytes_per_second }' for it"),
+        ("{ a: web, b: user, direction: upstream, timeout: { timeout: 1s } }", "write 'hold: { a, b }' for it"),
+        ("{ a: web, b: user, toxicity: 0.5, reset_peer: {} }", "write 'reset: { a, b }' for it"),
+        ("{ a: web, b: user, slicer: { average_size: 9, delay: 70us } }", "leaves the file to live runs"),
+        ("{ a: web, b: user, slow_close: { delay: 1s } }", "leaves the file to live runs"),
+        ("{ a: web, b: user, limit_data: { bytes: 100 } }", "leaves the file to live runs"),
+        ("{ a: web, b: user, down: {} }", "and 'partition' for it"),
+    ];
+    for (toxic, mend) in good {
+        let text = with(toxic);
+        assert_eq!(shown_live(&text), "", "{toxic}");
+        let simulated = shown(&text, &engines());
+        let refused = simulated.contains("cannot put toxics on connections") && simulated.contains("churn.yaml:11:");
+        assert!(refused && simulated.contains(mend), "{simulated}");
+        let left = text.replacen("load:", "needs: { engine: live, because: it has toxics }\nload:", 1);
+        assert_eq!(shown(&left, &engines()), "");
+        let loaded = cases_of("churn.yaml", &left, &Overrides::default(), &plugins(), &engines()[0]).unwrap();
+        assert!(
+            loaded.cases.is_empty() && loaded.left_out[0].contains("it needs engine live"),
+            "{:?}",
+            loaded.left_out
+        );
+    }
+    for (toxic, told) in [
+        ("{ a: web, b: user }", "a toxic without a kind"),
+        ("{ a: web, b: user, down: {}, limit_data: { bytes: 1 } }", "a toxic of more than one kind"),
+        ("{ a: web, b: user, down: {}, toxicity: 0.5 }", "leave 'toxicity' out"),
+        ("{ a: web, b: user, toxicity: 1.5, timeout: {} }", "1.5 is not between 0 and 1"),
+        ("{ a: web, b: user, toxicity: 0, timeout: {} }", "acts on no connection"),
+        ("{ a: web, b: 'user, web-1', timeout: {} }", "'web-1' is on two sides at once"),
+        ("{ a: web, b: usre, timeout: {} }", "did you mean 'user'?"),
+        ("{ a: web, b: user, slicer: { average_size: 0 } }", "the least is 1"),
+        ("{ a: web, b: user, latency: { latency: 1us } }", "no whole number of ms"),
+    ] {
+        let shown = shown_live(&with(toxic));
+        assert!(shown.contains(told) && shown.contains("churn.yaml:11:"), "{told}:\n{shown}");
+    }
+    for (toxic, told) in [
+        ("{ a: web, b: user, latncy: { latency: 1s } }", "did you mean 'latency'?"),
+        ("{ a: web, b: user, timeout: { timeout: 5 } }", "it has no unit"),
+        ("{ a: web, b: user, direction: sideways, timeout: {} }", "sideways"),
+    ] {
+        let wrong = parse("churn.yaml", &with(toxic)).unwrap_err().to_string();
+        assert!(wrong.contains(told) && wrong.contains("churn.yaml:11:"), "{told}:\n{wrong}");
+    }
+}
+
+#[test]
 fn warnings_alone_leave_the_file_usable() {
     let text = changed(&[("[memory, etcd]", "[memory, memory, etcd]")]);
     let scenario = parse("churn.yaml", &text).unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ToxicFault;
 use crate::scenario::distribution;
 use crate::scenario::duration::{self, Signed, signed};
 use crate::world::{Distribution, LinkQuality};
@@ -51,6 +52,12 @@ pub struct Fault {
     /// The backend restarts, or one of its members; `for` is how long it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend_restart: Option<BackendRestart>,
+    /// The backend stops executing, or one of its members, and goes on when it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend_pause: Option<OnBackend>,
+    /// The backend forgets what its entries were before they became what they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<OnBackend>,
     /// The member that leads a backend goes down, as with a restart; `for` is how long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leader_lost: Option<LeaderLost>,
@@ -63,6 +70,9 @@ pub struct Fault {
     /// Links do something else to packets than the network does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkChange>,
+    /// Connections fare as through a proxy with a toxic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toxic: Option<ToxicFault>,
 }
 
 /// A span of time, `{ from: 5s, to: 20s }`.
@@ -221,6 +231,35 @@ pub enum LossGranularity {
 #[serde(deny_unknown_fields)]
 pub struct BackendRestart {
     /// The backend, such as `etcd`, of whose members one is drawn, or a member, such as `etcd-2`.
+    pub backend: String,
+    /// How it goes down.
+    #[serde(default, skip_serializing_if = "HowDown::is_default")]
+    pub how: HowDown,
+}
+
+/// How a backend goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HowDown {
+    /// It is killed.
+    #[default]
+    Kill,
+    /// It is asked to end, and ends in order.
+    Term,
+}
+
+impl HowDown {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A fault of a backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnBackend {
+    /// The backend, such as `etcd`; of its members one is drawn where it is done to one, or a member is named, such as
+    /// `etcd-2`.
     pub backend: String,
 }
 

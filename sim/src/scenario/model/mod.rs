@@ -13,12 +13,14 @@ mod fault;
 mod live;
 mod load;
 mod runs;
+mod toxic;
 
 pub use expect::*;
 pub use fault::*;
 pub use live::*;
 pub use load::*;
 pub use runs::*;
+pub use toxic::*;
 
 /// A scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

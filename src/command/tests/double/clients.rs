@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Failed, Trial};
 use shaketable_fixtures::etcd::{Location, RealEtcd, Settings};
 use shaketable_fixtures::process::find_on_path;
+use shaketable_reaper::directory::Directory;
 
 use super::common::{Outcome, own_etcds, trial};
 use super::double::Double;
@@ -79,7 +80,7 @@ fn same(etcd: &Location, run: &(dyn Fn(&str) -> Result<String, Failed> + Sync)) 
 }
 
 fn run_etcdctl(address: &str) -> Result<String, Failed> {
-    let directory = tempfile::Builder::new().prefix("shaketable-etcdctl-").tempdir()?;
+    let directory = Directory::new("etcdctl")?;
     let mut command = Command::new("bash");
     command.args(["-c", SCRIPT]).current_dir(directory.path()).env("ETCDCTL_ENDPOINTS", address);
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
@@ -107,7 +108,7 @@ fn refuses_in_sentences() -> Outcome {
         (&["user", "add", "somebody:password"], "no users"),
         (&["role", "add", "role"], "no roles"),
     ] {
-        let directory = tempfile::Builder::new().prefix("shaketable-etcdctl-").tempdir()?;
+        let directory = Directory::new("etcdctl")?;
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").env("ETCDCTL_ENDPOINTS", &double.etcd).current_dir(directory.path());
         let output = command.args(words).stdin(Stdio::null()).output()?;

@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Failed, Trial};
+use shaketable_reaper::directory::Directory;
 
 use super::clients::etcdctl;
 use super::common::{Outcome, trial};
@@ -76,7 +77,7 @@ fn is_as(line: &str, shown: &str) -> bool {
 fn commands() -> Outcome {
     let session = session();
     assert!(session.len() >= 10, "the page has {} commands", session.len());
-    let directory = tempfile::Builder::new().prefix("shaketable-page-").tempdir()?;
+    let directory = Directory::new("page")?;
     let free = || Ok::<_, Failed>(format!("127.0.0.1:{}", shaketable_fixtures::process::free_port()?));
     let (etcd, admin) = (free()?, free()?);
     // One shell, as a person has one. What a command prints is told apart by lines of our own.

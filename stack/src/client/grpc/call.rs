@@ -1,22 +1,33 @@
 //! One attempt of a unary call over gRPC, and the opening of any request.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::ResponseFuture;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, uri};
 
 use super::GrpcClient;
 use super::connection::Lease;
 use crate::client::attempts::Attempts;
-use crate::client::headers::forwarded;
+use crate::client::headers::travels;
 use crate::client::{ClientOptions, Context, Request};
-use crate::codec::Payload;
 use crate::grpc::content::{self, Content};
 use crate::grpc::{frame, headers, path, status};
 use crate::metadata::names;
 use crate::{Error, ErrorKind, Result};
+
+/// What one attempt is made of, beside its deadline.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) client: &'a ClientOptions,
+    pub(super) context: &'a Context,
+    pub(super) request: &'a Request,
+    pub(super) content: &'a Content,
+    pub(super) address: &'a str,
+}
 
 /// The codec of `request`.
 pub(super) fn content(client: &ClientOptions, request: &Request) -> Result<Content> {
@@ -24,30 +35,12 @@ pub(super) fn content(client: &ClientOptions, request: &Request) -> Result<Conte
         .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "choose codec").with("content_type", &request.content_type))
 }
 
-/// `body` as a gRPC message.
-pub(super) fn frame(content: &Content, body: &dyn Payload) -> Result<Bytes> {
-    match body.as_frame() {
-        Some(bytes) => frame::encode(bytes),
-        None => frame::encode(&content.codec.marshaler().marshal(body)?),
-    }
-}
-
 impl GrpcClient {
-    /// Sends the request to `address` and waits for its response. When this future is dropped, the request is cancelled.
-    #[expect(clippy::too_many_arguments, reason = "what one attempt is made of")]
-    pub(super) async fn exchange(
-        &self,
-        client: &ClientOptions,
-        attempts: &Attempts<'_>,
-        context: &Context,
-        request: &Request,
-        content_type: &'static str,
-        frame: Bytes,
-        address: &str,
-    ) -> Result<Bytes> {
+    /// Sends the request and waits for its response. When this future is dropped, the request is cancelled.
+    pub(super) async fn exchange(&self, attempts: &Attempts<'_>, call: &Call<'_>, frame: Bytes) -> Result<Bytes> {
+        let address = call.address;
         let remaining = attempts.deadline() - self.core.env.now();
-        let head = head(client, context, request, content_type, Some(remaining), address)?;
-        let (_lease, response, mut sender) = self.begin(client, attempts, head, address).await?;
+        let (_lease, response, mut sender) = self.begin(attempts, call, Some(remaining)).await?;
         // A server may answer before it has read everything: its answer says more than the failure to send.
         let sent = frame::send(&mut sender, frame, true).await;
         let response = response.await.map_err(|error| opened(error, address))?;
@@ -55,11 +48,8 @@ impl GrpcClient {
         check(parts.status, &parts.headers)?;
         let mut reader = frame::Reader::new(body);
         let message = reader.next().await?;
-        let trailers = match reader.trailers().await? {
-            Some(trailers) => trailers,
-            None => HeaderMap::new(),
-        };
-        match status::read(&trailers) {
+        let trailers = reader.trailers().await?;
+        match trailers.as_ref().and_then(status::read) {
             Some(Ok(())) => {
                 sent.map_err(|error| opened(error, address))?;
                 message.ok_or_else(|| Error::new(ErrorKind::InvalidMessage, "call").detail("success without a message"))
@@ -75,22 +65,20 @@ impl GrpcClient {
     /// once.
     pub(super) async fn begin(
         &self,
-        client: &ClientOptions,
         attempts: &Attempts<'_>,
-        head: http::Request<()>,
-        address: &str,
+        call: &Call<'_>,
+        remaining: Option<Duration>,
     ) -> Result<(Lease, ResponseFuture, SendStream<Bytes>)> {
+        let (client, address) = (call.client, call.address);
         let mut last = None;
         for _ in 0..2 {
-            let timeout = attempts.dial_timeout();
-            let lease = self.connections.lease(address, client.pool_size, client.pool_ttl);
-            let lease = self.core.env.timeout(timeout, lease).await.unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Unreachable, "dial")
-                    .detail(format!("no connection within {timeout:?}"))
-                    .with("address", address))
-            })?;
-            let opened = match lease.sender.clone().ready().await {
-                Ok(mut sender) => sender.send_request(head.clone(), false),
+            let mut lease = match self.connections.lease_open(address) {
+                Some(lease) => lease,
+                // Seldom, and large while it is under way.
+                None => Box::pin(self.dial(client, attempts, address)).await?,
+            };
+            let opened = match poll_fn(|context| lease.sender.poll_ready(context)).await {
+                Ok(()) => lease.sender.send_request(head(call, remaining, lease.authority())?, false),
                 Err(error) => Err(error),
             };
             match opened {
@@ -107,38 +95,61 @@ impl GrpcClient {
             None => error,
         })
     }
+
+    async fn dial(&self, client: &ClientOptions, attempts: &Attempts<'_>, address: &str) -> Result<Lease> {
+        let timeout = attempts.dial_timeout();
+        let lease = self.connections.lease(address, client.pool_size, client.pool_ttl);
+        self.core.env.timeout(timeout, lease).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Unreachable, "dial")
+                .detail(format!("no connection within {timeout:?}"))
+                .with("address", address))
+        })
+    }
 }
 
 /// The head of a request: path, gRPC's headers, the caller's headers in lower case.
-pub(super) fn head(
-    client: &ClientOptions,
-    context: &Context,
-    request: &Request,
-    content_type: &'static str,
-    remaining: Option<Duration>,
-    address: &str,
-) -> Result<http::Request<()>> {
-    let path = path::of(&request.service, &request.endpoint);
+fn head(call: &Call<'_>, remaining: Option<Duration>, authority: Authority) -> Result<http::Request<()>> {
+    let Call { client, context, request, content, .. } = *call;
     let invalid = |error: http::Error| {
         Error::new(ErrorKind::InvalidInput, "write request").with("endpoint", &request.endpoint).caused_by(error)
     };
-    let uri = Uri::builder().scheme("http").authority(address).path_and_query(path).build().map_err(invalid)?;
-    let mut metadata = forwarded(&context.metadata);
+    let path = Bytes::from(path::of(&request.service, &request.endpoint));
+    let path = PathAndQuery::from_maybe_shared(path).map_err(|error| invalid(error.into()))?;
+    let mut parts = uri::Parts::default();
+    (parts.scheme, parts.authority, parts.path_and_query) = (Some(Scheme::HTTP), Some(authority), Some(path));
+    let mut head = http::Request::new(());
+    *head.method_mut() = Method::POST;
+    *head.uri_mut() = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
+    *head.version_mut() = Version::HTTP_2;
+    let all = head.headers_mut();
+    all.reserve(5 + context.metadata.len());
     if let Some(from) = &client.from_service {
-        metadata.insert(names::FROM_SERVICE.to_owned(), from.clone());
+        headers::put(all, names::FROM_SERVICE, from)?;
     }
-    metadata.retain(|name, _| !name.to_ascii_lowercase().starts_with("grpc-"));
-    metadata.insert("content-type".to_owned(), content_type.to_owned());
-    metadata.insert("te".to_owned(), "trailers".to_owned());
-    metadata.insert(headers::X_CONTENT_TYPE.to_owned(), request.content_type.clone());
+    let own = |name: &str| client.from_service.is_some() && name == names::FROM_SERVICE;
+    let grpc = |name: &str| name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("grpc-"));
+    for (name, value) in &context.metadata {
+        if travels(name) && !grpc(name) && !own(name) {
+            headers::put(all, name, value)?;
+        }
+    }
+    all.insert(header::CONTENT_TYPE, HeaderValue::from_static(content.content_type));
+    all.insert(header::TE, HeaderValue::from_static("trailers"));
+    all.insert(headers::X_CONTENT_TYPE, content_type(&request.content_type)?);
     if let Some(remaining) = remaining {
-        metadata.insert(headers::GRPC_TIMEOUT.to_owned(), headers::timeout_text(remaining));
-        metadata.insert(headers::TIMEOUT.to_owned(), remaining.as_nanos().to_string());
+        headers::put_timeout(all, remaining);
     }
-    let mut head =
-        http::Request::builder().method(Method::POST).uri(uri).version(Version::HTTP_2).body(()).map_err(invalid)?;
-    headers::put(head.headers_mut(), &metadata)?;
     Ok(head)
+}
+
+/// go-micro's content type as a header.
+fn content_type(text: &str) -> Result<HeaderValue> {
+    const USUAL: [&str; 2] = ["application/protobuf", "application/json"];
+    match USUAL.into_iter().find(|usual| *usual == text) {
+        Some(usual) => Ok(HeaderValue::from_static(usual)),
+        None => HeaderValue::from_str(text)
+            .map_err(|_| Error::new(ErrorKind::InvalidInput, "write header").with("header", "x-content-type")),
+    }
 }
 
 /// Refuses a response that is no gRPC, or that is a status without a body.
@@ -146,7 +157,7 @@ pub(super) fn check(code: StatusCode, headers: &HeaderMap) -> Result<()> {
     if let Some(Err(status)) = status::read(headers) {
         return Err(Error::remote("call", status));
     }
-    let content_type = headers::text(headers, "content-type").unwrap_or_default();
+    let content_type = headers::text(headers, &header::CONTENT_TYPE).unwrap_or_default();
     if code == StatusCode::OK && content_type.starts_with("application/grpc") {
         return Ok(());
     }

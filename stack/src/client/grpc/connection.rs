@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use h2::client::SendRequest;
 use h2::{Ping, PingPong};
+use http::uri::Authority;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -46,17 +47,26 @@ impl Connections {
         Self { env, slots: Mutex::default() }
     }
 
+    /// As [`lease`](Self::lease), where a connection is open and nobody is dialling; `None` otherwise.
+    pub(super) fn lease_open(&self, address: &str) -> Option<Lease> {
+        let slots = self.lock();
+        let connection = slots.get(address)?.0.try_lock().ok()?;
+        Connection::lease(connection.as_ref()?)
+    }
+
     /// The right to send one request to `address`, on a connection that is alive as far as this end knows.
     ///
     /// # Errors
-    /// `Unreachable`: nothing was sent.
+    /// `Unreachable`: nothing was sent. `InvalidInput` for what is no address.
     pub(super) async fn lease(&self, address: &str, size: usize, ttl: Duration) -> Result<Lease> {
         let slot = self.slot(address, size);
         let mut connection = slot.0.lock().await;
         if let Some(lease) = connection.as_ref().and_then(Connection::lease) {
             return Ok(lease);
         }
-        let dialled = Connection::dial(&self.env, address, ttl)
+        let authority = Authority::try_from(address)
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, "dial").with("address", address).caused_by(error))?;
+        let dialled = Connection::dial(&self.env, address, authority, ttl)
             .await
             .map_err(|error| Error::new(ErrorKind::Unreachable, "dial").with("address", address).caused_by(error))?;
         let lease = Connection::lease(&dialled);
@@ -65,7 +75,7 @@ impl Connections {
     }
 
     /// Asks the peer at `address` for a sign of life, after a request to it has not been answered in time.
-    pub(super) async fn probe(&self, address: &str) {
+    pub(super) fn probe(&self, address: &str) {
         let slot = self.lock().get(address).cloned();
         if let Some(slot) = slot
             && let Ok(connection) = slot.0.try_lock()
@@ -109,6 +119,7 @@ impl Slot {
 /// One HTTP/2 connection.
 #[derive(Debug)]
 struct Connection {
+    authority: Authority,
     sender: SendRequest<Bytes>,
     life: Arc<Life>,
     _driver: Task,
@@ -134,6 +145,7 @@ impl Connection {
     async fn dial(
         env: &Env,
         address: &str,
+        authority: Authority,
         ttl: Duration,
     ) -> Result<Arc<Self>, Box<dyn std::error::Error + Send + Sync>> {
         let stream = env.network().connect(address).await?;
@@ -152,7 +164,7 @@ impl Connection {
             .await?;
         let pings = connection.ping_pong();
         let driver = env.spawn("grpc client connection", drive(connection, pings, life.clone(), ttl));
-        Ok(Arc::new(Self { sender, life, _driver: driver }))
+        Ok(Arc::new(Self { authority, sender, life, _driver: driver }))
     }
 
     fn lease(self: &Arc<Self>) -> Option<Lease> {
@@ -180,6 +192,11 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// The address that was dialled.
+    pub(super) fn authority(&self) -> Authority {
+        self.connection.authority.clone()
+    }
+
     /// The connection turned out to be unusable: nobody gets it again.
     pub(super) fn give_up(&self) {
         self.connection.life.lock().ended = true;

@@ -15,9 +15,10 @@ use super::{
     CallOptions, Client, ClientOptions, ClientStream, Context, Message, MessageOptions, PublishOptions, Request,
     RequestOptions,
 };
-use crate::codec::{Frame, Payload};
+use crate::codec::Payload;
 use crate::env::Env;
 use crate::{ErrorKind, Result};
+use call::Call;
 use connection::Connections;
 
 /// Calls over gRPC. `pool_size` limits the connections that are kept, one per address, `pool_ttl` their idle time.
@@ -61,27 +62,26 @@ impl Client for GrpcClient {
         options: CallOptions,
     ) -> Result<()> {
         let client = self.core.options();
-        let call = options.or(&client.call);
+        let call = options.over(&client.call);
         let content = call::content(&client, request)?;
-        let frame = call::frame(&content, &*request.body)?;
+        let mut frame = content.write(&*request.body)?;
         let mut attempts = Attempts::new(&self.core.env, &client, &call, context, request);
         loop {
             let node = attempts.begin().await?;
-            let exchange =
-                self.exchange(&client, &attempts, context, request, content.content_type, frame.clone(), &node.address);
-            let result = match attempts.bounded(exchange).await {
-                Ok(body) => read(&content, body, response),
-                Err(error) => Err(error),
-            };
+            let call = Call { client: &client, context, request, content: &content, address: &node.address };
+            let exchanged = attempts.bounded(self.exchange(&attempts, &call, frame)).await;
+            let result = exchanged.and_then(|body| content.read(body, response));
             if let Err(error) = &result
                 && error.kind() == ErrorKind::Timeout
                 && error.status().is_none()
             {
-                self.connections.probe(&node.address).await;
+                self.connections.probe(&node.address);
             }
             if let Some(result) = attempts.end(&node, result) {
                 return result;
             }
+            // Most calls have one attempt: the next one's frame is made when there is one.
+            frame = content.write(&*request.body)?;
         }
     }
 
@@ -92,7 +92,7 @@ impl Client for GrpcClient {
         options: CallOptions,
     ) -> Result<Box<dyn ClientStream>> {
         let client = self.core.options();
-        let call = options.or(&client.call);
+        let call = options.over(&client.call);
         let mut attempts = Attempts::new(&self.core.env, &client, &call, context, request);
         loop {
             let node = attempts.begin().await?;
@@ -115,12 +115,4 @@ impl Client for GrpcClient {
     fn name(&self) -> &'static str {
         "grpc"
     }
-}
-
-fn read(content: &crate::grpc::content::Content, body: bytes::Bytes, message: &mut dyn Payload) -> Result<()> {
-    if let Some(frame) = message.as_any_mut().downcast_mut::<Frame>() {
-        frame.0 = body;
-        return Ok(());
-    }
-    content.codec.marshaler().unmarshal(&body, message)
 }

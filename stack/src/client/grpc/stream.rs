@@ -1,7 +1,6 @@
 //! A stream of the `grpc` client. The request's body is not sent: with gRPC opening carries no message, and a handler would
 //! get one that nobody has sent to it; go-micro's gRPC client does the same.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,8 +11,9 @@ use h2::SendStream;
 use h2::client::ResponseFuture;
 use tokio::sync::{Mutex, Notify};
 
+use super::GrpcClient;
+use super::call::{self, Call};
 use super::connection::Lease;
-use super::{GrpcClient, call};
 use crate::client::attempts::Attempts;
 use crate::client::{CallOptions, ClientOptions, ClientStream, Context, Request};
 use crate::codec::Payload;
@@ -24,6 +24,7 @@ use crate::grpc::frame::{self, Reader};
 use crate::grpc::status;
 use crate::opaque::opaque;
 use crate::registry::Node;
+use crate::selector::Picked;
 use crate::{Error, ErrorKind, Result};
 
 /// How long `close` waits until the end of the stream is sent.
@@ -37,15 +38,15 @@ impl GrpcClient {
         attempts: &Attempts<'_>,
         context: &Context,
         request: &Request,
-        node: &Arc<Node>,
+        node: &Picked,
     ) -> Result<GrpcStream> {
         let content = call::content(client, request)?;
         let now = self.core.env.now();
         let limit = call.stream_timeout.map(|timeout| now + timeout);
         let deadline = [context.deadline, limit].into_iter().flatten().min();
         let remaining = deadline.map(|deadline| deadline - now);
-        let head = call::head(client, context, request, content.content_type, remaining, &node.address)?;
-        let (lease, response, sender) = self.begin(client, attempts, head, &node.address).await?;
+        let call = Call { client, context, request, content: &content, address: &node.address };
+        let (lease, response, sender) = self.begin(attempts, &call, remaining).await?;
         Ok(GrpcStream {
             env: self.core.env.clone(),
             context: context.clone(),
@@ -67,7 +68,7 @@ pub(super) struct GrpcStream {
     env: Env,
     context: Context,
     request: Request,
-    node: Arc<Node>,
+    node: Picked,
     content: Content,
     deadline: Option<Instant>,
     /// `None` once this direction has ended, and while a message is being sent: a message that was given up half-way
@@ -204,7 +205,7 @@ impl ClientStream for GrpcStream {
     }
 
     async fn send(&self, message: &dyn Payload) -> Result<()> {
-        let frame = call::frame(&self.content, message)?;
+        let frame = self.content.write(message)?;
         let mut sender = self.sender.lock().await;
         let mut stream = sender.take().ok_or_else(|| self.closed_error())?;
         self.bounded(async { frame::send(&mut stream, frame, false).await.map_err(|error| self.broken(error)) })
@@ -216,7 +217,7 @@ impl ClientStream for GrpcStream {
     async fn recv(&self, message: &mut dyn Payload) -> Result<()> {
         let mut receiver = self.receiver.lock().await;
         let body = self.bounded(receiver.next(&self.node.address)).await?;
-        super::read(&self.content, body, message)
+        self.content.read(body, message)
     }
 
     async fn close_send(&self) -> Result<()> {

@@ -72,7 +72,7 @@ impl Client for RpcClient {
         options: CallOptions,
     ) -> Result<()> {
         let client = self.core.options();
-        let call = options.or(&client.call);
+        let call = options.over(&client.call);
         let body = super::core::encode(&client.parts.codecs, &request.content_type, &*request.body)?;
         let mut attempts = Attempts::new(&self.core.env, &client, &call, context, request);
         loop {
@@ -95,7 +95,7 @@ impl Client for RpcClient {
         options: CallOptions,
     ) -> Result<Box<dyn ClientStream>> {
         let client = self.core.options();
-        let call = options.or(&client.call);
+        let call = options.over(&client.call);
         let mut attempts = Attempts::new(&self.core.env, &client, &call, context, request);
         loop {
             let node = attempts.begin().await?;

@@ -12,14 +12,15 @@ use tokio::sync::{Mutex, Notify};
 
 use super::{RpcClient, headers};
 use crate::client::attempts::{Attempts, broken};
-use crate::client::core::{decode, encode};
-use crate::client::{CallOptions, ClientOptions, ClientStream, Context, Request};
+use crate::client::core::{Settled, decode, encode};
+use crate::client::{CallOptions, ClientStream, Context, Request};
 use crate::codec::Payload;
 use crate::env::{Env, Instant};
 use crate::error::Status;
 use crate::metadata::{Metadata, get_ignoring_case, names};
 use crate::opaque::opaque;
 use crate::registry::Node;
+use crate::selector::Picked;
 use crate::transport::{Message, Socket};
 use crate::{Error, ErrorKind, Result};
 
@@ -31,12 +32,12 @@ impl RpcClient {
     /// the stream and gives its body to nobody.
     pub(super) async fn open(
         &self,
-        client: &Arc<ClientOptions>,
+        client: &Arc<Settled>,
         call: &CallOptions,
         attempts: &Attempts<'_>,
         context: &Context,
         request: &Request,
-        node: &Arc<Node>,
+        node: &Picked,
     ) -> Result<RpcStream> {
         let socket = self.dial(client, attempts, &node.address, true).await?;
         let now = self.core.env.now();
@@ -68,10 +69,10 @@ impl RpcClient {
 /// A stream over a connection of its own.
 pub(super) struct RpcStream {
     env: Env,
-    client: Arc<ClientOptions>,
+    client: Arc<Settled>,
     context: Context,
     request: Request,
-    node: Arc<Node>,
+    node: Picked,
     socket: Arc<dyn Socket>,
     /// Of every message.
     header: Metadata,

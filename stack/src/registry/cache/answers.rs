@@ -1,15 +1,23 @@
-//! What the cache answers, as callers read it: without a lock, from tables that are replaced whole. It does not know what the
-//! answers are made of, and is told of changes by one writer at a time.
+//! What the cache answers, as callers read it: without a lock, from what their thread has been answered before, as long as that
+//! is the newest, and else from tables that are replaced whole. It does not know what the answers are made of, and is told of
+//! changes by one writer at a time.
 
 use std::sync::Arc;
 
+use crate::recent::{self, Owner, Recent};
 use crate::registry::{Followed, Freshness, Services};
 use crate::table::ByName;
+
+thread_local! {
+    /// Each with a count of its own, so that callers on other threads are not kept waiting for it.
+    static ANSWERS: Recent<Answer> = const { Recent::new() };
+}
 
 /// The answers by service.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     table: ByName<Answer>,
+    owner: Owner,
 }
 
 #[derive(Debug)]
@@ -22,9 +30,12 @@ struct Answer {
 impl Answers {
     /// The answer for `name`, which is in use then.
     pub(super) fn get(&self, name: &str) -> Option<Services> {
-        let answer = self.table.get(name)?;
-        answer.freshness.use_it();
-        Some(answer.services.clone())
+        let own = recent::find(&ANSWERS, &self.owner, name, |answer| answer.is_newest().then(|| answer.take()));
+        own.or_else(|| {
+            let answer = self.table.get(name)?;
+            recent::keep(&ANSWERS, &self.owner, name, Answer::is_newest, || answer.apart());
+            Some(answer.take())
+        })
     }
 
     /// The same, with what tells of changes.
@@ -62,6 +73,24 @@ impl Answers {
     /// Knows nothing any more.
     pub(super) fn clear(&self) {
         self.table.take().iter().for_each(|answer| answer.freshness.change());
+        recent::forget(&ANSWERS, &self.owner);
+    }
+}
+
+impl Answer {
+    #[inline]
+    fn is_newest(&self) -> bool {
+        self.freshness.is_of(self.version)
+    }
+
+    #[inline]
+    fn take(&self) -> Services {
+        self.freshness.use_it();
+        self.services.clone()
+    }
+
+    fn apart(&self) -> Self {
+        Self { services: self.services.apart(), version: self.version, freshness: self.freshness.clone() }
     }
 }
 

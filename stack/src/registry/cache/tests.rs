@@ -128,8 +128,8 @@ async fn concurrent_misses_share_one_lookup_and_hits_are_the_answer_itself() {
         assert_eq!(inner.lookups(), 1);
     });
     let one = one.unwrap();
-    assert!(Arc::ptr_eq(&one, &two.unwrap()) && Arc::ptr_eq(&one, &three.unwrap()));
-    assert!(Arc::ptr_eq(&one, &cache.cached("user").unwrap()));
+    assert!(one.is_same(&two.unwrap()) && one.is_same(&three.unwrap()));
+    assert!(one.is_same(&cache.cached("user").unwrap()));
     pause(&env, 30_000).await;
     assert_eq!(inner.lookups(), 2, "one for the callers, one after the watch was opened");
 }

@@ -20,6 +20,12 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// Largest answer that is taken, in bytes; a list of all services may be long.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// So many operations one transaction may have, where nobody has told etcd otherwise (`--max-txn-ops`).
+pub(super) const OPERATIONS_MAX: usize = 128;
+
+/// So many times a key is put under a lease that turns out to be gone: one that was lost, and one that is lost at once.
+pub(super) const WRITES_MAX: usize = 3;
+
 /// How often a registration without lease is looked after.
 pub(super) const LEASELESS_CHECK: Duration = Duration::from_secs(30);
 

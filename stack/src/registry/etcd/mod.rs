@@ -1,12 +1,17 @@
-//! Registry `etcd`: go-micro's keys and values in etcd v3, over the network of the `Env`. A lease per node, all renewed over
-//! one stream; what is lost is restored, and the reason kept. It does not know whether etcd is real.
+//! Registry `etcd`: go-micro's keys and values in etcd v3, over the network of the `Env`. All nodes of one TTL share a lease,
+//! all leases are renewed over one stream; what is lost is restored, and the reason kept. It does not know whether etcd is
+//! real.
 
 mod channel;
 mod config;
 mod encoding;
+mod keeper;
 mod lease;
 mod lookup;
+mod registration;
 mod renewal;
+mod requests;
+mod upkeep;
 mod view;
 mod watch;
 
@@ -16,7 +21,8 @@ use async_trait::async_trait;
 use etcd_client::KeyValue;
 
 use self::channel::Links;
-use self::lease::Keeper;
+use self::keeper::Keeper;
+use self::registration::Record;
 use self::watch::EtcdWatcher;
 use super::{
     DeregisterOptions, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service, Services,
@@ -91,12 +97,12 @@ impl Registry for Etcd {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         records::check_registration(service, options.ttl)?;
         self.start()?;
-        for record in records::split(service) {
-            let node = &record.nodes[0].id;
-            let (key, value) = (encoding::key(&record.name, node), encoding::encode(&record)?);
-            self.keeper.register(&key, node, value, options.ttl).await?;
-        }
-        Ok(())
+        let written = |record: Service| {
+            let node_id = record.nodes[0].id.clone();
+            Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value: encoding::encode(&record)? })
+        };
+        let written = records::split(service).map(written).collect::<Result<Vec<_>>>()?;
+        self.keeper.register(written, options.ttl).await
     }
 
     async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {

@@ -1,5 +1,5 @@
-//! The two tasks behind registrations: one renews all leases over one stream, the other restores what was lost. They decide
-//! when; what is done is the keeper's.
+//! The two tasks behind registrations: one renews all leases over one stream, the other looks after keys. They decide when;
+//! what is done is the keeper's.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::channel::refused_status;
 use super::config;
-use super::lease::Keeper;
+use super::keeper::Keeper;
 use crate::env::{Elapsed, Env, Instant, Random};
 
 /// Renews every lease before its time is over.
@@ -77,6 +77,20 @@ async fn stream(keeper: &Keeper, pauses: &mut Pauses) -> Result<Infallible, Stri
     }
 }
 
+impl Keeper {
+    fn take_due(&self) -> Vec<i64> {
+        self.leases.take_due(self.env.now())
+    }
+
+    fn next_renewal(&self) -> Option<Instant> {
+        self.leases.next_renewal(self.links.options().timeout)
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.leases.is_overdue(self.env.now(), self.links.options().timeout)
+    }
+}
+
 fn send(requests: &mpsc::UnboundedSender<LeaseKeepAliveRequest>, leases: Vec<i64>) -> Result<(), String> {
     for id in leases {
         let request = LeaseKeepAliveRequest { id };
@@ -85,7 +99,7 @@ fn send(requests: &mpsc::UnboundedSender<LeaseKeepAliveRequest>, leases: Vec<i64
     Ok(())
 }
 
-/// Restores what was lost, as soon as that is known and etcd can be reached.
+/// Looks after keys: restores what was lost, as soon as that is known and etcd can be reached.
 pub(super) async fn restore(keeper: Arc<Keeper>) {
     let mut pauses = Pauses::new(&keeper.env, "etcd-restore");
     loop {

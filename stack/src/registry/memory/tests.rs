@@ -1,6 +1,5 @@
 //! The memory registry beyond the contract: expiry, sharing, faults and the truth about them. No real time passes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Memory, State};
@@ -78,9 +77,9 @@ async fn an_answer_is_made_once_for_each_change() {
     registry.register(&service("user", "1", &["a"]), ttl(60)).await.unwrap();
     let answer = get(&registry, "user").await.unwrap();
     registry.register(&service("user", "1", &["a"]), ttl(60)).await.unwrap();
-    assert!(Arc::ptr_eq(&answer, &get(&registry, "user").await.unwrap()), "a renewal changes no answer");
+    assert!(answer.is_same(&get(&registry, "user").await.unwrap()), "a renewal changes no answer");
     registry.register(&service("user", "1", &["b"]), ttl(60)).await.unwrap();
-    assert!(!Arc::ptr_eq(&answer, &get(&registry, "user").await.unwrap()));
+    assert!(!answer.is_same(&get(&registry, "user").await.unwrap()));
 }
 
 #[tokio::test(start_paused = true)]

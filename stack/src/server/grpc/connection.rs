@@ -2,16 +2,16 @@
 //! server stops. It does not know what a request is.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use h2::Ping;
 use tokio::sync::watch;
 
-use super::{Serving, request};
+use super::Serving;
+use super::request::{self, Ends};
 use crate::env::Stream;
 use crate::grpc::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES};
 use crate::server::shared::Group;
@@ -22,10 +22,16 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the peer is pinged, and how long it has to answer: a peer that vanished without a word is noticed within two.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
+/// Why a connection is looked at.
+enum Wake {
+    Ended,
+    Stopping,
+    Tick,
+}
+
 /// Serves until the peer closes, is found dead, or the server stops and the last request has ended.
 pub(super) async fn serve(stream: Stream, serving: Arc<Serving>, requests: Group, mut stopping: watch::Receiver<bool>) {
-    let remote = stream.peer_address();
-    let local = stream.local_address();
+    let ends = Arc::new(Ends::new(stream.local_address(), stream.peer_address()));
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -34,29 +40,37 @@ pub(super) async fn serve(stream: Stream, serving: Arc<Serving>, requests: Group
     let mut pings = connection.ping_pong();
     let mut pinged = false;
     let mut going = false;
+    // A connection from which requests come is not pinged. The timer is set anew when it rings and not for every request.
+    let mut quiet_since = serving.env.now();
+    let mut tick = serving.env.sleep(PING_INTERVAL);
     loop {
-        enum Wake<T> {
-            Accepted(T),
-            Stopping,
-            Tick,
-        }
         let wake = {
-            let accept = pin!(connection.accept());
-            let stop = pin!(async {
+            let mut stop = pin!(async {
                 // An end of the sender is a stop too: the server is gone.
                 let _ = stopping.wait_for(|stopping| *stopping && !going).await;
             });
-            match select(accept, select(stop, serving.env.sleep(PING_INTERVAL))).await {
-                Either::Left((accepted, _)) => Wake::Accepted(accepted),
-                Either::Right((Either::Left(_), _)) => Wake::Stopping,
-                Either::Right((Either::Right(_), _)) => Wake::Tick,
-            }
+            poll_fn(|context| {
+                while let Poll::Ready(accepted) = connection.poll_accept(context) {
+                    let Some(Ok((request, respond))) = accepted else { return Poll::Ready(Wake::Ended) };
+                    quiet_since = serving.env.now();
+                    requests.spawn(request::serve(request, respond, serving.clone(), ends.clone()));
+                }
+                if stop.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Wake::Stopping);
+                }
+                Pin::new(&mut tick).poll(context).map(|()| Wake::Tick)
+            })
+            .await
         };
+        let due = quiet_since + PING_INTERVAL;
+        if matches!(wake, Wake::Tick) && serving.env.now() < due {
+            tick = serving.env.clock().sleep_until(due);
+            continue;
+        }
+        quiet_since = serving.env.now();
+        tick = serving.env.sleep(PING_INTERVAL);
         match wake {
-            Wake::Accepted(Some(Ok((request, respond)))) => {
-                requests.spawn(request::serve(request, respond, serving.clone(), local, remote));
-            }
-            Wake::Accepted(_) => return,
+            Wake::Ended => return,
             Wake::Stopping if going => return,
             Wake::Stopping => {
                 going = true;

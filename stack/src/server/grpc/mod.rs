@@ -36,7 +36,7 @@ struct Serving {
     env: Env,
     router: Arc<Router>,
     codecs: Codecs,
-    name: String,
+    name: Arc<str>,
 }
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Front for Grpc {
             env: env.clone(),
             router,
             codecs: options.parts.codecs.clone(),
-            name: options.name.clone(),
+            name: options.name.as_str().into(),
         });
         let accept = accept(listener, serving, connections.clone(), requests.clone(), stopping.subscribe());
         let accepting = env.spawn("grpc server accept", accept);

@@ -11,13 +11,12 @@ use tokio::sync::Mutex;
 
 use super::request::{SEND_TIMEOUT, head};
 use crate::client::Context;
-use crate::codec::{Frame, Payload};
+use crate::codec::Payload;
 use crate::env::{Env, Instant};
 use crate::grpc::content::Content;
 use crate::grpc::frame::{self, Reader};
 use crate::opaque::opaque;
 use crate::server::ServerStream;
-use crate::server::shared::encode_by;
 use crate::{Error, ErrorKind, Result};
 
 /// The server's end of one stream.
@@ -48,16 +47,11 @@ impl ServerStream for GrpcServerStream {
             None => reader.next().await,
         };
         let Some(bytes) = read? else { return Err(Error::new(ErrorKind::EndOfStream, "receive")) };
-        if let Some(frame) = message.as_any_mut().downcast_mut::<Frame>() {
-            frame.0 = bytes;
-            return Ok(());
-        }
-        self.content.codec.marshaler().unmarshal(&bytes, message)
+        self.content.read(bytes, message)
     }
 
     async fn send(&self, message: &dyn Payload) -> Result<()> {
-        let body = encode_by(&*self.content.codec, message)?;
-        self.responder.send(frame::encode(&body)?).await
+        self.responder.send(self.content.write(message)?).await
     }
 }
 

@@ -234,6 +234,26 @@ async fn a_peer_that_vanished_is_noticed_and_its_connection_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_is_pinged_when_nothing_has_come_for_a_while_and_given_up_when_it_does_not_answer() {
+    let (world, server, _, _) = world().await;
+    let (env, address) = (&world.client_env, server.record().unwrap().nodes[0].address.clone());
+    let (mut sender, mut connection) =
+        h2::client::handshake(env.network().connect(&address).await.unwrap()).await.unwrap();
+    let mut responses = Vec::new();
+    for alive_s in [15, 1] {
+        let head = http::Request::post(format!("http://{address}/Say.Nothing/At")).body(()).unwrap();
+        responses.push(sender.send_request(head, true).unwrap());
+        assert!(env.timeout(Duration::from_secs(alive_s), &mut connection).await.is_err(), "it is open");
+    }
+    // From here on, 1 s after the last request, nobody reads: a ping 20 s after it, and 20 s for the answer.
+    let open = || world.server_env.live_tasks().counts().get("grpc server connection").copied();
+    env.sleep(Duration::from_secs(38)).await;
+    assert_eq!(open(), Some(1));
+    env.sleep(Duration::from_secs(2)).await;
+    assert_eq!(open(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_ends_after_its_time() {
     let (world, _server, client, _) = world().await;
     call(&client, "Say.Echo", "").await.unwrap();

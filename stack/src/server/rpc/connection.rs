@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 
 use super::stream::{Incoming, RpcServerStream};
 use crate::client::Context;
-use crate::codec::{CodecFactory, Codecs};
+use crate::codec::{Codecs, Marshaler, Payload};
 use crate::env::Env;
 use crate::error::Status;
 use crate::metadata::{Metadata, get_ignoring_case, names};
-use crate::server::shared::{FALLBACK_CONTENT_TYPE, Group, Router, run_stream, run_unary};
+use crate::server::shared::{FALLBACK_CONTENT_TYPE, Group, Router, encode_by, run_stream, run_unary, status_of};
 use crate::server::{EndpointKind, StreamFunction};
 use crate::transport::{Message, Socket};
 use crate::{Error, ErrorKind, Result};
@@ -35,7 +35,7 @@ pub(super) struct Serving {
     pub(super) env: Env,
     pub(super) router: Arc<Router>,
     pub(super) codecs: Codecs,
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
 }
 
 /// One connection.
@@ -56,7 +56,7 @@ struct Streams {
 struct Request {
     endpoint: String,
     reply: Metadata,
-    codec: Arc<dyn CodecFactory>,
+    codec: Arc<dyn Marshaler>,
     context: Context,
     body: Bytes,
 }
@@ -90,7 +90,10 @@ impl Connection {
             Ok(request) => match self.serving.router.find(&request.endpoint) {
                 Ok(EndpointKind::Unary(function)) => {
                     let Request { reply, codec, context, body, .. } = request;
-                    (reply, run_unary(&function, context, codec, body, &self.serving.name).await)
+                    let name = &self.serving.name;
+                    let answered = run_unary(&function, context, codec.clone(), body, name).await;
+                    let encode = |response: Box<dyn Payload>| encode_by(&*codec, &*response);
+                    (reply, answered.and_then(|response| encode(response).map_err(|error| status_of(&error, name))))
                 }
                 Ok(EndpointKind::Stream(_)) => {
                     let text = format!("{} is a stream: open it with a stream id", request.endpoint);
@@ -203,7 +206,7 @@ impl Connection {
         .into();
         // A time-out that cannot be read is none, as in go-micro.
         let timeout = get(names::TIMEOUT).parse().ok().map(Duration::from_nanos);
-        let Some(codec) = self.serving.codecs.by_content_type(&content_type).cloned() else {
+        let Some(codec) = self.serving.codecs.marshaler_by_content_type(&content_type).cloned() else {
             let text = format!("unsupported Content-Type: {content_type}");
             return Err((reply, Status::new(&self.serving.name, 400, &text)));
         };

@@ -52,7 +52,7 @@ impl Front for Rpc {
             env: env.clone(),
             router,
             codecs: options.parts.codecs.clone(),
-            name: options.name.clone(),
+            name: options.name.as_str().into(),
         });
         let accept = accept(listener.clone(), serving, connections.clone(), requests.clone());
         let accepting = env.spawn("rpc server accept", accept);

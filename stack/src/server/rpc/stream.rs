@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::connection::Connection;
 use crate::client::Context;
-use crate::codec::{CodecFactory, Frame, Payload};
+use crate::codec::{Frame, Marshaler, Payload};
 use crate::error::Status;
 use crate::metadata::Metadata;
 use crate::opaque::opaque;
@@ -33,7 +33,7 @@ pub(super) enum Incoming {
 pub(super) struct RpcServerStream {
     connection: Arc<Connection>,
     context: Context,
-    codec: Arc<dyn CodecFactory>,
+    codec: Arc<dyn Marshaler>,
     /// Of every message.
     header: Metadata,
     incoming: Mutex<(mpsc::Receiver<Incoming>, Option<End>)>,
@@ -51,7 +51,7 @@ impl RpcServerStream {
     pub(super) fn new(
         connection: Arc<Connection>,
         context: Context,
-        codec: Arc<dyn CodecFactory>,
+        codec: Arc<dyn Marshaler>,
         header: Metadata,
         incoming: mpsc::Receiver<Incoming>,
     ) -> Self {
@@ -88,7 +88,7 @@ impl ServerStream for RpcServerStream {
                         frame.0 = bytes;
                         return Ok(());
                     }
-                    return self.codec.marshaler().unmarshal(&bytes, message);
+                    return self.codec.unmarshal(&bytes, message);
                 }
                 Some(Incoming::End) => *ended = Some(End::InOrder),
                 Some(Incoming::Failed(status)) => *ended = Some(End::Failed(status)),

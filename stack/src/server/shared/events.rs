@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, Result};
 pub(super) struct EventHandler {
     pub(super) subscription: Subscription,
     pub(super) codecs: Codecs,
-    pub(super) server: String,
+    pub(super) server: Arc<str>,
     pub(super) under_way: Arc<UnderWay>,
 }
 
@@ -37,12 +37,12 @@ impl Handler for EventHandler {
         let _under_way = self.under_way.begin();
         let Message { header, body } = Arc::unwrap_or_clone(event.message);
         let content_type = get_ignoring_case(&header, names::CONTENT_TYPE).unwrap_or(super::FALLBACK_CONTENT_TYPE);
-        let codec = self.codecs.by_content_type(content_type).cloned().ok_or_else(|| {
+        let codec = self.codecs.marshaler_by_content_type(content_type).cloned().ok_or_else(|| {
             Error::new(ErrorKind::InvalidMessage, "handle event")
                 .detail(format!("unsupported Content-Type: {content_type}"))
                 .with("topic", &*event.topic)
         })?;
-        let decode = decode_by(codec, body, &self.server);
+        let decode = decode_by(codec, body, self.server.clone());
         let context = Context { deadline: None, metadata: header };
         let work = AssertUnwindSafe(async { (self.subscription.function)(context, decode).await });
         work.catch_unwind().await.unwrap_or_else(|panic| {

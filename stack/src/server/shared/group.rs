@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use futures_util::future::CatchUnwind;
+use pin_project_lite::pin_project;
+use tokio::sync::Notify;
 
 use crate::env::{Env, Task};
 
@@ -17,23 +21,24 @@ pub(crate) struct Group {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     tasks: Mutex<Tasks>,
-    alive: watch::Sender<usize>,
+    /// Told when no task is alive any more.
+    idle: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Tasks {
     last: u64,
+    alive: usize,
     running: BTreeMap<u64, Task>,
 }
 
 impl Group {
     /// A group without tasks; they will be counted under `name`.
     pub(crate) fn new(env: &Env, name: &'static str) -> Self {
-        let inner = Arc::new(Inner { tasks: Mutex::default(), alive: watch::Sender::new(0) });
-        Self { env: env.clone(), name, inner }
+        Self { env: env.clone(), name, inner: Arc::default() }
     }
 
     /// Starts a task of the group. A panic ends that task alone.
@@ -43,18 +48,22 @@ impl Group {
         let number = tasks.last;
         // Weak: a task must not keep the group that owns it alive.
         let end = End { number, inner: Arc::downgrade(&self.inner) };
-        self.inner.alive.send_modify(|alive| *alive += 1);
-        let task = self.env.spawn(self.name, async move {
-            let _end = end;
-            let _ = AssertUnwindSafe(work).catch_unwind().await;
-        });
+        tasks.alive += 1;
+        let task = self.env.spawn(self.name, Member { work: AssertUnwindSafe(work).catch_unwind(), _end: end });
         tasks.running.insert(number, task);
     }
 
     /// Waits until no task is left.
     pub(crate) async fn idle(&self) {
-        // The sender lives in `inner`: it cannot be gone.
-        let _ = self.inner.alive.subscribe().wait_for(|alive| *alive == 0).await;
+        loop {
+            let mut idle = pin!(self.inner.idle.notified());
+            // From here on it is told, so that no end is missed between the look and the wait.
+            idle.as_mut().enable();
+            if self.inner.lock().alive == 0 {
+                return;
+            }
+            idle.await;
+        }
     }
 
     /// Ends all tasks and waits until they have ended.
@@ -75,6 +84,23 @@ impl Inner {
     }
 }
 
+pin_project! {
+    /// The work of a task; it goes before its end is told.
+    struct Member<F> {
+        #[pin]
+        work: CatchUnwind<AssertUnwindSafe<F>>,
+        _end: End,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Member<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.project().work.poll(context).map(drop)
+    }
+}
+
 struct End {
     number: u64,
     inner: std::sync::Weak<Inner>,
@@ -83,11 +109,15 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let Some(inner) = self.inner.upgrade() else { return };
-        if let Some(task) = inner.lock().running.remove(&self.number) {
+        let mut tasks = inner.lock();
+        if let Some(task) = tasks.running.remove(&self.number) {
             // It is ending by itself: nothing is left to end.
             task.detach();
         }
-        inner.alive.send_modify(|alive| *alive -= 1);
+        tasks.alive -= 1;
+        if tasks.alive == 0 {
+            inner.idle.notify_waiters();
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use events::UnderWay;
 use registration::Registration;
 
 pub(crate) use group::Group;
-pub(crate) use router::{NoRoute, Router, encode_by, run_stream, run_unary};
+pub(crate) use router::{NoRoute, Router, encode_by, run_stream, run_unary, status_of};
 
 /// The codec of what says nothing of its own; go-micro's servers, all lines.
 pub(crate) const FALLBACK_CONTENT_TYPE: &str = "application/protobuf";

@@ -78,7 +78,7 @@ impl Registration {
             let handler = EventHandler {
                 subscription,
                 codecs: self.options.parts.codecs.clone(),
-                server: self.options.name.clone(),
+                server: self.options.name.as_str().into(),
                 under_way: self.under_way.clone(),
             };
             let options = handler.options();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use crate::client::Context;
-use crate::codec::{CodecFactory, Frame, Payload};
+use crate::codec::{Frame, Marshaler, Payload};
 use crate::error::Status;
 use crate::registry;
 use crate::server::{Decode, EndpointKind, Handler, ServerStream, StreamFunction, UnaryFunction};
@@ -85,18 +85,18 @@ impl Router {
     }
 }
 
-/// Runs a unary handler; `server` names who speaks in a status.
+/// Runs a unary handler, which answers with a body; `server` names who speaks in a status.
 pub(crate) async fn run_unary(
     function: &UnaryFunction,
     context: Context,
-    codec: Arc<dyn CodecFactory>,
+    codec: Arc<dyn Marshaler>,
     body: Bytes,
-    server: &str,
-) -> Result<Bytes, Status> {
-    let decode = decode_by(codec.clone(), body, server);
+    server: &Arc<str>,
+) -> Result<Box<dyn Payload>, Status> {
+    let decode = decode_by(codec, body, server.clone());
     let work = AssertUnwindSafe(async { function(context, decode).await });
     match work.catch_unwind().await {
-        Ok(Ok(response)) => encode_by(&*codec, &*response).map_err(|error| status_of(&error, server)),
+        Ok(Ok(response)) => Ok(response),
         Ok(Err(error)) => Err(status_of(&error, server)),
         Err(panic) => Err(status_of_panic(&*panic, server)),
     }
@@ -118,24 +118,23 @@ pub(crate) async fn run_stream(
 
 /// Reads `body` by `codec`. What cannot be read is the caller's fault: its error is a status 400, whatever the handler
 /// makes of it.
-pub(crate) fn decode_by(codec: Arc<dyn CodecFactory>, body: Bytes, server: &str) -> Decode {
-    let server = server.to_owned();
+pub(crate) fn decode_by(codec: Arc<dyn Marshaler>, body: Bytes, server: Arc<str>) -> Decode {
     Box::new(move |payload: &mut dyn Payload| {
         if let Some(frame) = payload.as_any_mut().downcast_mut::<Frame>() {
             frame.0 = body;
             return Ok(());
         }
-        let read = codec.marshaler().unmarshal(&body, payload);
+        let read = codec.unmarshal(&body, payload);
         read.map_err(|error| {
             Error::remote("decode request", Status::new(&server, 400, &error.to_string())).caused_by(error)
         })
     })
 }
 
-pub(crate) fn encode_by(codec: &dyn CodecFactory, payload: &dyn Payload) -> Result<Bytes> {
+pub(crate) fn encode_by(codec: &dyn Marshaler, payload: &dyn Payload) -> Result<Bytes> {
     match payload.as_frame() {
         Some(frame) => Ok(frame.clone()),
-        None => codec.marshaler().marshal(payload).map(Bytes::from),
+        None => codec.marshal(payload).map(Bytes::from),
     }
 }
 
