@@ -82,6 +82,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         check: check!(it_works_after_a_restart, "each operation, tried again and again, within {}", RECOVERY),
     },
     Requirement {
+        id: "REG-142",
+        level: Must,
+        sentence: "A registry works again within half a minute after its backend ended in order, which tells its clients \
+                   so, and was started again.",
+        source: "etcd server/embed/etcd.go (3.6): Close stops the servers in order, so that streams end and requests are \
+                 refused by a server that still answers; Kubernetes: a pod that is moved gets SIGTERM first",
+        needs: &[Need::Backend(Verb::Terminate)],
+        check: check!(it_works_after_an_end, "each operation, tried again and again, within {}", RECOVERY),
+    },
+    Requirement {
         id: "REG-102",
         level: Must,
         sentence: "A registry works again within half a minute after its backend paused.",
@@ -278,6 +288,10 @@ fn lasting_fault(site: &Site) -> Duration {
 
 async fn it_works_after_a_restart(site: Site) -> Outcome {
     works_after(&site, [Act::Stop, Act::Start], Duration::from_secs(2)).await
+}
+
+async fn it_works_after_an_end(site: Site) -> Outcome {
+    works_after(&site, [Act::Terminate, Act::Start], Duration::from_secs(2)).await
 }
 
 async fn it_works_after_a_pause(site: Site) -> Outcome {

@@ -185,9 +185,10 @@ impl LiveWorld {
             return Ok(());
         }
         if let Some(own) = own.filter(|_| state.starts > 0) {
-            cable.change(|links| links.revive(name));
             own.set(Stands::Up);
             own.service().start_again().map_err(WorldError::Engine)?;
+            // Who waits to connect must not find the machine up and the service not yet.
+            cable.change(|links| links.revive(name));
         }
         // What was left of its last life ends, as far as its peers can see, when it comes up again.
         state.life.send_replace(Life::Over);

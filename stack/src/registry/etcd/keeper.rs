@@ -39,10 +39,10 @@ pub(super) struct Keeper {
 
 /// What was registered before.
 #[derive(Default)]
-struct Known {
+struct Known<'a> {
     registrations: Vec<Arc<Registration>>,
     /// The same, as they are to be registered now.
-    records: Vec<Record>,
+    records: Vec<&'a Record>,
 }
 
 impl Keeper {
@@ -67,23 +67,23 @@ impl Keeper {
 
     /// Writes keys, or makes sure that they are still there as they were written; each within the time-out, whatever that
     /// takes.
-    pub(super) async fn register(&self, records: Vec<Record>, ttl: Option<Duration>) -> Result<()> {
+    pub(super) async fn register(&self, records: &[Record], ttl: Option<Duration>) -> Result<()> {
         let seconds = ttl.map(config::whole_seconds);
         let (known, others) = self.sort(records, seconds);
         // One look at all that were written so before.
         let seen = self.look(&known.registrations, self.links.deadline()).await?;
-        let gone = known.records.into_iter().zip(seen).filter(|(_, seen)| *seen != Seen::Ours);
-        for record in gone.map(|(record, _)| record).chain(others) {
+        let gone = known.records.iter().zip(seen).filter(|(_, seen)| *seen != Seen::Ours);
+        for record in gone.map(|(record, _)| *record).chain(others) {
             self.register_one(record, seconds).await?;
         }
         Ok(())
     }
 
     /// Tells those that were written so before from all others. One alone is looked at when its turn comes.
-    fn sort(&self, records: Vec<Record>, seconds: Option<i64>) -> (Known, Vec<Record>) {
+    fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> (Known<'a>, Vec<&'a Record>) {
         let (mut known, mut others) = (Known::default(), Vec::new());
         if records.len() == 1 {
-            return (known, records);
+            return (known, records.iter().collect());
         }
         let registrations = self.registrations();
         for record in records {
@@ -98,10 +98,10 @@ impl Keeper {
         (known, others)
     }
 
-    async fn register_one(&self, record: Record, seconds: Option<i64>) -> Result<()> {
+    async fn register_one(&self, record: &Record, seconds: Option<i64>) -> Result<()> {
         let deadline = self.links.deadline();
         loop {
-            let registration = self.registration(&record);
+            let registration = self.registration(record);
             let writing = self.env.timeout_at(deadline, registration.writing.lock()).await;
             let _writing = writing.map_err(|_| self.links.no_answer("register"))?;
             let (removed, same) = {
@@ -114,7 +114,7 @@ impl Keeper {
             if same && self.look(std::slice::from_ref(&registration), deadline).await? == [Seen::Ours] {
                 return Ok(());
             }
-            return self.write(&registration, record.value, seconds, deadline).await;
+            return self.write(&registration, record.value.clone(), seconds, deadline).await;
         }
     }
 
@@ -122,7 +122,7 @@ impl Keeper {
     pub(super) async fn write(
         &self,
         registration: &Registration,
-        value: Vec<u8>,
+        value: Arc<[u8]>,
         seconds: Option<i64>,
         deadline: Instant,
     ) -> Result<()> {
@@ -158,7 +158,7 @@ impl Keeper {
     }
 
     /// Notes what etcd has put. Says no when the lease has ended since, and the key with it.
-    fn written(&self, registration: &Registration, value: &[u8], seconds: Option<i64>, hold: Option<Hold>) -> bool {
+    fn written(&self, registration: &Registration, value: &Arc<[u8]>, seconds: Option<i64>, hold: Option<Hold>) -> bool {
         let mut facts = registration.facts();
         // Asked while nobody else gets at the facts: whoever finds out later that the lease is gone finds this, too.
         if hold.as_ref().is_some_and(|hold| !hold.is_alive()) {
@@ -167,7 +167,7 @@ impl Keeper {
         if let Some(hold) = &hold {
             facts.doubts.remove(&hold.id);
         }
-        (facts.value, facts.seconds, facts.lease) = (Some(value.to_vec()), seconds, hold);
+        (facts.value, facts.seconds, facts.lease) = (Some(value.clone()), seconds, hold);
         facts.checked_at = self.env.now();
         facts.writes += 1;
         if std::mem::take(&mut facts.lost) {

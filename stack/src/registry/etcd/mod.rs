@@ -15,6 +15,7 @@ mod upkeep;
 mod view;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
@@ -48,7 +49,29 @@ struct Own {
     /// Renewal and restoring; started by the first registration.
     tasks: Vec<Task>,
     watchers: Vec<Weak<EtcdWatcher>>,
+    /// The records of services with several nodes as they were registered last, by name: who registers again has mostly
+    /// changed nothing.
+    split: BTreeMap<String, Split>,
     closed: bool,
+}
+
+/// A service, taken apart into its records.
+#[derive(Clone, Debug)]
+struct Split {
+    service: Arc<Service>,
+    records: Arc<[Record]>,
+}
+
+impl Split {
+    fn new(service: &Service) -> Result<Self> {
+        let record = |record: Service| {
+            let node_id = record.nodes[0].id.clone();
+            let value = encoding::encode(&record)?.into();
+            Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value })
+        };
+        let records = records::split(service).map(record).collect::<Result<_>>()?;
+        Ok(Self { service: Arc::new(service.clone()), records })
+    }
 }
 
 impl Etcd {
@@ -78,6 +101,20 @@ impl Etcd {
         Ok(lookup::services(name, answer.kvs().iter().map(KeyValue::value)))
     }
 
+    /// The records of `service`, one for each of its nodes.
+    fn records(&self, service: &Service) -> Result<Arc<[Record]>> {
+        let last = self.own().split.get(&service.name).cloned();
+        if let Some(last) = last.filter(|last| *last.service == *service) {
+            return Ok(last.records);
+        }
+        let split = Split::new(service)?;
+        let records = split.records.clone();
+        if records.len() > 1 {
+            self.own().split.insert(service.name.clone(), split);
+        }
+        Ok(records)
+    }
+
     fn own(&self) -> MutexGuard<'_, Own> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,15 +134,12 @@ impl Registry for Etcd {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         records::check_registration(service, options.ttl)?;
         self.start()?;
-        let written = |record: Service| {
-            let node_id = record.nodes[0].id.clone();
-            Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value: encoding::encode(&record)? })
-        };
-        let written = records::split(service).map(written).collect::<Result<Vec<_>>>()?;
-        self.keeper.register(written, options.ttl).await
+        let records = self.records(service)?;
+        self.keeper.register(&records, options.ttl).await
     }
 
     async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {
+        self.own().split.remove(&service.name);
         for node in &service.nodes {
             self.keeper.deregister(&encoding::key(&service.name, &node.id)).await?;
         }

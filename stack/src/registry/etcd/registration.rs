@@ -2,7 +2,7 @@
 //! asks nobody.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::config;
@@ -14,7 +14,7 @@ use crate::env::Instant;
 pub(super) struct Record {
     pub(super) key: String,
     pub(super) node_id: String,
-    pub(super) value: Vec<u8>,
+    pub(super) value: Arc<[u8]>,
 }
 
 /// One key of ours.
@@ -31,7 +31,7 @@ pub(super) struct Registration {
 #[derive(Debug)]
 pub(super) struct Facts {
     /// What the key is to hold; `None` until it was written.
-    pub(super) value: Option<Vec<u8>>,
+    pub(super) value: Option<Arc<[u8]>>,
     /// The TTL that was asked for.
     pub(super) seconds: Option<i64>,
     pub(super) lease: Option<Hold>,

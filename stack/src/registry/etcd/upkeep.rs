@@ -23,7 +23,7 @@ pub(super) enum Seen {
 
 /// What is to be done about a key.
 enum Task {
-    Write(Vec<u8>, Option<i64>),
+    Write(Arc<[u8]>, Option<i64>),
     /// It hangs on this lease.
     Delete(i64),
     Nothing,
