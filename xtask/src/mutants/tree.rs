@@ -200,11 +200,17 @@ enum Compiled {
     Errors(Vec<Value>),
 }
 
+/// The command, and some test: only so do dependencies have the features that they have in `cargo test --workspace`, and are not
+/// built once more.
+const SELECTED: [&str; 5] = ["--workspace", "--bin", PROGRAM, "--test", "live_door"];
+
 fn compile(tree: &Path) -> Result<Compiled, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "shaketable-command", "--message-format", "json", "--target-dir"])
+        .args(["build", "--quiet"])
+        .args(SELECTED)
+        .args(["--message-format", "json", "--target-dir"])
         .arg(target)
         // The same as ours: else etcd-client would be built again, and all that rests on it.
         .env("PROTOC", root().join("tools/protoc"))
@@ -216,7 +222,7 @@ fn compile(tree: &Path) -> Result<Compiled, String> {
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let (mut program, mut errors) = (None, Vec::new());
     for message in messages {
-        if let Some(executable) = message["executable"].as_str() {
+        if let Some(executable) = message["executable"].as_str().filter(|_| message["target"]["name"] == PROGRAM) {
             program = Some(PathBuf::from(executable));
         }
         if message["message"]["level"] == "error" && message["message"]["spans"] != Value::Array(Vec::new()) {

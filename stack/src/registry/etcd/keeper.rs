@@ -158,7 +158,13 @@ impl Keeper {
     }
 
     /// Notes what etcd has put. Says no when the lease has ended since, and the key with it.
-    fn written(&self, registration: &Registration, value: &Arc<[u8]>, seconds: Option<i64>, hold: Option<Hold>) -> bool {
+    fn written(
+        &self,
+        registration: &Registration,
+        value: &Arc<[u8]>,
+        seconds: Option<i64>,
+        hold: Option<Hold>,
+    ) -> bool {
         let mut facts = registration.facts();
         // Asked while nobody else gets at the facts: whoever finds out later that the lease is gone finds this, too.
         if hold.as_ref().is_some_and(|hold| !hold.is_alive()) {
