@@ -200,8 +200,8 @@ enum Compiled {
     Errors(Vec<Value>),
 }
 
-/// The command, and some test: only so do dependencies have the features that they have in `cargo test --workspace`, and are not
-/// built once more.
+/// The program, and some test: only so do dependencies have the features that they have in `cargo test --workspace`, and are
+/// not built once more.
 const SELECTED: [&str; 5] = ["--workspace", "--bin", PROGRAM, "--test", "live_door"];
 
 fn compile(tree: &Path) -> Result<Compiled, String> {
