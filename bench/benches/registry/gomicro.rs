@@ -33,13 +33,26 @@ impl Peer {
     /// What `order` takes so many times.
     pub(crate) fn takes(&self, order: &str, times: u64) -> Spent {
         let (input, output) = &mut *self.lines.borrow_mut();
+        let (mut answer, before) = (String::new(), cpu_time(&self.child));
         writeln!(input, "{order} {times}").expect("the adapter reads");
-        let mut answer = String::new();
         output.read_line(&mut answer).expect("the adapter answers");
+        let cpu = cpu_time(&self.child).saturating_sub(before);
         let nanoseconds = answer.trim().parse().unwrap_or_else(|_| panic!("'{order} {times}' failed: '{answer}'"));
-        // What it takes of the processor is not known here, and not compared.
-        Spent { wall: Duration::from_nanos(nanoseconds), cpu: Duration::ZERO }
+        Spent { wall: Duration::from_nanos(nanoseconds), cpu }
     }
+}
+
+/// What the threads of `child` have had of the processor until now (the kernel's `Documentation/scheduler/sched-stats.rst`). It
+/// includes what an order does before and after its time is taken.
+fn cpu_time(child: &Child) -> Duration {
+    let threads =
+        std::fs::read_dir(format!("/proc/{}/task", child.id())).expect("Linux lists the threads of the adapter");
+    let of_thread = |thread: std::fs::DirEntry| -> Option<u64> {
+        // A thread may end meanwhile.
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    Duration::from_nanos(threads.flatten().filter_map(of_thread).sum())
 }
 
 impl Drop for Peer {

@@ -315,7 +315,9 @@ impl Watch {
             outgoing.push_back(WatchResponse {
                 header,
                 watch_id: id,
-                canceled: true,
+                // It concludes this from the number, so that who was ended by a compaction at revision 0 is not told
+                // (`server/etcdserver/api/v3rpc/watch.go`, `sendLoop`).
+                canceled: compact_revision != 0,
                 compact_revision,
                 ..WatchResponse::default()
             });

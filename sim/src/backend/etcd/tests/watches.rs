@@ -189,6 +189,19 @@ fn a_watch_below_the_compaction_is_canceled_and_told_from_where_there_is_history
 }
 
 #[test]
+fn a_watch_that_a_compaction_at_revision_0_ends_is_not_told_that_it_was_canceled() {
+    let mut etcd = Etcd::new(EtcdConfig { line: Line::V3_4, ..EtcdConfig::default() }, at(0));
+    let stream = etcd.open_watch_stream(at(0));
+    etcd.compact(at(0), CompactionRequest { revision: 0, physical: true }).unwrap();
+    watch(&mut etcd, stream, WatchCreateRequest { start_revision: -1, ..create("a", "") });
+    etcd.put(at(0), put("a", "1", 0)).unwrap();
+    etcd.advance(at(100));
+    let heard = responses(&mut etcd, stream);
+    assert_eq!(heard.len(), 1, "it hears of no change, now or later");
+    assert_eq!((heard[0].canceled, heard[0].compact_revision, heard[0].events.len()), (false, 0, 0));
+}
+
+#[test]
 fn a_deletion_at_the_compacted_revision_itself_is_heard_of_since_3_5() {
     assert_eq!(told_from_a_compacted_deletion_on(Line::V3_4), ["+a=2@4"]);
     assert_eq!(told_from_a_compacted_deletion_on(Line::V3_5), ["-a@3 +a=2@4"]);
