@@ -79,21 +79,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells those that were written so before from all others; `records` come in the order of their keys. One alone is looked
-    /// at when its turn comes.
+    /// Tells those that were written so before from all others. One alone is looked at when its turn comes.
     fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> (Known<'a>, Vec<&'a Record>) {
         let (mut known, mut others) = (Known::default(), Vec::new());
         if records.len() == 1 {
             return (known, records.iter().collect());
         }
-        let Some(first) = records.first() else { return (known, others) };
         let registrations = self.registrations();
-        // Side by side with the table: there may be many.
-        let mut table = registrations.range(first.key.clone()..).peekable();
         for record in records {
-            while table.next_if(|(key, _)| **key < record.key).is_some() {}
-            match table.next_if(|(key, _)| **key == record.key) {
-                Some((_, registration)) if registration.facts().is_as(&record.value, seconds) => {
+            match registrations.get(&record.key) {
+                Some(registration) if registration.facts().is_as(&record.value, seconds) => {
                     known.registrations.push(registration.clone());
                     known.records.push(record);
                 }

@@ -69,10 +69,8 @@ impl Split {
             let value = encoding::encode(&record)?.into();
             Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value })
         };
-        let mut records = records::split(service).map(record).collect::<Result<Vec<_>>>()?;
-        // Ids come in the order of keys, but for what is written otherwise in a key.
-        records.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(Self { service: Arc::new(service.clone()), records: records.into() })
+        let records = records::split(service).map(record).collect::<Result<_>>()?;
+        Ok(Self { service: Arc::new(service.clone()), records })
     }
 }
 

@@ -90,10 +90,8 @@ impl Facts {
     }
 
     /// Whether it was written so and is there, as far as is known.
-    pub(super) fn is_as(&self, value: &Arc<[u8]>, seconds: Option<i64>) -> bool {
-        // Who registers again mostly has the very bytes that were written.
-        let is_same = |written: &Arc<[u8]>| Arc::ptr_eq(written, value) || written == value;
-        self.is_wanted() && !self.lost && self.value.as_ref().is_some_and(is_same) && self.seconds == seconds
+    pub(super) fn is_as(&self, value: &[u8], seconds: Option<i64>) -> bool {
+        self.is_wanted() && !self.lost && self.value.as_deref() == Some(value) && self.seconds == seconds
     }
 
     /// The id of the lease that it hangs on; 0 for none, as in etcd.

@@ -93,24 +93,22 @@ impl Keeper {
             let writes: Vec<u64> = some.iter().map(|registration| registration.facts().writes).collect();
             let keys: Vec<&str> = some.iter().map(|registration| registration.key.as_str()).collect();
             let found = self.links.leases_of(&keys, deadline).await?;
-            let now = self.env.now();
             for ((registration, writes), found) in some.iter().zip(writes).zip(found) {
-                seen.push(self.saw(registration, writes, found, now));
+                seen.push(self.saw(registration, writes, found));
             }
         }
         Ok(seen)
     }
 
-    /// Draws the conclusion of a look at a key that had been written so often when it began; `found` is the lease it hangs on
-    /// `now`.
-    fn saw(&self, registration: &Registration, writes: u64, found: Option<i64>, now: Instant) -> Seen {
+    /// Draws the conclusion of a look at a key that had been written so often when it began; `found` is the lease it hangs on.
+    fn saw(&self, registration: &Registration, writes: u64, found: Option<i64>) -> Seen {
         let mut facts = registration.facts();
         if facts.writes != writes {
             return Seen::Changed;
         }
         match found {
             Some(lease) => {
-                facts.checked_at = now;
+                facts.checked_at = self.env.now();
                 // What somebody else has written stays until this process registers again: two who restore would never end.
                 if !facts.is_wanted() && facts.doubts.contains(&lease) {
                     facts.stray = Some(lease);
@@ -124,7 +122,7 @@ impl Keeper {
                 Seen::Missing
             }
             None => {
-                facts.checked_at = now;
+                facts.checked_at = self.env.now();
                 Seen::Missing
             }
         }
