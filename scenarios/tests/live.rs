@@ -61,9 +61,9 @@ fn main() -> ExitCode {
 struct Etcds(Location, Storage);
 
 impl LiveBackends for Etcds {
-    fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String> {
+    fn start(&self, kind: &str, members: u32) -> Result<Arc<dyn LiveBackend>, String> {
         match kind {
-            "etcd" => Ok(Arc::new(LiveEtcd::start_with(&self.0, self.1)?)),
+            "etcd" => Ok(Arc::new(LiveEtcd::start_with(&self.0, self.1, members)?)),
             _ => Err(format!("nobody starts a '{kind}' here")),
         }
     }
@@ -113,7 +113,8 @@ fn run_with(case: &Case, plugins: &Plugins, etcd: Location, keep: bool) -> Sweep
         fail_fast: false,
         keep,
     };
-    let storage = if case.text.contains("backend_restart") { Storage::Disk } else { Storage::Memory };
+    let goes_down = ["backend_restart", "leader_lost"].iter().any(|fault| case.text.contains(fault));
+    let storage = if goes_down { Storage::Disk } else { Storage::Memory };
     let report = sweep_live(&request, plugins, &Etcds(etcd, storage), &mut |_| {});
     // This program makes no run that somebody asks for by name.
     SweepReport { program: "shaketable".to_owned(), ..report }

@@ -93,10 +93,10 @@ impl LiveBackend for Echo {
     fn lose(&self, _nodes: &[String]) -> Result<usize, String> {
         Ok(0)
     }
-    fn stop(&self) -> Result<(), String> {
+    fn stop(&self, _host: &str) -> Result<(), String> {
         Ok(())
     }
-    fn start_again(&self) -> Result<(), String> {
+    fn start_again(&self, _host: &str) -> Result<(), String> {
         Ok(())
     }
 }

@@ -235,7 +235,7 @@ fn a_run_that_would_take_longer_than_it_may_and_a_server_that_is_not_there_are_t
     #[derive(Debug)]
     struct Nothing;
     impl LiveBackends for Nothing {
-        fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String> {
+        fn start(&self, kind: &str, _members: u32) -> Result<Arc<dyn LiveBackend>, String> {
             Err(format!("there is no {kind}"))
         }
     }

@@ -11,11 +11,12 @@ use crate::world::Capability;
 
 /// Where real servers come from.
 pub trait LiveBackends: Send + Sync + fmt::Debug {
-    /// Starts a server of `kind` that nobody else uses, or finds one; it ends with the value. It answers when this returns.
+    /// Starts a server of `kind` that nobody else uses, of so many members, or finds one; it ends with the value. It answers when
+    /// this returns.
     ///
     /// # Errors
-    /// One sentence with the mend: there is none of that kind, or it does not start.
-    fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String>;
+    /// One sentence with the mend: there is none of that kind or of so many members, or it does not start.
+    fn start(&self, kind: &str, members: u32) -> Result<Arc<dyn LiveBackend>, String>;
 
     /// What starts services that are the user's own; none where nobody does.
     fn services(&self) -> Option<&dyn LiveServices> {
@@ -23,10 +24,24 @@ pub trait LiveBackends: Send + Sync + fmt::Debug {
     }
 }
 
-/// A real server. Its operations wait until they are done, each with a deadline.
+/// A real server, or several that are one. Its operations wait until they are done, each with a deadline.
 pub trait LiveBackend: Send + Sync + fmt::Debug {
     /// What plugins call it, such as `etcd`; also the name that faults know it by.
     fn kind(&self) -> &str;
+
+    /// The hosts that it is, by the name that faults know each by, with the addresses where it is reached: one of its kind's
+    /// name, or those of a cluster, called `<kind>-<number>`.
+    fn hosts(&self) -> Vec<(String, Vec<String>)> {
+        vec![(self.kind().to_owned(), self.addresses())]
+    }
+
+    /// The host that leads the others, if any does at present.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn leader(&self) -> Result<Option<String>, String> {
+        Ok(None)
+    }
 
     /// What it is, for the report: `etcd as a process`.
     fn description(&self) -> String;
@@ -61,12 +76,12 @@ pub trait LiveBackend: Send + Sync + fmt::Debug {
     /// One sentence.
     fn lose(&self, nodes: &[String]) -> Result<usize, String>;
 
-    /// Keeps it from executing, or lets it go on.
+    /// Keeps one of its hosts from executing, or lets it go on.
     ///
     /// # Errors
     /// One sentence.
-    fn pause(&self, paused: bool) -> Result<(), String> {
-        let _ = paused;
+    fn pause(&self, host: &str, paused: bool) -> Result<(), String> {
+        let _ = (host, paused);
         Err(format!("nobody can pause {}", self.description()))
     }
 
@@ -78,23 +93,24 @@ pub trait LiveBackend: Send + Sync + fmt::Debug {
         Err(format!("nobody can let {} forget its history", self.description()))
     }
 
-    /// Kills it; its data stays.
+    /// Kills one of its hosts; its data stays.
     ///
     /// # Errors
     /// One sentence.
-    fn stop(&self) -> Result<(), String>;
+    fn stop(&self, host: &str) -> Result<(), String>;
 
-    /// Asks it to end, and returns when it has; its data stays.
+    /// Asks one of its hosts to end, and returns when it has; its data stays.
     ///
     /// # Errors
     /// One sentence.
-    fn end(&self) -> Result<(), String> {
+    fn end(&self, host: &str) -> Result<(), String> {
+        let _ = host;
         Err(format!("nobody can ask {} to end", self.description()))
     }
 
-    /// Starts it again over the same data, and returns when it answers.
+    /// Starts one of its hosts again over the same data, and returns when it answers, unless too few others are up for that.
     ///
     /// # Errors
     /// One sentence.
-    fn start_again(&self) -> Result<(), String>;
+    fn start_again(&self, host: &str) -> Result<(), String>;
 }

@@ -50,10 +50,14 @@ impl Backing {
     }
 
     /// The host that leads the members of the backend `kind`, if this is that one and somebody leads.
-    pub(super) fn leader(&self, kind: &str) -> Option<String> {
+    ///
+    /// # Errors
+    /// One sentence: a real server could not be asked.
+    pub(super) fn leader(&self, kind: &str) -> Result<Option<String>, String> {
         match self {
-            Self::Simulated(backend) if backend.kind() == kind => backend.leader(),
-            Self::Simulated(_) | Self::Live(_) => None,
+            _ if !self.is(kind) => Ok(None),
+            Self::Simulated(backend) => Ok(backend.leader()),
+            Self::Live(backend) => backend.leader(),
         }
     }
 

@@ -90,7 +90,7 @@ fn stage(
     let mut backends = vec![Backing::Simulated(Arc::new(Shared::new(&namespace)))];
     let mut servers = Vec::new();
     for kind in &kinds {
-        let server = makers.start(kind).map_err(RunFailure::Harness)?;
+        let server = makers.start(kind, scenario.members_of(kind)).map_err(RunFailure::Harness)?;
         can_be_shaken(&plan, &server)?;
         choices.point_at(plugins, kind, &server.addresses()).map_err(bad)?;
         backends.push(Backing::Live(server.clone()));
@@ -123,10 +123,14 @@ fn own_hosts(
             RunFailure::BadInput(format!("this program starts no services, and '{name}' is one that is to be started"))
         })?;
         let mut values = BTreeMap::from([("host", host.name.clone()), ("replica", host.replica.to_string())]);
-        if let Some((server, address)) = registry.and_then(|server| Some((server, server.addresses().first()?.clone())))
-        {
-            let way = ground.way(&host.name, server.kind(), &address).map_err(harness)?;
-            values.insert("registry", way);
+        if let Some(server) = registry {
+            let mut ways = Vec::new();
+            for (name, addresses) in server.hosts() {
+                if let Some(address) = addresses.first() {
+                    ways.push(ground.way(&host.name, &name, address).map_err(harness)?);
+                }
+            }
+            values.insert("registry", ways.join(","));
         }
         let order = ServiceOrder { host: host.name.clone(), runs: runs.clone(), values };
         let service = makers.start(&order).map_err(RunFailure::Harness)?;

@@ -257,7 +257,11 @@ impl ShakeTable {
         match fault {
             // Who leads is known only now; where nobody does, there is no leader to be lost.
             Fault::LeaderDown { backend } => {
-                let Some(host) = self.backends.iter().find_map(|backing| backing.leader(backend)) else {
+                let leaders = self.backends.iter().map(|backing| backing.leader(backend));
+                let leaders = leaders.collect::<Result<Vec<_>, _>>().map_err(RunFailure::Harness)?;
+                let Some(host) = leaders.into_iter().flatten().next() else {
+                    let now = self.world.now();
+                    self.notes.push(format!("{now}: nobody led {backend}, so that no leader was lost"));
                     return Ok(());
                 };
                 self.leaders_down.push((backend.clone(), host.clone()));

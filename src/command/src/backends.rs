@@ -7,7 +7,7 @@ use std::sync::Arc;
 use shaketable_conformance::backend::Backend;
 use shaketable_conformance::judge::BackendMaker;
 use shaketable_fixtures::backend::{EtcdBackend, started};
-use shaketable_fixtures::etcd::{ADDRESS_VARIABLE, Location, locate};
+use shaketable_fixtures::etcd::{ADDRESS_VARIABLE, Location, Storage, locate};
 use shaketable_fixtures::live::{LiveEtcd, OtherBackend, OwnServices};
 use shaketable_fixtures::zookeeper::ZookeeperBackend;
 use shaketable_sim::backend::{LiveBackend, LiveBackends, LiveServices};
@@ -66,20 +66,23 @@ impl Backends {
 
 /// An etcd of ours is watched, so that it is known what it holds; of others nobody knows.
 impl LiveBackends for Backends {
-    fn start(&self, kind: &str) -> Result<Arc<dyn LiveBackend>, String> {
+    fn start(&self, kind: &str, members: u32) -> Result<Arc<dyn LiveBackend>, String> {
         if kind == "etcd" && !self.replaced.contains(kind) {
             return match locate() {
                 Location::Nowhere => Err(format!(
                     "there is no etcd: {ADDRESS_VARIABLE} names none, there is no engine for containers, and none is on the \
                      PATH; install one (Debian: etcd-server), and see what 'doctor' says"
                 )),
-                location => Ok(Arc::new(LiveEtcd::start(&location)?)),
+                location => Ok(Arc::new(LiveEtcd::start_with(&location, Storage::Disk, members)?)),
             };
         }
         let maker = self.get(kind).ok_or_else(|| {
             let kinds: Vec<&str> = self.kinds().collect();
             format!("this program cannot start a '{kind}'; it can start: {}", kinds.join(", "))
         })?;
+        if members > 1 {
+            return Err(format!("this program starts one '{kind}', and no cluster of {members}"));
+        }
         Ok(Arc::new(OtherBackend::new(kind, maker()?)))
     }
 

@@ -99,6 +99,7 @@ pub struct LiveWorld {
     began: SystemTime,
     network: u8,
     hosts: BTreeMap<String, HostState>,
+    /// Servers by host: those of a cluster are several.
     backends: BTreeMap<String, BackendState>,
     /// Hosts whose service is the user's own, by name; their programs of ours only look after it.
     own: BTreeMap<String, OwnHost>,
@@ -150,8 +151,10 @@ impl LiveWorld {
         let mut backends = BTreeMap::new();
         for backend in setup.backends {
             backend.observe(clock.clone(), listener(&own, &recorder, began)).map_err(WorldError::Engine)?;
-            cable.add_server(backend.kind(), &backend.addresses());
-            backends.insert(backend.kind().to_owned(), BackendState { backend, is_up: true, is_paused: false });
+            for (host, addresses) in backend.hosts() {
+                cable.add_server(&host, &addresses);
+                backends.insert(host, BackendState { backend: backend.clone(), is_up: true, is_paused: false });
+            }
         }
         Ok(Self {
             info: info(),
@@ -260,9 +263,9 @@ impl LiveWorld {
         if std::mem::replace(&mut state.is_up, false) {
             // It dies as it stands, but what is paused in a container is killed by nobody.
             if std::mem::replace(&mut state.is_paused, false) {
-                state.backend.pause(false).map_err(WorldError::Engine)?;
+                state.backend.pause(name, false).map_err(WorldError::Engine)?;
             }
-            let ends = if in_order { state.backend.end() } else { state.backend.stop() };
+            let ends = if in_order { state.backend.end(name) } else { state.backend.stop(name) };
             ends.map_err(WorldError::Engine)?;
         }
         Ok(())
@@ -271,7 +274,7 @@ impl LiveWorld {
     fn backend_up(&mut self, name: &str) -> Result<(), WorldError> {
         let state = self.backends.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))?;
         if !state.is_up {
-            state.backend.start_again().map_err(WorldError::Engine)?;
+            state.backend.start_again(name).map_err(WorldError::Engine)?;
             state.is_up = true;
         }
         Ok(())
@@ -280,7 +283,7 @@ impl LiveWorld {
     fn backend_pause(&mut self, name: &str, paused: bool) -> Result<(), WorldError> {
         let state = self.backends.get_mut(name).ok_or_else(|| WorldError::UnknownHost(name.to_owned()))?;
         if state.is_up && std::mem::replace(&mut state.is_paused, paused) != paused {
-            state.backend.pause(paused).map_err(WorldError::Engine)?;
+            state.backend.pause(name, paused).map_err(WorldError::Engine)?;
         }
         Ok(())
     }

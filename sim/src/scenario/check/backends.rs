@@ -26,9 +26,6 @@ impl Checker<'_> {
             } else if shape.members > 1 && !CLUSTERED.contains(&kind.as_str()) {
                 let message = format!("'{kind}' has no clusters in the simulator");
                 self.error(&format!("{path}.members"), message, "leave it out".to_owned());
-            } else if shape.members > 1 && self.engine.is_live && !self.never_runs() {
-                let mend = "'live: { never_because: … }' leaves the file out of live runs".to_owned();
-                self.problems.error(&place, "a live world has backends of one member", mend);
             }
         }
     }

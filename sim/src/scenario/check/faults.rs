@@ -1,5 +1,6 @@
 //! Faults: one kind and one time each, within the shake phase, on hosts that there are, and such as the engine can do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Checker, mend, shown};
@@ -35,6 +36,9 @@ impl Checker<'_> {
             }
             self.times(&path, fault);
             self.targets(&path, fault);
+            if self.engine.is_live && !self.never_runs() {
+                self.real_members(&path, fault);
+            }
         }
     }
 
@@ -109,6 +113,43 @@ impl Checker<'_> {
                     "this fault has no end that could be put off",
                     "leave 'for' out".to_owned(),
                 );
+            }
+        }
+    }
+
+    /// Refuses what nobody can do to the members of a real cluster, which are no hosts of ours and talk past us.
+    fn real_members(&mut self, path: &str, fault: &Fault) {
+        let hosts = [
+            ("crash", fault.crash.as_ref().map(|crash| &crash.host), "write 'backend_restart'"),
+            ("restart", fault.restart.as_ref().map(|restart| &restart.host), "write 'backend_restart' with 'for'"),
+            ("pause", fault.pause.as_ref().map(|pause| &pause.host), "write 'backend_pause'"),
+            ("skew", fault.skew.as_ref().map(|skew| &skew.host), "nobody touches the clock of a real server"),
+        ];
+        for (kind, host, mend) in hosts {
+            if let Some(word) = host.and_then(|host| words(host).find(|word| self.is_clustered(word))) {
+                let message = format!("in a live world '{word}' is a real server, and no host");
+                self.error(&format!("{path}.{kind}.host"), message, mend.to_owned());
+            }
+        }
+        let links = [
+            ("partition", fault.partition.as_ref().map(|partition| partition.groups.iter().collect())),
+            ("hold", fault.hold.as_ref().map(|hold| vec![&hold.a, &hold.b])),
+            ("latency", fault.latency.as_ref().map(|latency| vec![&latency.a, &latency.b])),
+            ("reset", fault.reset.as_ref().map(|reset| vec![&reset.a, &reset.b])),
+            ("toxic", fault.toxic.as_ref().map(|toxic| vec![&toxic.a, &toxic.b])),
+        ];
+        for (kind, sides) in links {
+            let kinds_of = |side: &String| -> BTreeSet<String> {
+                let members = words(side).filter(|word| self.is_clustered(word));
+                members.map(|word| self.group(word).unwrap_or(word).to_owned()).collect()
+            };
+            let of_sides: Vec<_> = sides.iter().flatten().map(|side| kinds_of(side)).collect();
+            let twice = |kind: &&String| of_sides.iter().filter(|kinds| kinds.contains(*kind)).count() > 1;
+            if let Some(kind_of_both) = of_sides.iter().flatten().find(twice).cloned() {
+                let message =
+                    format!("members of '{kind_of_both}' on two sides, and in a live world nobody stands between them");
+                let mend = "'live: { never_because: … }' leaves the file out of live runs".to_owned();
+                self.error(&format!("{path}.{kind}"), message, mend);
             }
         }
     }

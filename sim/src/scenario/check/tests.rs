@@ -123,8 +123,41 @@ fn clusters_that_there_cannot_be_are_refused() {
         let shown = shown(&text, &engines());
         assert!(shown.contains(message) && shown.contains(mend), "{shown}");
     }
-    let live = shown_live(&with("{ etcd: { members: 3 } }"));
-    assert!(live.contains("a live world has backends of one member") && live.contains("never_because"), "{live}");
+}
+
+#[test]
+fn members_of_a_real_cluster_are_no_hosts_and_talk_past_us() {
+    let fault = "{ at: 5s, for: 8s, crash: { host: user } }";
+    let cluster = |entry: &str| changed(&[("load:", "backends: { etcd: { members: 3 } }\nload:"), (fault, entry)]);
+    for good in [
+        "{ at: 5s, for: 2s, backend_restart: { backend: etcd-3 } }",
+        "{ at: 5s, for: 2s, backend_pause: { backend: etcd } }",
+        "{ at: 5s, for: 2s, leader_lost: { backend: etcd } }",
+        "{ at: 5s, partition: { groups: ['etcd-1, etcd-2', user] } }",
+        "{ at: 5s, partition: { groups: [etcd, 'user, web'] } }",
+    ] {
+        assert_eq!(shown_live(&cluster(good)), "", "{good}");
+    }
+    for (wrong, message, mend) in [
+        ("{ at: 5s, for: 2s, crash: { host: etcd-2 } }", "'etcd-2' is a real server, and no host", "backend_restart"),
+        ("{ at: 5s, restart: { host: etcd-2 } }", "'etcd-2' is a real server, and no host", "'backend_restart' with"),
+        ("{ at: 5s, for: 2s, pause: { host: etcd } }", "'etcd' is a real server, and no host", "backend_pause"),
+        ("{ at: 5s, skew: { host: etcd-1, by: 90s } }", "'etcd-1' is a real server, and no host", "nobody touches"),
+        (
+            "{ at: 5s, partition: { groups: [etcd-1, 'etcd-2, user'] } }",
+            "members of 'etcd' on two sides",
+            "never_because",
+        ),
+        ("{ at: 5s, hold: { a: etcd-1, b: etcd-2 } }", "members of 'etcd' on two sides", "never_because"),
+        ("{ at: 5s, latency: { a: etcd-1, b: etcd-2, latency: 1s } }", "members of 'etcd' on two", "never_because"),
+        ("{ at: 5s, reset: { a: etcd-1, b: etcd-2 } }", "members of 'etcd' on two sides", "never_because"),
+        ("{ at: 5s, toxic: { a: etcd-1, b: etcd-2, down: {} } }", "members of 'etcd' on two sides", "never_because"),
+    ] {
+        let shown = shown_live(&cluster(wrong));
+        assert!(shown.contains(message) && shown.contains(mend), "{wrong}:\n{shown}");
+        let left_out = cluster(wrong).replace("expect:", "live: { never_because: x }\nexpect:");
+        assert_eq!(shown_live(&left_out), "", "{wrong}");
+    }
 }
 
 #[test]
