@@ -480,7 +480,7 @@ async fn a_deregistration_that_failed_is_made_good_before_the_ttl_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_keys_than_a_transaction_may_have_are_looked_at_all_the_same() {
+async fn any_number_of_keys_on_a_lease_is_looked_at_by_one_request() {
     let bench = Bench::new();
     let (one, _) = bench.registry();
     let ids: Vec<String> = (0..300).map(|number| format!("n{number:03}")).collect();
@@ -488,7 +488,7 @@ async fn more_keys_than_a_transaction_may_have_are_looked_at_all_the_same() {
     one.register(&service("user", "1", &ids), ttl(15)).await.unwrap();
     let (_, before) = leases_and_requests(&bench);
     one.register(&service("user", "1", &ids), ttl(15)).await.unwrap();
-    assert_eq!(leases_and_requests(&bench).1 - before, 3);
+    assert_eq!(leases_and_requests(&bench).1 - before, 1);
     for lost in ["n000", "n128", "n299"] {
         assert!(bench.with(|etcd, now| etcd.delete_key(now, &key(lost))));
     }
@@ -496,6 +496,61 @@ async fn more_keys_than_a_transaction_may_have_are_looked_at_all_the_same() {
     assert_eq!(nodes(&one, "user").await.unwrap(), ids);
     let lost: Vec<String> = one.losses().into_iter().map(|loss| loss.node_id).collect();
     assert_eq!(lost, ["n000", "n128", "n299"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_changes_one_node_of_many_has_that_one_written_and_all_others_looked_at_together() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    let mut all = service("user", "1", &["a", "b", "c", "d"]);
+    // One by one and all at once is the same to those that are there.
+    for id in ["a", "b"] {
+        one.register(&service("user", "1", &[id]), ttl(15)).await.unwrap();
+    }
+    let mut made = Vec::new();
+    for id in ["", "c", "c", ""] {
+        all.nodes.iter_mut().filter(|node| node.id == id).for_each(|node| node.address.push('0'));
+        let (_, before) = leases_and_requests(&bench);
+        one.register(&all, ttl(15)).await.unwrap();
+        made.push(leases_and_requests(&bench).1 - before);
+    }
+    assert_eq!(made, [3, 2, 2, 1], "a look at all that were known, and a write of each that was not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_keys_than_a_transaction_may_have_are_looked_at_all_the_same() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    let ids: Vec<String> = (0..300).map(|number| format!("n{number:03}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    // They hang on no lease that could tell of them.
+    one.register(&service("user", "1", &ids), RegisterOptions::default()).await.unwrap();
+    let (_, before) = leases_and_requests(&bench);
+    one.register(&service("user", "1", &ids), RegisterOptions::default()).await.unwrap();
+    assert_eq!(leases_and_requests(&bench).1 - before, 3);
+    for lost in ["n000", "n128", "n299"] {
+        assert!(bench.with(|etcd, now| etcd.delete_key(now, &key(lost))));
+    }
+    seconds(&bench.env, 31).await;
+    assert_eq!(nodes(&one, "user").await.unwrap(), ids);
+    let lost: Vec<String> = one.losses().into_iter().map(|loss| loss.node_id).collect();
+    assert_eq!(lost, ["n000", "n128", "n299"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_somebody_else_has_written_is_told_from_the_others_of_its_lease() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    let (all, ttl) = (service("user", "1", &["a", "b", "c"]), ttl(15));
+    one.register(&all, ttl.clone()).await.unwrap();
+    let ours = bench.with(|etcd, _| etcd.lease_of(&key("a"))).unwrap();
+    let theirs = PutRequest { key: key("b"), value: "theirs".into(), ..PutRequest::default() };
+    bench.with(|etcd, now| etcd.put(now, theirs)).unwrap();
+    seconds(&bench.env, 60).await;
+    assert_eq!(bench.with(|etcd, _| etcd.lease_of(&key("b"))), None, "in the background it is left to them");
+    assert!(one.losses().is_empty(), "it is there");
+    one.register(&all, ttl).await.unwrap();
+    assert_eq!(bench.with(|etcd, _| etcd.lease_of(&key("b"))), Some(ours), "who registers again takes it back");
 }
 
 #[tokio::test(start_paused = true)]

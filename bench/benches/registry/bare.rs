@@ -6,7 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use etcd_client::{Client, DeleteOptions, EventType, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse, WatchOptions};
+use etcd_client::{
+    Client, DeleteOptions, EventType, GetOptions, LeaseTimeToLiveOptions, PutOptions, Txn, TxnOp, TxnOpResponse,
+    WatchOptions,
+};
 use shaketable_bench_room::{Spent, spent};
 use shaketable_stack::env::{Env, Namespace, os};
 use shaketable_stack::registry::Service;
@@ -81,8 +84,32 @@ impl Bare {
         }
     }
 
-    /// Asks which lease each of so many keys hangs on, in one request: who registers again wants to know whether they are
-    /// still there.
+    /// Asks for the keys of the lease on which so many hang: the least that etcd can be asked by who registers again and wants to
+    /// know whether they are still there.
+    pub(crate) fn looks_at_lease(self, nodes: usize) -> impl FnMut(u64) {
+        let services = Fresh::new(&self.name).take(nodes);
+        let mut keys: Vec<Vec<u8>> = services.iter().map(|service| key(service).into_bytes()).collect();
+        keys.sort();
+        let lease = self.runtime.block_on(async {
+            let lease = self.grant().await;
+            with_each(&services, true, async |service| self.put(service, lease).await).await;
+            lease
+        });
+        move |times| {
+            self.runtime.block_on(async {
+                for _ in 0..times {
+                    let options = LeaseTimeToLiveOptions::new().with_keys();
+                    let mut client = self.client.lease_client();
+                    let answer = client.time_to_live(lease, Some(options)).await.expect("it is told");
+                    let mut found: Vec<&Vec<u8>> = answer.keys().iter().collect();
+                    found.sort();
+                    assert!(found.into_iter().eq(&keys));
+                }
+            });
+        }
+    }
+
+    /// Asks which lease each of so many keys hangs on, in one request.
     pub(crate) fn looks(self, nodes: usize) -> impl FnMut(u64) {
         let services = Fresh::new(&self.name).take(nodes);
         let keys: Vec<String> = services.iter().map(key).collect();

@@ -143,7 +143,10 @@ impl Ground {
             let contest = self
                 .contest("renew", &nodes.to_string(), nodes, TURN)
                 .enter_batch("etcd", Role::Ours, || Ours::new(self, &name("ours")).registers_again(nodes))
-                .enter_batch("etcd-client, a look", Role::Limit, || Bare::new(self, &name("bare")).looks(nodes))
+                .enter_batch("etcd-client, a look", Role::Peer, || Bare::new(self, &name("bare")).looks(nodes))
+                .enter_batch("etcd-client, a look at the lease", Role::Limit, || {
+                    Bare::new(self, &name("leased")).looks_at_lease(nodes)
+                })
                 .enter_batch("etcd-client, a keep-alive", Role::Peer, || Bare::new(self, &name("kept")).renews());
             // go-micro's bench knows one node.
             let contest = if nodes == 1 { contest.enter_peer(self, "again bench-again-go 1") } else { contest };

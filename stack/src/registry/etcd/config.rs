@@ -62,6 +62,12 @@ pub(super) fn renewal_interval(ttl: Duration) -> Duration {
     ttl / 3
 }
 
+/// Whether to ask for every key of a lease on which `hanging` keys hang, rather than for the `wanted` ones among them: etcd tells
+/// several keys that hang on a lease in the time that a look at one key takes.
+pub(super) fn asks_for_all(wanted: usize, hanging: usize) -> bool {
+    wanted > 1 && hanging <= wanted.saturating_mul(4)
+}
+
 /// How long a renewal may stay unanswered: two more attempts must fit into what is left of the lease.
 pub(super) fn renewal_limit(ttl: Duration, timeout: Duration) -> Duration {
     (ttl / 6).min(timeout)
@@ -71,13 +77,20 @@ pub(super) fn renewal_limit(ttl: Duration, timeout: Duration) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use super::{addresses, whole_seconds};
+    use super::{addresses, asks_for_all, whole_seconds};
     use crate::registry::RegistryOptions;
 
     #[test]
     fn a_ttl_is_rounded_up_to_whole_seconds() {
         for (milliseconds, seconds) in [(1, 1), (999, 1), (1_000, 1), (1_001, 2), (90_000, 90)] {
             assert_eq!(whole_seconds(Duration::from_millis(milliseconds)), seconds, "{milliseconds} ms");
+        }
+    }
+
+    #[test]
+    fn all_keys_of_a_lease_are_asked_for_where_most_of_them_are_wanted() {
+        for (wanted, hanging, all) in [(1, 1, false), (2, 2, true), (100, 100, true), (2, 8, true), (2, 9, false)] {
+            assert_eq!(asks_for_all(wanted, hanging), all, "{wanted} of {hanging}");
         }
     }
 

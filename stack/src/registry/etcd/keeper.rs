@@ -85,14 +85,17 @@ impl Keeper {
         if records.len() == 1 {
             return (known, records.iter().collect());
         }
-        let registrations = self.registrations();
         for record in records {
-            match registrations.get(&record.key) {
-                Some(registration) if registration.facts().is_as(&record.value, seconds) => {
-                    known.registrations.push(registration.clone());
+            let look_up = || self.registrations().get(&record.key).cloned();
+            let found = record.registration.get().cloned().or_else(look_up);
+            match found.filter(|registration| registration.facts().is_as(&record.value, seconds)) {
+                Some(registration) => {
+                    // It is the same one if it was set before.
+                    let _ = record.registration.set(registration.clone());
+                    known.registrations.push(registration);
                     known.records.push(record);
                 }
-                _ => others.push(record),
+                None => others.push(record),
             }
         }
         (known, others)

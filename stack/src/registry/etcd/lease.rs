@@ -80,6 +80,11 @@ impl Leases {
         self.lock().shared.values().map(|shared| shared.lease).find(|lease| lease.id == id)
     }
 
+    /// How many use it.
+    pub(super) fn users(&self, id: i64) -> usize {
+        self.lock().shared.values().find(|shared| shared.lease.id == id).map_or(0, |shared| shared.users)
+    }
+
     /// Those that are out of use since the last call; whoever takes them is to revoke them.
     pub(super) fn take_unused(&self) -> Vec<i64> {
         std::mem::take(&mut self.lock().unused)

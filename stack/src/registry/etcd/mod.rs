@@ -16,7 +16,7 @@ mod view;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use async_trait::async_trait;
 use etcd_client::KeyValue;
@@ -67,7 +67,7 @@ impl Split {
         let record = |record: Service| {
             let node_id = record.nodes[0].id.clone();
             let value = encoding::encode(&record)?.into();
-            Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value })
+            Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value, registration: OnceLock::new() })
         };
         let records = records::split(service).map(record).collect::<Result<_>>()?;
         Ok(Self { service: Arc::new(service.clone()), records })

@@ -2,7 +2,7 @@
 //! asks nobody.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::config;
@@ -15,6 +15,8 @@ pub(super) struct Record {
     pub(super) key: String,
     pub(super) node_id: String,
     pub(super) value: Arc<[u8]>,
+    /// What is known of the key, so that it is looked for once; it may be removed by now, and then nobody wants it.
+    pub(super) registration: OnceLock<Arc<Registration>>,
 }
 
 /// One key of ours.

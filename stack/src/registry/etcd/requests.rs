@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, GetResponse, KeyValue, LeaseTimeToLiveOptions, PutOptions, Txn, TxnOp,
-    TxnOpResponse,
+    Client, Compare, CompareOp, GetOptions, GetResponse, KeyValue, LeaseTimeToLiveOptions, LeaseTimeToLiveResponse,
+    PutOptions, Txn, TxnOp, TxnOpResponse,
 };
 
 use super::channel::Links;
@@ -80,15 +80,20 @@ impl Links {
         Ok(answers.iter().map(lease_of).collect())
     }
 
-    /// Revokes a lease, unless keys of somebody else hang on it.
-    pub(super) async fn revoke_if_empty(&self, lease: i64, deadline: Instant) -> Result<()> {
+    /// The keys that hang on `lease`, in no order; none where it is gone.
+    pub(super) async fn keys_on(&self, lease: i64, deadline: Instant) -> Result<LeaseTimeToLiveResponse> {
         let look = |client: &Client| {
             let mut leases = client.lease_client();
             let options = LeaseTimeToLiveOptions::new().with_keys();
             async move { leases.time_to_live(lease, Some(options)).await }
         };
+        self.call_by(deadline, "look at lease", look).await
+    }
+
+    /// Revokes a lease, unless keys of somebody else hang on it.
+    pub(super) async fn revoke_if_empty(&self, lease: i64, deadline: Instant) -> Result<()> {
         // One that is gone has no keys either, and revoking it does nothing.
-        if self.call_by(deadline, "look at lease", look).await?.keys().is_empty() {
+        if self.keys_on(lease, deadline).await?.keys().is_empty() {
             let revoke = |client: &Client| {
                 let mut leases = client.lease_client();
                 async move { leases.revoke(lease).await }

@@ -88,27 +88,52 @@ impl Keeper {
 
     /// Looks at keys, by `deadline`, and tells of each. Notes the loss of those that are not there.
     pub(super) async fn look(&self, registrations: &[Arc<Registration>], deadline: Instant) -> Result<Vec<Seen>> {
-        let mut seen = Vec::with_capacity(registrations.len());
-        for some in registrations.chunks(config::OPERATIONS_MAX) {
-            let writes: Vec<u64> = some.iter().map(|registration| registration.facts().writes).collect();
-            let keys: Vec<&str> = some.iter().map(|registration| registration.key.as_str()).collect();
-            let found = self.links.leases_of(&keys, deadline).await?;
-            for ((registration, writes), found) in some.iter().zip(writes).zip(found) {
-                seen.push(self.saw(registration, writes, found));
+        let writes: Vec<u64> = registrations.iter().map(|registration| registration.facts().writes).collect();
+        let found = self.find(registrations, deadline).await?;
+        let now = self.env.now();
+        let seen = registrations.iter().zip(writes).zip(found);
+        Ok(seen.map(|((registration, writes), found)| self.saw(now, registration, writes, found)).collect())
+    }
+
+    /// Which lease each key hangs on, 0 being none; `None` for one that is not there.
+    async fn find(&self, registrations: &[Arc<Registration>], deadline: Instant) -> Result<Vec<Option<i64>>> {
+        let mut found = match self.common_lease(registrations) {
+            Some(lease) => {
+                let answer = self.links.keys_on(lease, deadline).await?;
+                let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
+                keys.sort_unstable();
+                let hangs = |key: &str| keys.binary_search(&key.as_bytes()).is_ok();
+                registrations.iter().map(|registration| hangs(&registration.key).then_some(lease)).collect()
+            }
+            None => vec![None; registrations.len()],
+        };
+        // What does not hang there may hang elsewhere.
+        let others: Vec<usize> = (0..found.len()).filter(|index| found[*index].is_none()).collect();
+        for some in others.chunks(config::OPERATIONS_MAX) {
+            let keys: Vec<&str> = some.iter().map(|index| registrations[*index].key.as_str()).collect();
+            for (index, lease) in some.iter().zip(self.links.leases_of(&keys, deadline).await?) {
+                found[*index] = lease;
             }
         }
-        Ok(seen)
+        Ok(found)
+    }
+
+    /// The lease to ask for all its keys: most of these hang on it, and not many others.
+    fn common_lease(&self, registrations: &[Arc<Registration>]) -> Option<i64> {
+        let lease = registrations.first()?.facts().companions();
+        let hang = registrations.iter().filter(|registration| registration.facts().companions() == lease).count();
+        (lease != 0 && config::asks_for_all(hang, self.leases.users(lease))).then_some(lease)
     }
 
     /// Draws the conclusion of a look at a key that had been written so often when it began; `found` is the lease it hangs on.
-    fn saw(&self, registration: &Registration, writes: u64, found: Option<i64>) -> Seen {
+    fn saw(&self, now: Instant, registration: &Registration, writes: u64, found: Option<i64>) -> Seen {
         let mut facts = registration.facts();
         if facts.writes != writes {
             return Seen::Changed;
         }
         match found {
             Some(lease) => {
-                facts.checked_at = self.env.now();
+                facts.checked_at = now;
                 // What somebody else has written stays until this process registers again: two who restore would never end.
                 if !facts.is_wanted() && facts.doubts.contains(&lease) {
                     facts.stray = Some(lease);
@@ -122,7 +147,7 @@ impl Keeper {
                 Seen::Missing
             }
             None => {
-                facts.checked_at = self.env.now();
+                facts.checked_at = now;
                 Seen::Missing
             }
         }
