@@ -84,8 +84,8 @@ impl Bare {
         }
     }
 
-    /// Asks for the keys of the lease on which so many hang: the least that etcd can be asked by who registers again and wants to
-    /// know whether they are still there.
+    /// Asks for the keys of the lease on which so many hang: the least that etcd can be asked by who registers again and wants
+    /// to know whether they are still there.
     pub(crate) fn looks_at_lease(self, nodes: usize) -> impl FnMut(u64) {
         let services = Fresh::new(&self.name).take(nodes);
         let mut keys: Vec<Vec<u8>> = services.iter().map(|service| key(service).into_bytes()).collect();

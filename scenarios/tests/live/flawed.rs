@@ -30,7 +30,7 @@ struct Flaw {
     scenario: &'static str,
 }
 
-const FLAWS: [Flaw; 4] = [
+const FLAWS: [Flaw; 5] = [
     Flaw {
         interface: "registry",
         plugin: "etcd-watch-dies",
@@ -42,6 +42,24 @@ load:
   - churn: { of: user, every: 1500ms, actions: [join, leave], keep: 1 }
 faults:
   - { at: 1s, for: 4s, partition: { groups: [web, etcd] } }
+expect:
+  watch_order: { within: 2s }
+  nothing_hangs: { within: 8s }
+",
+    },
+    Flaw {
+        interface: "registry",
+        plugin: "etcd-watch-skips-gap",
+        sound: "etcd",
+        trips: "watch_order",
+        scenario: "
+load:
+  - watch: { on: web, service: user }
+  - churn: { of: user, every: 1500ms, actions: [join, leave], keep: 1 }
+faults:
+  - { at: 1s, for: 5s, partition: { groups: [web, etcd] } }
+  - { at: 4s, compaction: { backend: etcd } }
+  - { at: 5s, reset: { a: web, b: etcd } }
 expect:
   watch_order: { within: 2s }
   nothing_hangs: { within: 8s }

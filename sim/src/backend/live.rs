@@ -11,8 +11,8 @@ use crate::world::Capability;
 
 /// Where real servers come from.
 pub trait LiveBackends: Send + Sync + fmt::Debug {
-    /// Starts a server of `kind` that nobody else uses, of so many members, or finds one; it ends with the value. It answers when
-    /// this returns.
+    /// Starts a server of `kind` that nobody else uses, of so many members, or finds one; it ends with the value. It answers
+    /// when this returns.
     ///
     /// # Errors
     /// One sentence with the mend: there is none of that kind or of so many members, or it does not start.

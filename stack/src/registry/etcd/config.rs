@@ -62,10 +62,10 @@ pub(super) fn renewal_interval(ttl: Duration) -> Duration {
     ttl / 3
 }
 
-/// Whether to ask for every key of a lease on which `hanging` keys hang, rather than for the `wanted` ones among them: etcd tells
-/// several keys that hang on a lease in the time that a look at one key takes.
+/// Whether to ask for every key of a lease on which `hanging` keys hang, rather than for the `wanted` ones among them: etcd
+/// tells a hundred keys that hang on a lease in the time that a look at one key takes, but somebody has to read them.
 pub(super) fn asks_for_all(wanted: usize, hanging: usize) -> bool {
-    wanted > 1 && hanging <= wanted.saturating_mul(4)
+    hanging <= wanted.saturating_mul(4)
 }
 
 /// How long a renewal may stay unanswered: two more attempts must fit into what is left of the lease.
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn all_keys_of_a_lease_are_asked_for_where_most_of_them_are_wanted() {
-        for (wanted, hanging, all) in [(1, 1, false), (2, 2, true), (100, 100, true), (2, 8, true), (2, 9, false)] {
+        for (wanted, hanging, all) in [(1, 1, true), (100, 100, true), (2, 8, true), (2, 9, false)] {
             assert_eq!(asks_for_all(wanted, hanging), all, "{wanted} of {hanging}");
         }
     }

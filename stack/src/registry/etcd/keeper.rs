@@ -79,12 +79,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells those that were written so before from all others. One alone is looked at when its turn comes.
+    /// Tells those that were written so before from all others.
     fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> (Known<'a>, Vec<&'a Record>) {
         let (mut known, mut others) = (Known::default(), Vec::new());
-        if records.len() == 1 {
-            return (known, records.iter().collect());
-        }
         for record in records {
             let look_up = || self.registrations().get(&record.key).cloned();
             let found = record.registration.get().cloned().or_else(look_up);

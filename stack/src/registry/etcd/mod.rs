@@ -49,8 +49,7 @@ struct Own {
     /// Renewal and restoring; started by the first registration.
     tasks: Vec<Task>,
     watchers: Vec<Weak<EtcdWatcher>>,
-    /// The records of services with several nodes as they were registered last, by name: who registers again has mostly
-    /// changed nothing.
+    /// The records of services as they were registered last, by name: who registers again has mostly changed nothing.
     split: BTreeMap<String, Split>,
     closed: bool,
 }
@@ -109,9 +108,7 @@ impl Etcd {
         }
         let split = Split::new(service)?;
         let records = split.records.clone();
-        if records.len() > 1 {
-            self.own().split.insert(service.name.clone(), split);
-        }
+        self.own().split.insert(service.name.clone(), split);
         Ok(records)
     }
 

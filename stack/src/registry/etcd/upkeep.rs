@@ -88,25 +88,37 @@ impl Keeper {
 
     /// Looks at keys, by `deadline`, and tells of each. Notes the loss of those that are not there.
     pub(super) async fn look(&self, registrations: &[Arc<Registration>], deadline: Instant) -> Result<Vec<Seen>> {
-        let writes: Vec<u64> = registrations.iter().map(|registration| registration.facts().writes).collect();
-        let found = self.find(registrations, deadline).await?;
+        let before = registrations.iter().map(|registration| {
+            let facts = registration.facts();
+            (facts.writes, facts.companions())
+        });
+        let (writes, leases): (Vec<u64>, Vec<i64>) = before.unzip();
+        let found = self.find(registrations, self.common_lease(&leases), deadline).await?;
         let now = self.env.now();
         let seen = registrations.iter().zip(writes).zip(found);
         Ok(seen.map(|((registration, writes), found)| self.saw(now, registration, writes, found)).collect())
     }
 
-    /// Which lease each key hangs on, 0 being none; `None` for one that is not there.
-    async fn find(&self, registrations: &[Arc<Registration>], deadline: Instant) -> Result<Vec<Option<i64>>> {
-        let mut found = match self.common_lease(registrations) {
-            Some(lease) => {
-                let answer = self.links.keys_on(lease, deadline).await?;
-                let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
-                keys.sort_unstable();
-                let hangs = |key: &str| keys.binary_search(&key.as_bytes()).is_ok();
-                registrations.iter().map(|registration| hangs(&registration.key).then_some(lease)).collect()
+    /// Which lease each key hangs on, 0 being none; `None` for one that is not there. Most of them hang on `lease`, if any.
+    async fn find(
+        &self,
+        registrations: &[Arc<Registration>],
+        lease: Option<i64>,
+        deadline: Instant,
+    ) -> Result<Vec<Option<i64>>> {
+        let mut found = vec![None; registrations.len()];
+        if let Some(lease) = lease {
+            let answer = self.links.keys_on(lease, deadline).await?;
+            let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
+            keys.sort_unstable();
+            let mut keys = keys.into_iter().peekable();
+            // Registrations come in the order of their keys; one that does not is asked for below.
+            for (registration, found) in registrations.iter().zip(&mut found) {
+                let key = registration.key.as_bytes();
+                while keys.next_if(|other| *other < key).is_some() {}
+                *found = keys.next_if_eq(&key).map(|_| lease);
             }
-            None => vec![None; registrations.len()],
-        };
+        }
         // What does not hang there may hang elsewhere.
         let others: Vec<usize> = (0..found.len()).filter(|index| found[*index].is_none()).collect();
         for some in others.chunks(config::OPERATIONS_MAX) {
@@ -119,9 +131,9 @@ impl Keeper {
     }
 
     /// The lease to ask for all its keys: most of these hang on it, and not many others.
-    fn common_lease(&self, registrations: &[Arc<Registration>]) -> Option<i64> {
-        let lease = registrations.first()?.facts().companions();
-        let hang = registrations.iter().filter(|registration| registration.facts().companions() == lease).count();
+    fn common_lease(&self, leases: &[i64]) -> Option<i64> {
+        let lease = *leases.first()?;
+        let hang = leases.iter().filter(|other| **other == lease).count();
         (lease != 0 && config::asks_for_all(hang, self.leases.users(lease))).then_some(lease)
     }
 
