@@ -136,20 +136,24 @@ impl Watch {
         Ok(processes.into_iter().map(Left::Process).chain(things).collect())
     }
 
-    /// Looks until nothing is left but logs, and gives them; otherwise what is left after `within`.
+    /// Looks until nothing is left but logs, and gives them; otherwise what is left after `within`. Who is about to run another
+    /// program has no environment for a moment, and no mark, so that nothing is gone that was missed only once.
     ///
     /// # Errors
     /// As for [`set`](Self::set).
     pub fn gone(&mut self, within: Duration) -> io::Result<Result<Vec<Left>, Vec<Left>>> {
         let deadline = Instant::now() + within;
+        let mut was_gone = false;
         loop {
             let left = self.look()?;
-            if left.iter().all(|left| matches!(left, Left::Log(_))) {
+            let is_gone = left.iter().all(|left| matches!(left, Left::Log(_)));
+            if is_gone && was_gone {
                 return Ok(Ok(left));
             }
-            if Instant::now() >= deadline {
+            if !is_gone && Instant::now() >= deadline {
                 return Ok(Err(left));
             }
+            was_gone = is_gone;
             std::thread::sleep(INTERVAL);
         }
     }

@@ -81,7 +81,7 @@ impl LiveBackends for Backends {
             format!("this program cannot start a '{kind}'; it can start: {}", kinds.join(", "))
         })?;
         if members > 1 {
-            return Err(format!("this program starts one '{kind}', and no cluster of {members}"));
+            return Err(format!("this program starts one '{kind}', and no cluster of {members}; leave 'members' out"));
         }
         Ok(Arc::new(OtherBackend::new(kind, maker()?)))
     }

@@ -123,7 +123,11 @@ impl Checker<'_> {
             ("crash", fault.crash.as_ref().map(|crash| &crash.host), "write 'backend_restart'"),
             ("restart", fault.restart.as_ref().map(|restart| &restart.host), "write 'backend_restart' with 'for'"),
             ("pause", fault.pause.as_ref().map(|pause| &pause.host), "write 'backend_pause'"),
-            ("skew", fault.skew.as_ref().map(|skew| &skew.host), "nobody touches the clock of a real server"),
+            (
+                "skew",
+                fault.skew.as_ref().map(|skew| &skew.host),
+                "leave it out: nobody touches the clock of a real server",
+            ),
         ];
         for (kind, host, mend) in hosts {
             if let Some(word) = host.and_then(|host| words(host).find(|word| self.is_clustered(word))) {

@@ -142,7 +142,7 @@ fn members_of_a_real_cluster_are_no_hosts_and_talk_past_us() {
         ("{ at: 5s, for: 2s, crash: { host: etcd-2 } }", "'etcd-2' is a real server, and no host", "backend_restart"),
         ("{ at: 5s, restart: { host: etcd-2 } }", "'etcd-2' is a real server, and no host", "'backend_restart' with"),
         ("{ at: 5s, for: 2s, pause: { host: etcd } }", "'etcd' is a real server, and no host", "backend_pause"),
-        ("{ at: 5s, skew: { host: etcd-1, by: 90s } }", "'etcd-1' is a real server, and no host", "nobody touches"),
+        ("{ at: 5s, skew: { host: etcd-1, by: 90s } }", "'etcd-1' is a real server, and no host", "leave it out"),
         (
             "{ at: 5s, partition: { groups: [etcd-1, 'etcd-2, user'] } }",
             "members of 'etcd' on two sides",

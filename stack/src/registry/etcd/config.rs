@@ -62,10 +62,13 @@ pub(super) fn renewal_interval(ttl: Duration) -> Duration {
     ttl / 3
 }
 
+/// So many keys of a lease are asked for at once: they fit into 4 MiB, more than which no answer about leases may have.
+const KEYS_MAX: usize = 16_384;
+
 /// Whether to ask for every key of a lease on which `hanging` keys hang, rather than for the `wanted` ones among them: etcd
 /// tells a hundred keys that hang on a lease in the time that a look at one key takes, but somebody has to read them.
 pub(super) fn asks_for_all(wanted: usize, hanging: usize) -> bool {
-    hanging <= wanted.saturating_mul(4)
+    hanging <= wanted.saturating_mul(4).min(KEYS_MAX)
 }
 
 /// How long a renewal may stay unanswered: two more attempts must fit into what is left of the lease.
@@ -89,7 +92,10 @@ mod tests {
 
     #[test]
     fn all_keys_of_a_lease_are_asked_for_where_most_of_them_are_wanted() {
-        for (wanted, hanging, all) in [(1, 1, true), (100, 100, true), (2, 8, true), (2, 9, false)] {
+        let many = super::KEYS_MAX;
+        for (wanted, hanging, all) in
+            [(1, 1, true), (100, 100, true), (2, 8, true), (2, 9, false), (many, many, true), (many, many + 1, false)]
+        {
             assert_eq!(asks_for_all(wanted, hanging), all, "{wanted} of {hanging}");
         }
     }

@@ -71,10 +71,12 @@ impl Keeper {
         let seconds = ttl.map(config::whole_seconds);
         let (known, others) = self.sort(records, seconds);
         // One look at all that were written so before.
-        let seen = self.look(&known.registrations, self.links.deadline()).await?;
+        let deadline = self.links.deadline();
+        let seen = self.look(&known.registrations, deadline).await?;
         let gone = known.records.iter().zip(seen).filter(|(_, seen)| *seen != Seen::Ours);
         for record in gone.map(|(record, _)| *record).chain(others) {
-            self.register_one(record, seconds).await?;
+            let deadline = if records.len() == 1 { deadline } else { self.links.deadline() };
+            self.register_one(record, seconds, deadline).await?;
         }
         Ok(())
     }
@@ -83,11 +85,12 @@ impl Keeper {
     fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> (Known<'a>, Vec<&'a Record>) {
         let (mut known, mut others) = (Known::default(), Vec::new());
         for record in records {
-            let look_up = || self.registrations().get(&record.key).cloned();
-            let found = record.registration.get().cloned().or_else(look_up);
-            match found.filter(|registration| registration.facts().is_as(&record.value, seconds)) {
+            let is_as = |registration: &&Arc<Registration>| registration.facts().is_as(&record.value, seconds);
+            // One that was removed meanwhile is as nobody wants it, and another one may have its place.
+            let look_up = || self.registrations().get(&record.key).filter(is_as).cloned();
+            match record.registration.get().filter(is_as).cloned().or_else(look_up) {
                 Some(registration) => {
-                    // It is the same one if it was set before.
+                    // Where there was one before, that stays.
                     let _ = record.registration.set(registration.clone());
                     known.registrations.push(registration);
                     known.records.push(record);
@@ -98,8 +101,7 @@ impl Keeper {
         (known, others)
     }
 
-    async fn register_one(&self, record: &Record, seconds: Option<i64>) -> Result<()> {
-        let deadline = self.links.deadline();
+    async fn register_one(&self, record: &Record, seconds: Option<i64>, deadline: Instant) -> Result<()> {
         loop {
             let registration = self.registration(record);
             let writing = self.env.timeout_at(deadline, registration.writing.lock()).await;

@@ -80,7 +80,9 @@ impl Links {
         Ok(answers.iter().map(lease_of).collect())
     }
 
-    /// The keys that hang on `lease`, in no order; none where it is gone.
+    /// The keys that hang on `lease`, in no order; none where it is gone. The member that leads answers from what it has,
+    /// without asking the others: one that leads no more, and does not know it yet, may tell a key that is gone for as long
+    /// as it does not (`LeaseTimeToLive` in etcd's `server/etcdserver/v3_server.go`).
     pub(super) async fn keys_on(&self, lease: i64, deadline: Instant) -> Result<LeaseTimeToLiveResponse> {
         let look = |client: &Client| {
             let mut leases = client.lease_client();

@@ -78,12 +78,15 @@ impl Keeper {
                 due(&facts).then(|| facts.companions())
             })
             .collect();
-        let is_among = |registration: &Arc<Registration>| {
-            let facts = registration.facts();
-            facts.look_at().is_some() && due.contains(&facts.companions())
-        };
-        let together: Vec<_> = all.into_iter().filter(is_among).collect();
-        self.look(&together, self.links.deadline()).await.map(drop)
+        for lease in due {
+            let is_among = |registration: &&Arc<Registration>| {
+                let facts = registration.facts();
+                facts.look_at().is_some() && facts.companions() == lease
+            };
+            let together: Vec<_> = all.iter().filter(is_among).cloned().collect();
+            self.look(&together, self.links.deadline()).await?;
+        }
+        Ok(())
     }
 
     /// Looks at keys, by `deadline`, and tells of each. Notes the loss of those that are not there.
@@ -93,44 +96,45 @@ impl Keeper {
             (facts.writes, facts.companions())
         });
         let (writes, leases): (Vec<u64>, Vec<i64>) = before.unzip();
-        let found = self.find(registrations, self.common_lease(&leases), deadline).await?;
-        let now = self.env.now();
-        let seen = registrations.iter().zip(writes).zip(found);
-        Ok(seen.map(|((registration, writes), found)| self.saw(now, registration, writes, found)).collect())
-    }
-
-    /// Which lease each key hangs on, 0 being none; `None` for one that is not there. Most of them hang on `lease`, if any.
-    async fn find(
-        &self,
-        registrations: &[Arc<Registration>],
-        lease: Option<i64>,
-        deadline: Instant,
-    ) -> Result<Vec<Option<i64>>> {
-        let mut found = vec![None; registrations.len()];
-        if let Some(lease) = lease {
-            let answer = self.links.keys_on(lease, deadline).await?;
-            let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
-            keys.sort_unstable();
-            let mut keys = keys.into_iter().peekable();
-            // Registrations come in the order of their keys; one that does not is asked for below.
-            for (registration, found) in registrations.iter().zip(&mut found) {
-                let key = registration.key.as_bytes();
-                while keys.next_if(|other| *other < key).is_some() {}
-                *found = keys.next_if_eq(&key).map(|_| lease);
-            }
+        let mut seen = vec![Seen::Missing; registrations.len()];
+        // What does not hang on the lease of most may hang elsewhere, and is asked for one by one.
+        let mut others: Vec<usize> = (0..registrations.len()).collect();
+        if let Some(lease) = self.common_lease(&leases) {
+            let hanging = self.hanging(registrations, lease, deadline).await?;
+            let now = self.env.now();
+            others.retain(|&index| {
+                if hanging[index] {
+                    seen[index] = self.saw(now, &registrations[index], writes[index], Some(lease));
+                }
+                !hanging[index]
+            });
         }
-        // What does not hang there may hang elsewhere.
-        let others: Vec<usize> = (0..found.len()).filter(|index| found[*index].is_none()).collect();
         for some in others.chunks(config::OPERATIONS_MAX) {
-            let keys: Vec<&str> = some.iter().map(|index| registrations[*index].key.as_str()).collect();
-            for (index, lease) in some.iter().zip(self.links.leases_of(&keys, deadline).await?) {
-                found[*index] = lease;
+            let keys: Vec<&str> = some.iter().map(|&index| registrations[index].key.as_str()).collect();
+            let found = self.links.leases_of(&keys, deadline).await?;
+            let now = self.env.now();
+            for (&index, found) in some.iter().zip(found) {
+                seen[index] = self.saw(now, &registrations[index], writes[index], found);
             }
         }
-        Ok(found)
+        Ok(seen)
     }
 
-    /// The lease to ask for all its keys: most of these hang on it, and not many others.
+    /// Whether each key hangs on `lease`. Registrations come in the order of their keys; one that does not may seem not to.
+    async fn hanging(&self, registrations: &[Arc<Registration>], lease: i64, deadline: Instant) -> Result<Vec<bool>> {
+        let answer = self.links.keys_on(lease, deadline).await?;
+        let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
+        keys.sort_unstable();
+        let mut keys = keys.into_iter().peekable();
+        let hangs = registrations.iter().map(|registration| {
+            let key = registration.key.as_bytes();
+            while keys.next_if(|other| *other < key).is_some() {}
+            keys.next_if_eq(&key).is_some()
+        });
+        Ok(hangs.collect())
+    }
+
+    /// The lease to ask for all its keys: that of the first, where not many others hang on it.
     fn common_lease(&self, leases: &[i64]) -> Option<i64> {
         let lease = *leases.first()?;
         let hang = leases.iter().filter(|other| **other == lease).count();
