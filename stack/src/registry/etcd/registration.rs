@@ -92,9 +92,8 @@ impl Facts {
     }
 
     /// Whether it was written so and is there, as far as is known.
-    pub(super) fn is_as(&self, value: &Arc<[u8]>, seconds: Option<i64>) -> bool {
-        let is_same = self.value.as_ref().is_some_and(|own| Arc::ptr_eq(own, value) || own == value);
-        self.is_wanted() && !self.lost && is_same && self.seconds == seconds
+    pub(super) fn is_as(&self, value: &[u8], seconds: Option<i64>) -> bool {
+        self.is_wanted() && !self.lost && self.value.as_deref() == Some(value) && self.seconds == seconds
     }
 
     /// The id of the lease that it hangs on; 0 for none, as in etcd.

@@ -120,18 +120,11 @@ impl Keeper {
         Ok(seen)
     }
 
-    /// Whether each key hangs on `lease`. Registrations come in the order of their keys; one that does not may seem not to.
+    /// Whether each key hangs on `lease`.
     async fn hanging(&self, registrations: &[Arc<Registration>], lease: i64, deadline: Instant) -> Result<Vec<bool>> {
         let answer = self.links.keys_on(lease, deadline).await?;
-        let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
-        keys.sort_unstable();
-        let mut keys = keys.into_iter().peekable();
-        let hangs = registrations.iter().map(|registration| {
-            let key = registration.key.as_bytes();
-            while keys.next_if(|other| *other < key).is_some() {}
-            keys.next_if_eq(&key).is_some()
-        });
-        Ok(hangs.collect())
+        let keys: BTreeSet<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
+        Ok(registrations.iter().map(|registration| keys.contains(registration.key.as_bytes())).collect())
     }
 
     /// The lease to ask for all its keys: that of the first, where not many others hang on it.
