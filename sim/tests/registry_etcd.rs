@@ -499,6 +499,18 @@ async fn any_number_of_keys_on_a_lease_is_looked_at_by_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nodes_whose_keys_come_in_another_order_than_their_ids_are_looked_at_by_one_request_too() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    // In a key a slash is a dash, which comes before a dot; a slash comes behind it.
+    let service = service("user", "1", &["a.0", "a.1", "a/0", "a/1"]);
+    one.register(&service, ttl(15)).await.unwrap();
+    let (_, before) = leases_and_requests(&bench);
+    one.register(&service, ttl(15)).await.unwrap();
+    assert_eq!(leases_and_requests(&bench).1 - before, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_changes_one_node_of_many_has_that_one_written_and_all_others_looked_at_together() {
     let bench = Bench::new();
     let (one, _) = bench.registry();

@@ -12,7 +12,7 @@ use left::Temporary;
 const SEEDS: &str = "20";
 
 /// Mutants of the reference by which the conformance suite is judged; two of three compile.
-const MUTANTS: &str = "45";
+const MUTANTS: &str = "120";
 
 /// Benches whose contenders are tried for one short turn each. Those of engines take minutes for theirs, and their contenders
 /// are tested in `bench/engines`.

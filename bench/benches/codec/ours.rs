@@ -161,7 +161,8 @@ pub(crate) struct Stored {
 impl Stored {
     pub(crate) fn new(nodes: usize) -> Self {
         let service = fixture::service(nodes);
-        let stored = Self { values: stored(&service).expect("it can be stored"), service };
+        let values = stored(&service).expect("it can be stored").into_iter().map(|(_, value)| value).collect();
+        let stored = Self { values, service };
         assert_eq!(&*stored.look_up(), std::slice::from_ref(&stored.service), "what is stored is found");
         stored
     }
@@ -172,7 +173,7 @@ impl Stored {
     }
 
     fn look_up(&self) -> Services {
-        looked_up(&self.service.name, self.values.iter().map(Vec::as_slice))
+        looked_up(Some(&self.service.name), self.values.iter().map(Vec::as_slice))
     }
 
     /// The values.

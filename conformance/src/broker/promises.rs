@@ -1,9 +1,11 @@
 //! What a broker may promise of delivery, order and slow consumers; each is judged only where it is promised.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use shaketable_stack::broker::{PublishOptions, SubscribeOptions};
 use shaketable_stack::plugin::{Delivery, Order, SlowConsumer};
 use shaketable_stack::{Error, ErrorKind};
@@ -16,6 +18,9 @@ use crate::{Finding, Outcome, Requirement, Site, expect, expect_equal};
 
 const AT_LEAST_ONCE: Need =
     Need::Promises("delivery at least once", |promises| promises.delivery == Some(Delivery::AtLeastOnce));
+const BLOCKS: Need = Need::Promises("publishers wait for slow consumers", |promises| {
+    promises.slow_consumer == Some(SlowConsumer::Blocks)
+});
 /// How long a broker may take to find out that a message was not acknowledged; some count minutes.
 const REDELIVERED_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// How long nothing comes of a message that was acknowledged; a broker that ignores it repeats it sooner.
@@ -85,14 +90,27 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         level: Must,
         sentence: "Where publishers are promised to wait for slow consumers, a slow one loses nothing.",
         source: "go-micro registry/memory.go: sendEvent drops after 10 ms; the plugin's own promise",
-        needs: &[Need::Promises("publishers wait for slow consumers", |promises| {
-            promises.slow_consumer == Some(SlowConsumer::Blocks)
-        })],
+        needs: &[BLOCKS],
         check: check!(
             a_slow_consumer_loses_nothing,
             "{} messages, and a consumer that is slow for {}",
             BURST,
             SLOW_FOR
+        ),
+    },
+    Requirement {
+        id: "BRK-106",
+        level: Should,
+        sentence: "Where publishers are promised to wait for slow consumers, one that takes nothing holds them up before ten \
+                   thousand messages are kept for it, and those who gave up waiting keep nobody from publishing afterwards.",
+        source: "Reactive Streams, goals: a receiving side is not forced to buffer arbitrary amounts of data; the plugin's own \
+                 promise",
+        needs: &[BLOCKS],
+        check: check!(
+            publishers_wait_in_the_end,
+            "{} messages at most, and who is not answered within {} waits",
+            BUFFERED_MAX,
+            SLACK
         ),
     },
     Requirement {
@@ -338,6 +356,40 @@ async fn a_slow_consumer_loses_nothing(site: Site) -> Outcome {
     let sent: Vec<String> = (0..BURST).map(|number| format!("message {number}")).collect();
     come_to_rest(&site, &[&inbox], sent.len()).await;
     expect_equal("the number of messages that came", &firsts(&inbox).len(), &sent.len())
+}
+
+/// So many publishers give up.
+const IMPATIENT: usize = 8;
+
+async fn publishers_wait_in_the_end(site: Site) -> Outcome {
+    let bench = Bench::connected(&site).await?;
+    let (inbox, gate) = gated(&bench).await?;
+    let publish = async |text: String| {
+        let message = message(&text);
+        let publish = bench.broker.publish(&bench.topic, &message, PublishOptions::default());
+        site.env().timeout(site.slack(), publish).await.is_ok_and(|done| done.is_ok())
+    };
+    let mut kept = Vec::new();
+    loop {
+        let text = format!("message {}", kept.len());
+        if !publish(text.clone()).await {
+            break;
+        }
+        kept.push(text);
+        expect(kept.len() < BUFFERED_MAX, "a publisher to be held up", || {
+            format!("{BUFFERED_MAX} messages were taken")
+        })?;
+    }
+    join_all((0..IMPATIENT).map(|number| publish(format!("impatient {number}")))).await;
+    gate.store(true, Ordering::SeqCst);
+    settle(&site).await;
+    kept.extend(bench.publish_many("afterwards", 20).await?);
+    come_to_rest(&site, &[&inbox], kept.len()).await;
+    let came: BTreeSet<String> = inbox.bodies().into_iter().collect();
+    let missing: Vec<&String> = kept.iter().filter(|text| !came.contains(*text)).take(9).collect();
+    expect(missing.is_empty(), "each message to come that a publisher was told was taken", || {
+        format!("{missing:?} did not come")
+    })
 }
 
 async fn a_slow_consumer_holds_nobody_up(site: Site) -> Outcome {

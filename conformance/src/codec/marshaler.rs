@@ -99,6 +99,11 @@ async fn results_are_their_owners(site: Site) -> Outcome {
         works("unmarshal what marshal returned earlier", marshaler.unmarshal(bytes, &mut got))?;
         alike("an event that was marshalled among others", &got, event)?;
     }
+    // Where room is asked for before it, what stands behind the room is the same.
+    for (event, bytes) in events.iter().zip(&results) {
+        let behind = works("marshal one behind five bytes", marshaler.marshal_behind(5, event))?;
+        expect_equal("what stands behind five bytes of zero", &behind, &[&[0; 5], &bytes[..]].concat())?;
+    }
     Ok(())
 }
 

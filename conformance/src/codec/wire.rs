@@ -1,16 +1,17 @@
 //! The bytes of codecs that are known by name: other programs read and write them, so that a body that survives is not
 //! enough.
 
-use prost::Message;
+use bytes::Bytes;
 use serde_json::Value;
 use shaketable_proto::probe::v1::ProbeRequest;
+use shaketable_stack::codec::{Frame, Message, MessageType};
 
 use super::sample::Sample;
 use super::tools::{Pipe, alike, read, stale, works, written};
 use super::vectors::{self, Body, Vector};
 use crate::Level::{Must, Should};
 use crate::requirement::{base_name, check};
-use crate::{Finding, Need, Outcome, Requirement, Site, expect};
+use crate::{Finding, Need, Outcome, Requirement, Site, expect, expect_equal};
 
 pub(super) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
@@ -72,7 +73,70 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::Named(&["protobuf"])],
         check: check!(protobuf_reads_these_bytes),
     },
+    Requirement {
+        id: "COD-057",
+        level: Should,
+        sentence: "The codec proto-rpc writes and reads exactly these bytes: a header with method, number and, but in a request, \
+                   error, and a body, each after its length in four bytes; what a header does not say stays as it was.",
+        source: "go-micro codec/protorpc/protorpc.go: Write and ReadHeader; envelope.proto: Request and Response; \
+                 netstring.go: WriteNetString",
+        needs: &[Need::Named(&["proto-rpc"])],
+        check: check!(proto_rpc_has_these_headers),
+    },
 ];
+
+/// A kind, its method, its id and its error, a body, and how go-micro writes them.
+type Enveloped = (MessageType, [&'static str; 3], &'static [u8], &'static [u8]);
+
+const ENVELOPED: [Enveloped; 4] = [
+    (
+        MessageType::Request,
+        ["Foo.Bar", "5", ""],
+        b"\x0a\x01x",
+        b"\0\0\0\x12\x0a\x07Foo.Bar\x11\x05\0\0\0\0\0\0\0\0\0\0\x03\x0a\x01x",
+    ),
+    (
+        MessageType::Response,
+        ["Foo.Bar", "5", "bad"],
+        b"",
+        b"\0\0\0\x17\x0a\x07Foo.Bar\x11\x05\0\0\0\0\0\0\0\x1a\x03bad\0\0\0\0",
+    ),
+    // No number stands for what is none.
+    (MessageType::Request, ["", "none", ""], b"\x0a\x01x", b"\0\0\0\0\0\0\0\x03\x0a\x01x"),
+    (MessageType::Response, ["", "5", ""], b"", b"\0\0\0\x09\x11\x05\0\0\0\0\0\0\0\0\0\0\0"),
+];
+
+async fn proto_rpc_has_these_headers(site: Site) -> Outcome {
+    let codec = site.codec().await?;
+    for (kind, [method, id, error], body, bytes) in ENVELOPED {
+        let said = |method: &str, id: &str, error: &str| Message {
+            kind,
+            method: method.to_owned(),
+            id: id.to_owned(),
+            error: error.to_owned(),
+            ..Message::default()
+        };
+        // What a request should not say, it does not.
+        let sent = said(method, id, if kind == MessageType::Request { "not sent" } else { error });
+        let pipe = Pipe::default();
+        works("write a message", pipe.codec(&codec).write(&sent, Some(&Frame(Bytes::from_static(body)))))?;
+        expect_equal("the bytes of a message", &shown(&pipe.content()), &shown(bytes))?;
+        let pipe = Pipe::holding(bytes);
+        let (mut reader, mut got) = (pipe.codec(&codec), said("method before", "id before", "error before"));
+        works("read a header", reader.read_header(&mut got, kind))?;
+        let or = |said: &str, before: &str| if said.is_empty() || said == "none" { before } else { said }.to_owned();
+        let wanted = [or(method, "method before"), or(id, "id before"), or(error, "error before")];
+        expect_equal("the method, the id and the error that were read", &[got.method, got.id, got.error], &wanted)?;
+        let mut frame = Frame::default();
+        works("read a body", reader.read_body(Some(&mut frame)))?;
+        expect_equal("the body", &shown(&frame.0), &shown(body))?;
+    }
+    // A request that says an error, as nobody should write it, has none.
+    let pipe = Pipe::holding(b"\0\0\0\x05\x1a\x03bad\0\0\0\0");
+    let (mut reader, mut got) = (pipe.codec(&codec), Message::default());
+    works("read the header of a request with an error", reader.read_header(&mut got, MessageType::Request))?;
+    expect_equal("the error of a request", &got.error.as_str(), &"")
+}
 
 fn vectors(site: &Site) -> Result<(Vec<Vector>, &'static [u8]), Finding> {
     let name = base_name(&site.shared.subject.plugin);
@@ -150,7 +214,7 @@ async fn what_protobuf_writes_is_protobuf(site: Site) -> Outcome {
 }
 
 /// What a parser that is not the plugin's makes of `bytes`.
-fn parsed<T: Message + Default>(what: &str, bytes: &[u8]) -> Result<T, Finding> {
+fn parsed<T: prost::Message + Default>(what: &str, bytes: &[u8]) -> Result<T, Finding> {
     T::decode(bytes).map_err(|error| Finding::violated(format!("'{what}' to succeed"), format!("the error `{error}`")))
 }
 

@@ -11,8 +11,8 @@ use shaketable_stack::registry::{
 use std::sync::Arc;
 
 use super::tools::{
-    RECOVERY, all_or, deregister, finds, finds_nodes_within, found, has, lasting, put, register, register_again,
-    renewed_ttl, revised, service, summary,
+    RECOVERY, all_or, deregister, finds, finds_nodes, finds_nodes_within, found, has, lasting, put, register,
+    register_again, renewed_ttl, revised, service, summary,
 };
 use crate::Level::{Must, Should};
 use crate::backend::{Act, Verb};
@@ -145,7 +145,19 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
         needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::Delay)],
         check: check!(it_works_with_a_backend_that_answers_late),
     },
+    Requirement {
+        id: "REG-148",
+        level: Should,
+        sentence: "What was deregistered, or failed to be registered, while the backend was cut off is gone two TTLs after it, \
+                   though other nodes of the same process are renewed all the time.",
+        source: "decision of shaketable: neighbours may share a lease, which keeps alive what nobody wants any more",
+        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::Cut), Need::Network, Need::VirtualTime],
+        check: check!(what_nobody_wants_does_not_live_on, "with a TTL of {}", WANTED_TTL),
+    },
 ];
+
+/// Longer than anybody waits for an answer.
+const WANTED_TTL: Duration = Duration::from_secs(60);
 
 /// The time-out of a lookup that nobody answers.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -224,6 +236,39 @@ async fn what_is_acknowledged_is_true(site: Site) -> Outcome {
     }
     if gone.is_ok() {
         finds_nodes_within::<&str>(&site, &observer, &old.name, &[], RECOVERY).await?;
+    }
+    Ok(())
+}
+
+async fn what_nobody_wants_does_not_live_on(site: Site) -> Outcome {
+    let (registry, observer) = (site.registry().await?, site.registry_on(Host::Second).await?);
+    let named = |name: &str| service(&site.name(name), &format!("{name}-1"));
+    let [kept, leaves, fails, again] = ["kept", "leaves", "fails", "again"].map(named);
+    let ttl = Some(WANTED_TTL);
+    for service in [&kept, &leaves, &again] {
+        register(&site, &registry, service, ttl).await?;
+    }
+    finds_nodes(&site, &observer, &leaves.name, &["leaves-1"]).await?;
+    // Before that time-out holds, because a bad network may take longer.
+    let options = RegistryOptions { timeout: TIMEOUT, ..registry.options() };
+    site.ask("set a time-out of a second", async { registry.init(options) }).await?;
+    site.backend(Act::Cut).await?;
+    let leave = |service| registry.deregister(service, DeregisterOptions::default());
+    let _ = site.ends("deregister leaves while cut off", leave(&leaves)).await?;
+    let _ = site.ends("deregister again while cut off", leave(&again)).await?;
+    let failed = site.ends("register fails while cut off", registry.register(&fails, RegisterOptions { ttl })).await?;
+    site.backend(Act::Heal).await?;
+    for _ in 0..8 {
+        register_again(&site, &registry, &kept, ttl).await?;
+        register_again(&site, &registry, &again, ttl).await?;
+        site.let_pass(WANTED_TTL / 4).await;
+    }
+    for (service, id) in [(&kept, "kept-1"), (&again, "again-1")] {
+        finds_nodes(&site, &observer, &service.name, &[id]).await?;
+    }
+    finds_nodes::<&str>(&site, &observer, &leaves.name, &[]).await?;
+    if failed.is_err() {
+        finds_nodes::<&str>(&site, &observer, &fails.name, &[]).await?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::ear::{listen, open};
 use super::tools::{
     all_or, deregister, finds, finds_nodes, found, has, lasting, look, of_nodes, put, register, service, short_ttl,
 };
-use crate::Level::{Must, Should};
+use crate::Level::{May, Must, Should};
 use crate::backend::Verb;
 use crate::requirement::check;
 use crate::site::{CYCLES, LANES, Spare, Usage};
@@ -93,6 +93,16 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                  stream instead",
         needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::CountRequests), Need::VirtualTime],
         check: check!(renewal_takes_few_requests),
+    },
+    Requirement {
+        id: "REG-149",
+        level: May,
+        sentence: "Keeping six hundred nodes of one service alive may take hardly more requests, or messages of a stream, than \
+                   keeping one.",
+        source: "https://etcd.io/docs/v3.6/learning/api/: any number of keys may be attached to one lease, which one message \
+                 keeps alive, and LeaseTimeToLive tells all of them",
+        needs: &[Need::Has(Ability::Ttl), Need::Backend(Verb::CountRequests), Need::VirtualTime],
+        check: check!(many_nodes_are_renewed_as_one, "{} times as many at most", SAME),
     },
     Requirement {
         id: "REG-123",
@@ -295,23 +305,46 @@ async fn a_dropped_registry_leaves_nothing(site: Site) -> Outcome {
     all_end(&site, baseline, "dropping three registries").await
 }
 
-async fn renewal_takes_few_requests(site: Site) -> Outcome {
-    let registry = site.registry().await?;
+/// The requests that registering `count` nodes again takes, `rounds` times, thrice within each TTL.
+async fn requests_of_renewal(site: &Site, count: usize, rounds: u64) -> Result<u64, Finding> {
     // go-micro's own TTL. A request that is repeated until it is answered is repeated often in so long a time.
-    let (name, ttl) = (site.name("user"), Duration::from_secs(90));
-    let ids: Vec<String> = (0..10).map(|number| format!("user-{number}")).collect();
-    let user = of_nodes(&name, "1.0.0", &ids);
-    register(&site, &registry, &user, Some(ttl)).await?;
-    finds_nodes(&site, &registry, &name, &ids).await?;
+    let (registry, ttl) = (site.registry().await?, Duration::from_secs(90));
+    let ids: Vec<String> = (0..count).map(|number| format!("user-{number:03}")).collect();
+    let user = of_nodes(&site.name(&format!("user-{count}")), "1.0.0", &ids);
+    register(site, &registry, &user, Some(ttl)).await?;
+    finds_nodes(site, &registry, &user.name, &ids).await?;
     let before = site.requests().await?;
-    let rounds = 6;
     for _ in 0..rounds {
         site.let_pass(ttl / 3).await;
-        register(&site, &registry, &user, Some(ttl)).await?;
+        register(site, &registry, &user, Some(ttl)).await?;
     }
     let requests = site.requests().await? - before;
-    let bound = rounds * ids.len() as u64 * 4;
-    expect(requests <= bound, format!("at most {bound} requests in {rounds} rounds"), || format!("{requests}"))
+    site.ask("close the registry", registry.close()).await?;
+    Ok(requests)
+}
+
+async fn renewal_takes_few_requests(site: Site) -> Outcome {
+    let rounds = 6;
+    for count in [10, 1] {
+        let requests = requests_of_renewal(&site, count, rounds).await?;
+        let bound = rounds * count as u64 * 4;
+        expect(requests <= bound, format!("at most {bound} requests for {count} nodes in {rounds} rounds"), || {
+            requests.to_string()
+        })?;
+    }
+    Ok(())
+}
+
+/// What takes so many times the requests of one takes hardly more: some are repeated.
+const SAME: u64 = 2;
+
+async fn many_nodes_are_renewed_as_one(site: Site) -> Outcome {
+    let rounds = 6;
+    let one = requests_of_renewal(&site, 1, rounds).await?;
+    let many = requests_of_renewal(&site, 600, rounds).await?;
+    expect(many <= SAME * one, "requests as for one node", || {
+        format!("{many} in {rounds} rounds, and {one} for one node")
+    })
 }
 
 async fn a_lookup_takes_few_requests(site: Site) -> Outcome {

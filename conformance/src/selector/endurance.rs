@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::Rng;
+use shaketable_sim::allocation::allocated;
 use shaketable_stack::ErrorKind;
 use shaketable_stack::selector::{Outcome as Marked, SelectOptions, Selection};
 
-use super::tools::{Bench, refused, service};
+use super::tools::{Bench, ids, refused, service, strs};
 use crate::Level::{Must, Should};
 use crate::requirement::{Need, check};
 use crate::{Outcome, Requirement, Site, expect, expect_equal};
@@ -79,6 +80,14 @@ pub(super) const REQUIREMENTS: &[Requirement] = &[
                  shaketable: what has gone is forgotten in the end, also where nobody watches",
         needs: &[Need::Memory, Need::VirtualTime],
         check: check!(services_that_have_gone_take_no_memory),
+    },
+    Requirement {
+        id: "SEL-071",
+        level: Should,
+        sentence: "Selecting again and again among a thousand nodes that stay the same allocates no memory.",
+        source: "decision of shaketable: each call selects, and what is the same for all of them is worked out once",
+        needs: &[Need::Memory, Need::InProcess("what it allocates"), Need::Upheld(&["SEL-001"])],
+        check: check!(selecting_allocates_nothing, "{} selections of either kind, after as many", SELECTIONS),
     },
 ];
 
@@ -196,4 +205,32 @@ async fn watchers_do_not_grow(site: Site) -> Outcome {
     }
     few(&bench, "after a hundred lookups and changes", watchers.max(1) + SPARE, tasks + site.tolerated(SPARE, 100))
         .await
+}
+
+/// Whatever is kept for the next ones is there after so many.
+const SELECTIONS: usize = 1_000;
+
+async fn selecting_allocates_nothing(site: Site) -> Outcome {
+    let nodes = ids(1_000);
+    let bench = Bench::over(&site, &strs(&nodes)).await?;
+    let options = SelectOptions::default();
+    bench.pick(&options).await?;
+    let select = || match bench.selector.select(&bench.user, &options) {
+        Ok(Selection::Ready(next)) => next.node().is_ok(),
+        _ => false,
+    };
+    let pick = || match bench.selector.pick(&bench.user, &options) {
+        Ok(Some(picked)) => {
+            bench.selector.mark(&bench.user, &picked, Marked::Answered);
+            true
+        }
+        _ => false,
+    };
+    let all = || (0..SELECTIONS).all(|_| select() && pick());
+    let first = all();
+    let before = allocated();
+    let selected = all();
+    let (calls, bytes) = (allocated().calls - before.calls, allocated().bytes - before.bytes);
+    expect(first && selected, "a node each time", || "an error, or a miss".to_owned())?;
+    expect(calls == 0, "no allocation", || format!("{calls} allocations of {bytes} bytes in all"))
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use rand::Rng;
 use shaketable_stack::selector::filter::{ByEndpoint, ByLabel, ByVersion};
+use shaketable_stack::selector::strategy::RoundRobin;
 use shaketable_stack::selector::{
     Filter, NodeSet, Outcome as Marked, SelectOptions, Selection, Strategy, StrategyState,
 };
@@ -188,7 +189,12 @@ async fn the_default_strategy_does_what_its_name_says(site: Site) -> Outcome {
     let counts = bench.counts(DRAWS_PER_NODE * nodes.len(), &SelectOptions::default()).await?;
     match bench.selector.options().strategy.name() {
         "random" => is_even(&counts, &nodes),
-        "round_robin" => is_fair(&counts, &nodes),
+        "round_robin" => {
+            is_fair(&counts, &nodes)?;
+            let nodes = ids(MANY_NODES);
+            let bench = Bench::over(&site, &strs(&nodes)).await?;
+            is_fair(&bench.counts(MANY_NODES * 3 / 2, &SelectOptions::default()).await?, &nodes)
+        }
         _ => {
             let unknown = counts.keys().find(|id| !nodes.contains(id));
             expect(unknown.is_none(), "nodes that are registered", || format!("{unknown:?}"))
@@ -216,7 +222,9 @@ fn is_fair(counts: &BTreeMap<String, usize>, nodes: &[String]) -> Outcome {
     let count = |id: &String| counts.get(id).copied().unwrap_or(0);
     let least = nodes.iter().map(count).min().unwrap_or(0);
     let most = nodes.iter().map(count).max().unwrap_or(0);
-    expect(most - least <= 1, "counts of selections that differ by one at most", || format!("{counts:?}"))
+    expect(most - least <= 1, "counts of selections that differ by one at most", || {
+        if nodes.len() > 16 { format!("{least} to {most}") } else { format!("{counts:?}") }
+    })
 }
 
 async fn round_robin_is_fair_across_selections(site: Site) -> Outcome {
@@ -255,6 +263,12 @@ async fn each_service_has_turns_of_its_own(site: Site) -> Outcome {
 /// How many turns nodes that come and go may take from one that stays.
 const TURNS: usize = 2;
 
+/// So many combinations of filters are brought once.
+const COMBINATIONS: usize = 90;
+
+/// So many nodes are very many.
+const MANY_NODES: usize = 1_024;
+
 async fn turns_go_on_while_nodes_come_and_go(site: Site) -> Outcome {
     let bench = Bench::over(&site, &["a", "b", "c", "d"]).await?;
     let options = in_turns();
@@ -271,7 +285,40 @@ async fn turns_go_on_while_nodes_come_and_go(site: Site) -> Outcome {
         site.take_effect(site.slack()).await;
     }
     let (c, d) = (counts.get("c").copied().unwrap_or(0), counts.get("d").copied().unwrap_or(0));
-    expect(c.abs_diff(d) <= TURNS, "nodes that stay to get the same, but for two", || format!("{counts:?}"))
+    expect(c.abs_diff(d) <= TURNS, "nodes that stay to get the same, but for two", || format!("{counts:?}"))?;
+    turns_go_on_among_many(&site).await
+}
+
+/// The same where there are so many that who selects may well take some turns ahead.
+async fn turns_go_on_among_many(site: &Site) -> Outcome {
+    let nodes = ids(MANY_NODES);
+    let bench = Bench::over(site, &strs(&nodes)).await?;
+    let takes_turns = bench.selector.options().strategy.name() == RoundRobin.name();
+    let options = if takes_turns { SelectOptions::default() } else { in_turns() };
+    let (comes_and_goes, stop) = (nodes[nodes.len() - 1].as_str(), nodes[nodes.len() / 2].as_str());
+    let mut counts = BTreeMap::new();
+    for round in 0..6 {
+        // At the same node each time: who loses the turns behind it loses them each time.
+        for _ in 0..2 * MANY_NODES {
+            let picked = bench.pick(&options).await?.id.clone();
+            let is_there = picked == stop;
+            *counts.entry(picked).or_default() += 1;
+            if is_there {
+                break;
+            }
+        }
+        match round % 2 {
+            0 => bench.directory.remove(&bench.user, comes_and_goes),
+            _ => bench.directory.put(&service(&bench.user, "1.0.0", &[comes_and_goes])),
+        }
+        site.take_effect(site.slack()).await;
+    }
+    let staying = || nodes.iter().filter(|id| *id != comes_and_goes);
+    let count = |id: &String| counts.get(id).copied().unwrap_or(0);
+    let (least, most) = (staying().map(count).min().unwrap_or(0), staying().map(count).max().unwrap_or(0));
+    expect(most - least <= TURNS, format!("nodes that stay among {MANY_NODES} to get the same, but for two"), || {
+        format!("{least} to {most}")
+    })
 }
 
 async fn each_filter_has_turns_of_its_own(site: Site) -> Outcome {
@@ -299,6 +346,22 @@ async fn each_filter_has_turns_of_its_own(site: Site) -> Outcome {
         for (counts, nodes) in counts.iter().zip([&first[..], &all, &others]) {
             is_fair(counts, &nodes.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>())?;
         }
+    }
+    // Filters that nobody brings again take nobody's turns, however many there were.
+    let version: Kind = |one| Arc::new(ByVersion::new(if one { "1.0.0" } else { "2.0.0" }));
+    bench.pick(&SelectOptions::default()).await?;
+    for number in 0..COMBINATIONS {
+        let zones = (0..=number % 9).map(|_| Arc::new(ByLabel::new("zone", "eu")) as Arc<dyn Filter>);
+        let filters = zones.chain((0..number / 9).map(|_| version(true))).collect();
+        bench.pick(&SelectOptions { filters, ..in_turns() }).await?;
+    }
+    let mut counts = [BTreeMap::new(), BTreeMap::new()];
+    for turn in 0..32 {
+        let options = SelectOptions { filters: vec![version(turn % 2 == 0)], ..in_turns() };
+        *counts[turn % 2].entry(bench.pick(&options).await?.id.clone()).or_default() += 1;
+    }
+    for (counts, nodes) in counts.iter().zip([&all[..4], &all[4..]]) {
+        is_fair(counts, &nodes.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>())?;
     }
     Ok(())
 }

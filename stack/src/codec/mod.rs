@@ -133,28 +133,19 @@ impl Codecs {
         self.known_by_content_type(content_type).map(|known| &known.factory)
     }
 
-    /// The codec called `name`.
-    pub fn by_name(&self, name: &str) -> Option<&Arc<dyn CodecFactory>> {
-        self.known_by_name(name).map(|known| &known.factory)
-    }
-
     /// The marshaler of [`by_content_type`](Self::by_content_type), the same one every time.
     pub fn marshaler_by_content_type(&self, content_type: &str) -> Option<&Arc<dyn Marshaler>> {
         self.known_by_content_type(content_type).map(|known| &known.marshaler)
     }
 
-    /// The marshaler of [`by_name`](Self::by_name), the same one every time.
+    /// The marshaler of the codec called `name`, the same one every time.
     pub fn marshaler_by_name(&self, name: &str) -> Option<&Arc<dyn Marshaler>> {
-        self.known_by_name(name).map(|known| &known.marshaler)
+        self.known.iter().find(|known| known.factory.name() == name).map(|known| &known.marshaler)
     }
 
     fn known_by_content_type(&self, content_type: &str) -> Option<&Known> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let is_own = |known: &&Known| known.factory.content_types().iter().any(|own| own.eq_ignore_ascii_case(essence));
         self.known.iter().find(is_own)
-    }
-
-    fn known_by_name(&self, name: &str) -> Option<&Known> {
-        self.known.iter().find(|known| known.factory.name() == name)
     }
 }

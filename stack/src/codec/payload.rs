@@ -105,10 +105,6 @@ impl Payload for Frame {
         self.0.to_vec()
     }
 
-    fn to_protobuf_behind(&self, free: usize) -> Vec<u8> {
-        behind(free, &self.0)
-    }
-
     fn read_protobuf(&mut self, bytes: &[u8]) -> Result<()> {
         self.0 = Bytes::copy_from_slice(bytes);
         Ok(())

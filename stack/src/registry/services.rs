@@ -8,12 +8,13 @@ use super::Service;
 
 /// The answer to a lookup: shared, so that a cache hit copies nothing. Clones count together as long as nobody sets them
 /// [`apart`](Self::apart).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Services {
     counted: Arc<Counted>,
 }
 
 /// Alone on its line of memory, which is written to whenever the answer is handed out.
+#[derive(PartialEq, Eq)]
 #[repr(align(64))]
 struct Counted {
     services: Arc<[Service]>,
@@ -59,25 +60,11 @@ impl From<Vec<Service>> for Services {
     }
 }
 
-impl<const COUNT: usize> From<[Service; COUNT]> for Services {
-    fn from(services: [Service; COUNT]) -> Self {
-        Arc::<[Service]>::from(services).into()
-    }
-}
-
 impl FromIterator<Service> for Services {
     fn from_iter<I: IntoIterator<Item = Service>>(services: I) -> Self {
         services.into_iter().collect::<Arc<[Service]>>().into()
     }
 }
-
-impl PartialEq for Services {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Services {}
 
 impl fmt::Debug for Services {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +81,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_set_apart_is_the_same_and_counts_for_itself() {
-        let services: Services = [Service { name: "user".into(), ..Service::default() }].into();
+        let services: Services = vec![Service { name: "user".into(), ..Service::default() }].into();
         let apart = services.apart();
         assert!(services.is_same(&apart) && services.is_same(&services.clone()) && services == apart);
         let held = [services.clone(), services.clone()];

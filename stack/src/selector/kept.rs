@@ -234,7 +234,7 @@ mod tests {
         let strategy: Arc<dyn Strategy> = Arc::new(strategy::RoundRobin);
         let node = Node { id: "a".to_owned(), ..Node::default() };
         let service = Service { name: name.to_owned(), nodes: vec![node], ..Service::default() };
-        kept.select(name, [service].into(), &[], &strategy, random).unwrap();
+        kept.select(name, vec![service].into(), &[], &strategy, random).unwrap();
     }
 
     fn at(second: u64) -> Instant {

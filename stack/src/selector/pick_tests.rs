@@ -205,7 +205,7 @@ async fn a_node_that_was_picked_stays_what_it_was_when_everything_else_is_gone()
 
 #[test]
 fn nodes_that_stay_are_shared_with_the_set_before() {
-    let services = |numbers: Vec<usize>| Services::from([service(numbers)]);
+    let services = |numbers: Vec<usize>| Services::from(vec![service(numbers)]);
     let before = NodeSet::of("user", &services((0..100).collect()));
     let coming = services((0..50).chain([1_000]).chain(52..100).collect());
     let after = NodeSet::after(&before, "user", &coming);
@@ -215,5 +215,5 @@ fn nodes_that_stay_are_shared_with_the_set_before() {
     assert_eq!(shared, 98, "all but the one that came");
     let moved = Node { address: "elsewhere:1".into(), ..node(7) };
     let changed = Service { nodes: vec![moved.clone()], ..service([]) };
-    assert_eq!(*NodeSet::after(&before, "user", &[changed].into()).nodes[0], moved);
+    assert_eq!(*NodeSet::after(&before, "user", &vec![changed].into()).nodes[0], moved);
 }

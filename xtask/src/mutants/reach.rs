@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,27 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::verify::{Places, Verify, verify};
 use crate::step::root;
 
-/// The plugins of the reference, the ones that rest on few modules first.
-const PLUGINS: [(&str, &str); 16] = [
-    ("selector", "random"),
-    ("selector", "round_robin"),
-    ("codec", "json"),
-    ("codec", "protobuf"),
-    ("registry", "memory"),
-    ("registry", "cache"),
-    ("registry", "etcd"),
-    ("broker", "memory"),
-    ("broker", "http"),
-    ("transport", "memory"),
-    ("transport", "http"),
-    ("transport", "grpc"),
-    ("client", "rpc"),
-    ("client", "grpc"),
-    ("server", "rpc"),
-    ("server", "grpc"),
-];
-/// The one that rests on all others.
-const SERVICE: (&str, &str) = ("service", "service");
+/// The interfaces, those that rest on few modules first.
+const INTERFACES: [&str; 8] = ["selector", "codec", "registry", "broker", "transport", "client", "server", "service"];
 
 /// What the checks of one requirement pass.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -51,7 +33,8 @@ pub(super) struct Reached {
 /// When the program does not run, or a plugin is not upheld although no mutant is switched on.
 pub(super) fn reach(program: &Path, jobs: usize, brief: bool) -> Result<Vec<Reached>, String> {
     let mut applying = Vec::new();
-    for (interface, plugin) in PLUGINS.into_iter().chain([SERVICE]) {
+    let plugins = plugins(program)?;
+    for (interface, plugin) in &plugins {
         let report = verify(program, &Verify::whole(interface, plugin))?;
         let report = report.ok_or_else(|| format!("{interface} {plugin} does not end"))?;
         if let Some(bad) = report.rows.iter().find(|row| row.is_bad()) {
@@ -76,6 +59,32 @@ pub(super) fn reach(program: &Path, jobs: usize, brief: bool) -> Result<Vec<Reac
         }
     });
     found.into_inner().unwrap_or_default().into_values().collect()
+}
+
+/// The plugins of the program, each with its interface.
+fn plugins(program: &Path) -> Result<Vec<(String, String)>, String> {
+    let failed = |why: String| format!("{} list --plugins: {why}", program.display());
+    let listed =
+        Command::new(program).args(["list", "--plugins"]).output().map_err(|error| failed(error.to_string()))?;
+    if !listed.status.success() {
+        return Err(failed(listed.status.to_string()));
+    }
+    let text = String::from_utf8_lossy(&listed.stdout);
+    // The head of the table names no interface.
+    let place = |row: &(String, String)| INTERFACES.iter().position(|interface| *interface == row.0);
+    let mut plugins: Vec<(String, String)> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.to_owned(), words.next()?.to_owned()))
+        })
+        .filter(|row| place(row).is_some())
+        .collect();
+    plugins.sort_by_key(place);
+    if let Some(without) = INTERFACES.iter().find(|interface| !plugins.iter().any(|(of, _)| of == *interface)) {
+        return Err(failed(format!("it names no {without}")));
+    }
+    Ok(plugins)
 }
 
 fn of_requirement(program: &Path, interface: &str, plugin: &str, id: &str, brief: bool) -> Result<Reached, String> {

@@ -102,12 +102,12 @@ mod tests {
     #[test]
     fn whoever_follows_an_answer_hears_of_every_change_and_of_its_end() {
         let answers = Answers::default();
-        let one = answers.insert("user", [service("user", "1", &["a"])].into());
+        let one = answers.insert("user", vec![service("user", "1", &["a"])].into());
         let followed = answers.follow("user").unwrap();
         assert!(followed.freshness.is_of(followed.version));
-        answers.insert("order", [service("order", "1", &["b"])].into());
+        answers.insert("order", vec![service("order", "1", &["b"])].into());
         assert!(followed.freshness.is_of(followed.version), "another service is none of its business");
-        answers.replace("user", [service("user", "1", &["a", "c"])].into(), &one);
+        answers.replace("user", vec![service("user", "1", &["a", "c"])].into(), &one);
         assert!(!followed.freshness.is_of(followed.version));
         let followed = answers.follow("user").unwrap();
         assert!(followed.freshness.is_of(followed.version));
@@ -122,16 +122,16 @@ mod tests {
     #[test]
     fn an_answer_that_is_brought_anew_ends_the_one_before() {
         let answers = Answers::default();
-        answers.insert("user", [service("user", "1", &["a"])].into());
+        answers.insert("user", vec![service("user", "1", &["a"])].into());
         let followed = answers.follow("user").unwrap();
-        answers.insert("user", [service("user", "1", &["b"])].into());
+        answers.insert("user", vec![service("user", "1", &["b"])].into());
         assert!(!followed.freshness.is_of(followed.version));
     }
 
     #[test]
     fn asking_and_following_are_uses_and_so_is_what_a_follower_says() {
         let answers = Answers::default();
-        let answer = answers.insert("user", [service("user", "1", &["a"])].into());
+        let answer = answers.insert("user", vec![service("user", "1", &["a"])].into());
         assert!(answer.take_use(), "it was asked for");
         assert!(!answer.take_use());
         answers.get("user").unwrap();

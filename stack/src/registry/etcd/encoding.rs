@@ -76,10 +76,11 @@ mod tests {
     fn what_is_stored_of_a_service_is_looked_up_again() {
         let whole = service("user", "1", &["b", "a"]);
         let mut stored = stored(&whole).unwrap();
-        stored.push(encode(&service("other", "1", &["c"])).unwrap());
-        let found = looked_up("user", stored.iter().map(Vec::as_slice));
+        stored.push(("c".to_owned(), encode(&service("other", "1", &["c"])).unwrap()));
+        let values = || stored.iter().map(|(_, value)| value.as_slice());
+        let found = looked_up(Some("user"), values());
         assert_eq!(&*found, &[service("user", "1", &["a", "b"])]);
-        assert!(looked_up("nobody", stored.iter().map(Vec::as_slice)).is_empty());
+        assert!(looked_up(Some("nobody"), values()).is_empty());
     }
 
     #[test]

@@ -87,11 +87,14 @@ impl Keeper {
         for record in records {
             let is_as = |registration: &&Arc<Registration>| registration.facts().is_as(&record.value, seconds);
             // One that was removed meanwhile is as nobody wants it, and another one may have its place.
-            let look_up = || self.registrations().get(&record.key).filter(is_as).cloned();
+            let look_up = || {
+                let found = self.registrations().get(&record.key).filter(is_as).cloned()?;
+                // Where there was one before, that stays.
+                let _ = record.registration.set(found.clone());
+                Some(found)
+            };
             match record.registration.get().filter(is_as).cloned().or_else(look_up) {
                 Some(registration) => {
-                    // Where there was one before, that stays.
-                    let _ = record.registration.set(registration.clone());
                     known.registrations.push(registration);
                     known.records.push(record);
                 }

@@ -15,9 +15,10 @@ const AFTER_NODES: &[u8] = b"]}";
 /// Of so many beginnings that were read last it is known what they say: versions of one service come mixed.
 const BEGINNINGS_MAX: usize = 4;
 
-/// The services in `values`, or the one called `name`: one for each name and version, in that order, with nodes in the order of
-/// their ids; metadata and endpoints are those of the first.
-pub(super) fn services<'a>(name: Option<&str>, values: impl Iterator<Item = &'a [u8]>) -> Services {
+/// What a lookup answers when etcd holds `values`: the services in them, or the one called `name`, one for each name and
+/// version, in that order, with nodes in the order of their ids; metadata and endpoints are those of the first. What is no
+/// record is left out.
+pub fn looked_up<'a>(name: Option<&str>, values: impl Iterator<Item = &'a [u8]>) -> Services {
     let (mut records, others) = (Records::default(), |head: &Service| name.is_some_and(|name| name != head.name));
     values.for_each(|value| records.read(value));
     let Records { heads, mut nodes, .. } = records;
@@ -96,7 +97,7 @@ fn only_node(rest: &[u8]) -> Option<Node> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Records, services};
+    use super::{Records, looked_up};
     use crate::registry::etcd::encoding;
     use crate::registry::testing::service;
     use crate::registry::{Endpoint, Node, Service, records};
@@ -111,7 +112,7 @@ mod tests {
 
     fn assert_same(values: &[String]) {
         for name in [None, Some("user"), Some("nobody")] {
-            let found = services(name, values.iter().map(String::as_bytes));
+            let found = looked_up(name, values.iter().map(String::as_bytes));
             assert_eq!(found.to_vec(), one_by_one(name, values), "{name:?} in {values:#?}");
         }
     }

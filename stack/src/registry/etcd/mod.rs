@@ -23,6 +23,7 @@ use etcd_client::KeyValue;
 
 use self::channel::Links;
 use self::keeper::Keeper;
+pub use self::lookup::looked_up;
 use self::registration::Record;
 use self::watch::EtcdWatcher;
 use super::{
@@ -63,13 +64,16 @@ struct Split {
 
 impl Split {
     fn new(service: &Service) -> Result<Self> {
-        let record = |record: Service| {
-            let node_id = record.nodes[0].id.clone();
-            let value = encoding::encode(&record)?.into();
-            Ok(Record { key: encoding::key(&record.name, &node_id), node_id, value, registration: OnceLock::new() })
+        let record = |(node_id, value): (String, Vec<u8>)| Record {
+            key: encoding::key(&service.name, &node_id),
+            node_id,
+            value: value.into(),
+            registration: OnceLock::new(),
         };
-        let records = records::split(service).map(record).collect::<Result<_>>()?;
-        Ok(Self { service: Arc::new(service.clone()), records })
+        let mut records: Vec<Record> = stored(service)?.into_iter().map(record).collect();
+        // By the ids they are in order already, unless there are slashes in them.
+        records.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(Self { service: Arc::new(service.clone()), records: records.into() })
     }
 }
 
@@ -97,10 +101,10 @@ impl Etcd {
 
     async fn services(&self, operation: &'static str, name: Option<&str>) -> Result<Services> {
         let answer = watch::range(&self.links, operation, &encoding::prefix(name)).await?;
-        Ok(lookup::services(name, answer.kvs().iter().map(KeyValue::value)))
+        Ok(looked_up(name, answer.kvs().iter().map(KeyValue::value)))
     }
 
-    /// The records of `service`, one for each of its nodes.
+    /// The records of `service`, one for each of its nodes, in the order of their keys.
     fn records(&self, service: &Service) -> Result<Arc<[Record]>> {
         let last = self.own().split.get(&service.name).cloned();
         if let Some(last) = last.filter(|last| *last.service == *service) {
@@ -189,15 +193,11 @@ impl Registry for Etcd {
     }
 }
 
-/// The values that etcd holds for `service`, one for each of its nodes.
+/// What etcd holds for `service`: the id of each of its nodes, in order, and the value of its key.
 ///
 /// # Errors
 /// `InvalidInput` when it cannot be written as JSON.
-pub fn stored(service: &Service) -> Result<Vec<Vec<u8>>> {
-    records::split(service).map(|record| encoding::encode(&record)).collect()
-}
-
-/// What a lookup of `name` answers when etcd holds `values` for it; empty where they are no records of it.
-pub fn looked_up<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Services {
-    lookup::services(Some(name), values)
+pub fn stored(service: &Service) -> Result<Vec<(String, Vec<u8>)>> {
+    let one = |mut record: Service| encoding::encode(&record).map(|value| (record.nodes.remove(0).id, value));
+    records::split(service).map(one).collect()
 }

@@ -89,7 +89,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Looks at keys, by `deadline`, and tells of each. Notes the loss of those that are not there.
+    /// Looks at keys, which come in order, by `deadline`, and tells of each. Notes the loss of those that are not there.
     pub(super) async fn look(&self, registrations: &[Arc<Registration>], deadline: Instant) -> Result<Vec<Seen>> {
         let before = registrations.iter().map(|registration| {
             let facts = registration.facts();
@@ -120,11 +120,18 @@ impl Keeper {
         Ok(seen)
     }
 
-    /// Whether each key hangs on `lease`.
+    /// Whether each key hangs on `lease`; the keys come in order.
     async fn hanging(&self, registrations: &[Arc<Registration>], lease: i64, deadline: Instant) -> Result<Vec<bool>> {
         let answer = self.links.keys_on(lease, deadline).await?;
-        let keys: BTreeSet<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
-        Ok(registrations.iter().map(|registration| keys.contains(registration.key.as_bytes())).collect())
+        let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
+        keys.sort_unstable();
+        let mut keys = keys.into_iter().peekable();
+        let hangs = |registration: &Arc<Registration>| {
+            let key = registration.key.as_bytes();
+            while keys.next_if(|other| *other < key).is_some() {}
+            keys.peek() == Some(&key)
+        };
+        Ok(registrations.iter().map(hangs).collect())
     }
 
     /// The lease to ask for all its keys: that of the first, where not many others hang on it.
