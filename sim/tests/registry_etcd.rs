@@ -511,6 +511,31 @@ async fn nodes_whose_keys_come_in_another_order_than_their_ids_are_looked_at_by_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_registers_again_in_time_leaves_nothing_to_look_at_in_the_background() {
+    let bench = Bench::new();
+    let (one, _) = bench.registry();
+    let all = service("user", "1", &["a", "b", "c"]);
+    let mut made = Vec::new();
+    one.register(&all, ttl(15)).await.unwrap();
+    seconds(&bench.env, 60).await;
+    for every in [4, 20] {
+        one.register(&all, ttl(15)).await.unwrap();
+        let (_, before) = leases_and_requests(&bench);
+        for _ in 0..60 / every {
+            seconds(&bench.env, every).await;
+            one.register(&all, ttl(15)).await.unwrap();
+        }
+        made.push(leases_and_requests(&bench).1 - before);
+    }
+    let keep_alives = 12;
+    assert_eq!(
+        made,
+        [15 + keep_alives, 3 + 12 + keep_alives],
+        "what was just seen, the background does not look at, too"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_changes_one_node_of_many_has_that_one_written_and_all_others_looked_at_together() {
     let bench = Bench::new();
     let (one, _) = bench.registry();

@@ -11,8 +11,8 @@ use super::super::losses::LossLog;
 use super::channel::{Links, is_lease_not_found};
 use super::config;
 use super::lease::{Hold, Lease, Leases};
-use super::registration::{Record, Registration};
-use super::upkeep::Seen;
+use super::registration::{Batch, Changes, Record, Registration, Sight, Whole};
+use super::upkeep::{self, Seen};
 use crate::env::{Env, Instant};
 use crate::registry::Loss;
 use crate::{Error, ErrorKind, Result};
@@ -24,6 +24,7 @@ pub(super) struct Keeper {
     pub(super) links: Arc<Links>,
     pub(super) leases: Arc<Leases>,
     registrations: Mutex<BTreeMap<String, Arc<Registration>>>,
+    changes: Changes,
     /// Held by whoever asks for a lease, so that all who need one get the same.
     granting: tokio::sync::Mutex<()>,
     losses: LossLog,
@@ -37,12 +38,13 @@ pub(super) struct Keeper {
     pub(super) next_look: Mutex<Option<Instant>>,
 }
 
-/// What was registered before.
+/// Records, by whether they were written before as they are.
 #[derive(Default)]
-struct Known<'a> {
-    registrations: Vec<Arc<Registration>>,
-    /// The same, as they are to be registered now.
-    records: Vec<&'a Record>,
+struct Sorted<'a> {
+    known: Vec<Sight<'a>>,
+    /// The records of the known ones.
+    known_records: Vec<&'a Record>,
+    others: Vec<&'a Record>,
 }
 
 impl Keeper {
@@ -52,6 +54,7 @@ impl Keeper {
             links,
             leases: Arc::default(),
             registrations: Mutex::default(),
+            changes: Changes::default(),
             granting: tokio::sync::Mutex::default(),
             losses: LossLog::default(),
             silence: Mutex::default(),
@@ -67,41 +70,67 @@ impl Keeper {
 
     /// Writes keys, or makes sure that they are still there as they were written; each within the time-out, whatever that
     /// takes.
-    pub(super) async fn register(&self, records: &[Record], ttl: Option<Duration>) -> Result<()> {
-        let seconds = ttl.map(config::whole_seconds);
-        let (known, others) = self.sort(records, seconds);
+    pub(super) async fn register(&self, batch: &Batch, ttl: Option<Duration>) -> Result<()> {
+        let (seconds, deadline) = (ttl.map(config::whole_seconds), self.links.deadline());
+        let changes = self.changes.count();
+        let known = batch.whole().filter(|whole| (whole.changes, whole.seconds) == (changes, seconds));
+        if let Some(whole) = known
+            && self.is_still_whole(batch, whole, deadline).await?
+        {
+            return Ok(());
+        }
+        let sorted = self.sort(&batch.records, seconds);
         // One look at all that were written so before.
-        let deadline = self.links.deadline();
-        let seen = self.look(&known.registrations, deadline).await?;
-        let gone = known.records.iter().zip(seen).filter(|(_, seen)| *seen != Seen::Ours);
-        for record in gone.map(|(record, _)| *record).chain(others) {
-            let deadline = if records.len() == 1 { deadline } else { self.links.deadline() };
+        let seen = self.look(&sorted.known, deadline).await?;
+        if sorted.others.is_empty()
+            && seen.iter().all(|seen| *seen == Seen::Ours)
+            && let Some(lease) = self.common_lease(&sorted.known)
+            && sorted.known.iter().all(|sight| sight.companions == lease)
+        {
+            batch.remember(Whole { changes, lease, seconds }, &sorted.known);
+            return Ok(());
+        }
+        let gone = sorted.known_records.iter().zip(seen).filter(|(_, seen)| *seen != Seen::Ours);
+        for record in gone.map(|(record, _)| *record).chain(sorted.others) {
+            let deadline = if batch.records.len() == 1 { deadline } else { self.links.deadline() };
             self.register_one(record, seconds, deadline).await?;
         }
         Ok(())
     }
 
+    /// Whether all keys of a batch hang where they did, and nobody has touched one meanwhile.
+    async fn is_still_whole(&self, batch: &Batch, whole: Whole, deadline: Instant) -> Result<bool> {
+        let answer = self.links.keys_on(whole.lease, deadline).await?;
+        let keys: Vec<&[u8]> = batch.records.iter().map(|record| record.key.as_bytes()).collect();
+        let is_whole = upkeep::are_among(&keys, answer.keys()).all(|is_there| is_there);
+        if is_whole && self.changes.count() == whole.changes {
+            batch.seen(self.env.now());
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
     /// Tells those that were written so before from all others.
-    fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> (Known<'a>, Vec<&'a Record>) {
-        let (mut known, mut others) = (Known::default(), Vec::new());
+    fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> Sorted<'a> {
+        let mut sorted = Sorted::default();
         for record in records {
-            let is_as = |registration: &&Arc<Registration>| registration.facts().is_as(&record.value, seconds);
-            // One that was removed meanwhile is as nobody wants it, and another one may have its place.
             let look_up = || {
-                let found = self.registrations().get(&record.key).filter(is_as).cloned()?;
-                // Where there was one before, that stays.
-                let _ = record.registration.set(found.clone());
-                Some(found)
+                let found = self.registrations().get(&record.key)?.clone();
+                // Where another one has been before, that stays.
+                record.registration.set(found).ok()?;
+                record.registration.get()
             };
-            match record.registration.get().filter(is_as).cloned().or_else(look_up) {
-                Some(registration) => {
-                    known.registrations.push(registration);
-                    known.records.push(record);
+            // One that was removed meanwhile is as nobody wants it.
+            let known = record.registration.get().or_else(look_up);
+            match known.and_then(|known| known.sight_if(|facts| facts.is_as(&record.value, seconds))) {
+                Some(sight) => {
+                    sorted.known.push(sight);
+                    sorted.known_records.push(record);
                 }
-                None => others.push(record),
+                None => sorted.others.push(record),
             }
         }
-        (known, others)
+        sorted
     }
 
     async fn register_one(&self, record: &Record, seconds: Option<i64>, deadline: Instant) -> Result<()> {
@@ -109,14 +138,12 @@ impl Keeper {
             let registration = self.registration(record);
             let writing = self.env.timeout_at(deadline, registration.writing.lock()).await;
             let _writing = writing.map_err(|_| self.links.no_answer("register"))?;
-            let (removed, same) = {
-                let facts = registration.facts();
-                (facts.removed, facts.is_as(&record.value, seconds))
-            };
-            if removed {
+            if registration.facts().removed {
                 continue;
             }
-            if same && self.look(std::slice::from_ref(&registration), deadline).await? == [Seen::Ours] {
+            if let Some(sight) = registration.sight_if(|facts| facts.is_as(&record.value, seconds))
+                && self.look(&[sight], deadline).await? == [Seen::Ours]
+            {
                 return Ok(());
             }
             return self.write(&registration, record.value.clone(), seconds, deadline).await;
@@ -132,7 +159,7 @@ impl Keeper {
         deadline: Instant,
     ) -> Result<()> {
         {
-            let mut facts = registration.facts();
+            let mut facts = registration.change();
             if std::mem::take(&mut facts.leaving) {
                 // It was deregistered, and whether it is gone is not known.
                 facts.abandon();
@@ -145,7 +172,7 @@ impl Keeper {
                 None => None,
             };
             let lease = hold.as_ref().map_or(0, |hold| hold.id);
-            registration.facts().begin_write(hold.as_ref(), self.env.now());
+            registration.change().begin_write(hold.as_ref(), self.env.now());
             match self.links.put(&registration.key, &value, lease, deadline).await {
                 Ok(()) if self.written(registration, &value, seconds, hold) => {
                     let look_at = registration.facts().look_at();
@@ -157,7 +184,7 @@ impl Keeper {
                 Err(error) if lease != 0 && is_lease_not_found(&error) => self.lease_is_gone(lease),
                 Err(error) => return Err(error),
             }
-            registration.facts().doubts.remove(&lease);
+            registration.change().doubts.remove(&lease);
         }
         Err(Error::new(ErrorKind::Backend, "register").detail("each lease that etcd granted was gone at once"))
     }
@@ -170,7 +197,7 @@ impl Keeper {
         seconds: Option<i64>,
         hold: Option<Hold>,
     ) -> bool {
-        let mut facts = registration.facts();
+        let mut facts = registration.change();
         // Asked while nobody else gets at the facts: whoever finds out later that the lease is gone finds this, too.
         if hold.as_ref().is_some_and(|hold| !hold.is_alive()) {
             return false;
@@ -209,18 +236,18 @@ impl Keeper {
         let ours = self.registrations().get(key).cloned();
         let Some(registration) = ours else { return self.links.delete(key, deadline).await };
         // From now on nobody restores it, whatever becomes of the rest.
-        registration.facts().leaving = true;
+        registration.change().leaving = true;
         let writing = self.env.timeout_at(deadline, registration.writing.lock()).await;
         let _writing = writing.map_err(|_| self.links.no_answer("deregister"))?;
         let (hold, doubted_before) = {
-            let mut facts = registration.facts();
+            let mut facts = registration.change();
             facts.leaving = true;
             let doubted_before = facts.doubts.contains(&facts.lease_id());
             (facts.abandon(), doubted_before)
         };
         self.links.delete(key, deadline).await?;
         if let Some(hold) = hold.as_ref().filter(|_| !doubted_before) {
-            registration.facts().doubts.remove(&hold.id);
+            registration.change().doubts.remove(&hold.id);
         }
         drop(hold);
         self.remove_if_gone(&registration);
@@ -232,7 +259,11 @@ impl Keeper {
     /// Forgets a key that is not wanted and hangs on none of the leases that live. Whoever calls holds `writing`.
     pub(super) fn remove_if_gone(&self, registration: &Registration) {
         let mut registrations = self.registrations();
-        let mut facts = registration.facts();
+        let facts = registration.facts();
+        if facts.doubts.is_empty() && (facts.removed || facts.is_wanted()) {
+            return;
+        }
+        let mut facts = facts.change();
         facts.doubts.retain(|lease| self.leases.get(*lease).is_some());
         if !facts.removed && !facts.is_wanted() && facts.doubts.is_empty() {
             facts.removed = true;
@@ -268,9 +299,9 @@ impl Keeper {
         let Some(lease) = self.leases.remove(id) else { return };
         for registration in self.all() {
             let hold = {
-                let mut facts = registration.facts();
+                let facts = registration.facts();
                 let hangs = facts.lease_id() == id;
-                if hangs { facts.lease.take() } else { None }
+                if hangs { facts.change().lease.take() } else { None }
             };
             if hold.is_some() {
                 self.note_loss(&registration, Some(lease), "the lease was gone");
@@ -282,8 +313,9 @@ impl Keeper {
     /// Notes `what` is gone, with all that this end knows of why; `lease` is what the key hung on.
     pub(super) fn note_loss(&self, registration: &Registration, lease: Option<Lease>, what: &str) {
         let now = self.env.now();
-        let mut facts = registration.facts();
-        if facts.is_wanted() && !std::mem::replace(&mut facts.lost, true) {
+        let facts = registration.facts();
+        if facts.is_wanted() && !facts.lost {
+            facts.change().lost = true;
             let lease = lease.map_or_else(String::new, |lease| {
                 let why = self.silence().clone().map_or_else(String::new, |why| format!(" ({why})"));
                 let silent = now - lease.confirmed_at;
@@ -297,7 +329,7 @@ impl Keeper {
     }
 
     fn registration(&self, record: &Record) -> Arc<Registration> {
-        let make = || Arc::new(Registration::new(&record.key, &record.node_id));
+        let make = || Arc::new(Registration::new(&record.key, &record.node_id, &self.changes));
         self.registrations().entry(record.key.clone()).or_insert_with(make).clone()
     }
 

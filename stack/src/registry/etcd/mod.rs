@@ -24,7 +24,7 @@ use etcd_client::KeyValue;
 use self::channel::Links;
 use self::keeper::Keeper;
 pub use self::lookup::looked_up;
-use self::registration::Record;
+use self::registration::{Batch, Record};
 use self::watch::EtcdWatcher;
 use super::{
     DeregisterOptions, GetOptions, ListOptions, Loss, RegisterOptions, Registry, RegistryOptions, Service, Services,
@@ -59,7 +59,7 @@ struct Own {
 #[derive(Clone, Debug)]
 struct Split {
     service: Arc<Service>,
-    records: Arc<[Record]>,
+    batch: Arc<Batch>,
 }
 
 impl Split {
@@ -70,10 +70,8 @@ impl Split {
             value: value.into(),
             registration: OnceLock::new(),
         };
-        let mut records: Vec<Record> = stored(service)?.into_iter().map(record).collect();
-        // By the ids they are in order already, unless there are slashes in them.
-        records.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(Self { service: Arc::new(service.clone()), records: records.into() })
+        let batch = Batch::new(stored(service)?.into_iter().map(record).collect());
+        Ok(Self { service: Arc::new(service.clone()), batch: Arc::new(batch) })
     }
 }
 
@@ -104,16 +102,16 @@ impl Etcd {
         Ok(looked_up(name, answer.kvs().iter().map(KeyValue::value)))
     }
 
-    /// The records of `service`, one for each of its nodes, in the order of their keys.
-    fn records(&self, service: &Service) -> Result<Arc<[Record]>> {
+    /// The records of `service`, one for each of its nodes.
+    fn batch(&self, service: &Service) -> Result<Arc<Batch>> {
         let last = self.own().split.get(&service.name).cloned();
         if let Some(last) = last.filter(|last| *last.service == *service) {
-            return Ok(last.records);
+            return Ok(last.batch);
         }
         let split = Split::new(service)?;
-        let records = split.records.clone();
+        let batch = split.batch.clone();
         self.own().split.insert(service.name.clone(), split);
-        Ok(records)
+        Ok(batch)
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -135,8 +133,8 @@ impl Registry for Etcd {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         records::check_registration(service, options.ttl)?;
         self.start()?;
-        let records = self.records(service)?;
-        self.keeper.register(&records, options.ttl).await
+        let batch = self.batch(service)?;
+        self.keeper.register(&batch, options.ttl).await
     }
 
     async fn deregister(&self, service: &Service, _options: DeregisterOptions) -> Result<()> {

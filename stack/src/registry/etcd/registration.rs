@@ -2,6 +2,8 @@
 //! asks nobody.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +21,62 @@ pub(super) struct Record {
     pub(super) registration: OnceLock<Arc<Registration>>,
 }
 
+/// The records of a service, in the order of their keys.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    whole: Mutex<Option<Whole>>,
+    /// When all of them were last seen at once, where nothing had changed since each was seen.
+    seen_at: Arc<Mutex<Instant>>,
+}
+
+/// What was known of a batch when all of it was seen under one lease. It holds as long as nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whole {
+    /// How many changes there had been.
+    pub(super) changes: u64,
+    pub(super) lease: i64,
+    /// The TTL that was asked for.
+    pub(super) seconds: Option<i64>,
+}
+
+impl Batch {
+    /// Takes records in any order.
+    pub(super) fn new(mut records: Vec<Record>) -> Self {
+        // By the ids they are in order already, unless there are slashes in them.
+        records.sort_by(|one, other| one.key.cmp(&other.key));
+        Self { records, whole: Mutex::default(), seen_at: Arc::default() }
+    }
+
+    pub(super) fn whole(&self) -> Option<Whole> {
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of `sights`, which are those of the batch, were seen.
+    pub(super) fn remember(&self, whole: Whole, sights: &[Sight<'_>]) {
+        for sight in sights {
+            sight.registration.facts().guard.seen_with = Some(self.seen_at.clone());
+        }
+        *self.whole.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+    }
+
+    /// All were seen again, and nothing has changed.
+    pub(super) fn seen(&self, now: Instant) {
+        *self.seen_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+/// How often anything has changed of what is known of the keys of a registry, but for when they were seen: while it is the same
+/// number, nobody needs to look at each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes(Arc<AtomicU64>);
+
+impl Changes {
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// One key of ours.
 #[derive(Debug)]
 pub(super) struct Registration {
@@ -27,6 +85,44 @@ pub(super) struct Registration {
     /// Held by whoever writes or deletes the key.
     pub(super) writing: tokio::sync::Mutex<()>,
     facts: Mutex<Facts>,
+    changes: Changes,
+}
+
+/// What is known of a key, to be read.
+pub(super) struct Reading<'a> {
+    guard: MutexGuard<'a, Facts>,
+    changes: &'a Changes,
+}
+
+impl Deref for Reading<'_> {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.guard
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// It was seen.
+    pub(super) fn seen(&mut self, now: Instant) {
+        self.guard.checked_at = now;
+    }
+
+    /// From here on it is changed, and whoever relies on what was known before finds out.
+    pub(super) fn change(self) -> MutexGuard<'a, Facts> {
+        self.changes.0.fetch_add(1, Ordering::SeqCst);
+        self.guard
+    }
+}
+
+/// A key as it was known when somebody began to look at it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight<'a> {
+    pub(super) registration: &'a Registration,
+    /// How often it had been written.
+    pub(super) writes: u64,
+    /// What [`companions`](Facts::companions) it had.
+    pub(super) companions: i64,
 }
 
 /// What is known of a key.
@@ -37,8 +133,10 @@ pub(super) struct Facts {
     /// The TTL that was asked for.
     pub(super) seconds: Option<i64>,
     pub(super) lease: Option<Hold>,
-    /// When the key was last seen, or written.
+    /// When the key was last seen by itself, or written.
     pub(super) checked_at: Instant,
+    /// When it was last seen with all others of its batch.
+    seen_with: Option<Arc<Mutex<Instant>>>,
     /// How often it is looked at.
     pub(super) look_every: Duration,
     /// How often it was written.
@@ -58,12 +156,13 @@ pub(super) struct Facts {
 
 impl Registration {
     /// Nothing is written yet.
-    pub(super) fn new(key: &str, node_id: &str) -> Self {
+    pub(super) fn new(key: &str, node_id: &str, changes: &Changes) -> Self {
         let facts = Facts {
             value: None,
             seconds: None,
             lease: None,
             checked_at: Instant::default(),
+            seen_with: None,
             look_every: config::LEASELESS_CHECK,
             writes: 0,
             lost: false,
@@ -77,11 +176,23 @@ impl Registration {
             node_id: node_id.to_owned(),
             writing: tokio::sync::Mutex::default(),
             facts: Mutex::new(facts),
+            changes: changes.clone(),
         }
     }
 
-    pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a look at it, if it `is_so`.
+    pub(super) fn sight_if(&self, is_so: impl FnOnce(&Facts) -> bool) -> Option<Sight<'_>> {
+        let facts = self.facts();
+        is_so(&facts).then(|| Sight { registration: self, writes: facts.writes, companions: facts.companions() })
+    }
+
+    pub(super) fn facts(&self) -> Reading<'_> {
+        Reading { guard: self.facts.lock().unwrap_or_else(PoisonError::into_inner), changes: &self.changes }
+    }
+
+    /// What is known of it, to be changed.
+    pub(super) fn change(&self) -> MutexGuard<'_, Facts> {
+        self.facts().change()
     }
 }
 
@@ -92,8 +203,10 @@ impl Facts {
     }
 
     /// Whether it was written so and is there, as far as is known.
-    pub(super) fn is_as(&self, value: &[u8], seconds: Option<i64>) -> bool {
-        self.is_wanted() && !self.lost && self.value.as_deref() == Some(value) && self.seconds == seconds
+    pub(super) fn is_as(&self, value: &Arc<[u8]>, seconds: Option<i64>) -> bool {
+        // Mostly it is the very same: what nobody reads costs nothing.
+        let is_same = |own: &Arc<[u8]>| Arc::ptr_eq(own, value) || own == value;
+        self.is_wanted() && !self.lost && self.value.as_ref().is_some_and(is_same) && self.seconds == seconds
     }
 
     /// The id of the lease that it hangs on; 0 for none, as in etcd.
@@ -127,7 +240,9 @@ impl Facts {
     /// When it is to be looked at; `None` when there is no reason to.
     pub(super) fn look_at(&self) -> Option<Instant> {
         let to_be_seen = if self.is_wanted() { !self.lost } else { !self.doubts.is_empty() };
-        to_be_seen.then(|| self.checked_at + self.look_every)
+        let seen_with = |seen_at: &Arc<Mutex<Instant>>| *seen_at.lock().unwrap_or_else(PoisonError::into_inner);
+        to_be_seen
+            .then(|| self.checked_at.max(self.seen_with.as_ref().map(seen_with).unwrap_or_default()) + self.look_every)
     }
 
     /// Those are looked at together that hang on the same lease.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::config;
 use super::keeper::Keeper;
-use super::registration::{Facts, Registration};
+use super::registration::{Facts, Registration, Sight};
 use crate::env::Instant;
 use crate::{ErrorKind, Result};
 
@@ -79,91 +79,72 @@ impl Keeper {
             })
             .collect();
         for lease in due {
-            let is_among = |registration: &&Arc<Registration>| {
-                let facts = registration.facts();
-                facts.look_at().is_some() && facts.companions() == lease
-            };
-            let together: Vec<_> = all.iter().filter(is_among).cloned().collect();
+            let is_among = |facts: &Facts| facts.look_at().is_some() && facts.companions() == lease;
+            let together: Vec<_> = all.iter().filter_map(|registration| registration.sight_if(is_among)).collect();
             self.look(&together, self.links.deadline()).await?;
         }
         Ok(())
     }
 
     /// Looks at keys, which come in order, by `deadline`, and tells of each. Notes the loss of those that are not there.
-    pub(super) async fn look(&self, registrations: &[Arc<Registration>], deadline: Instant) -> Result<Vec<Seen>> {
-        let before = registrations.iter().map(|registration| {
-            let facts = registration.facts();
-            (facts.writes, facts.companions())
-        });
-        let (writes, leases): (Vec<u64>, Vec<i64>) = before.unzip();
-        let mut seen = vec![Seen::Missing; registrations.len()];
+    pub(super) async fn look(&self, sights: &[Sight<'_>], deadline: Instant) -> Result<Vec<Seen>> {
+        let mut seen = vec![Seen::Missing; sights.len()];
         // What does not hang on the lease of most may hang elsewhere, and is asked for one by one.
-        let mut others: Vec<usize> = (0..registrations.len()).collect();
-        if let Some(lease) = self.common_lease(&leases) {
-            let hanging = self.hanging(registrations, lease, deadline).await?;
+        let mut others: Vec<usize> = (0..sights.len()).collect();
+        if let Some(lease) = self.common_lease(sights) {
+            let answer = self.links.keys_on(lease, deadline).await?;
+            let keys: Vec<&[u8]> = sights.iter().map(|sight| sight.registration.key.as_bytes()).collect();
+            let hanging: Vec<bool> = are_among(&keys, answer.keys()).collect();
             let now = self.env.now();
             others.retain(|&index| {
                 if hanging[index] {
-                    seen[index] = self.saw(now, &registrations[index], writes[index], Some(lease));
+                    seen[index] = self.saw(now, &sights[index], Some(lease));
                 }
                 !hanging[index]
             });
         }
         for some in others.chunks(config::OPERATIONS_MAX) {
-            let keys: Vec<&str> = some.iter().map(|&index| registrations[index].key.as_str()).collect();
+            let keys: Vec<&str> = some.iter().map(|&index| sights[index].registration.key.as_str()).collect();
             let found = self.links.leases_of(&keys, deadline).await?;
             let now = self.env.now();
             for (&index, found) in some.iter().zip(found) {
-                seen[index] = self.saw(now, &registrations[index], writes[index], found);
+                seen[index] = self.saw(now, &sights[index], found);
             }
         }
         Ok(seen)
     }
 
-    /// Whether each key hangs on `lease`; the keys come in order.
-    async fn hanging(&self, registrations: &[Arc<Registration>], lease: i64, deadline: Instant) -> Result<Vec<bool>> {
-        let answer = self.links.keys_on(lease, deadline).await?;
-        let mut keys: Vec<&[u8]> = answer.keys().iter().map(Vec::as_slice).collect();
-        keys.sort_unstable();
-        let mut keys = keys.into_iter().peekable();
-        let hangs = |registration: &Arc<Registration>| {
-            let key = registration.key.as_bytes();
-            while keys.next_if(|other| *other < key).is_some() {}
-            keys.peek() == Some(&key)
-        };
-        Ok(registrations.iter().map(hangs).collect())
-    }
-
     /// The lease to ask for all its keys: that of the first, where not many others hang on it.
-    fn common_lease(&self, leases: &[i64]) -> Option<i64> {
-        let lease = *leases.first()?;
-        let hang = leases.iter().filter(|other| **other == lease).count();
+    pub(super) fn common_lease(&self, sights: &[Sight<'_>]) -> Option<i64> {
+        let lease = sights.first()?.companions;
+        let hang = sights.iter().filter(|sight| sight.companions == lease).count();
         (lease != 0 && config::asks_for_all(hang, self.leases.users(lease))).then_some(lease)
     }
 
-    /// Draws the conclusion of a look at a key that had been written so often when it began; `found` is the lease it hangs on.
-    fn saw(&self, now: Instant, registration: &Registration, writes: u64, found: Option<i64>) -> Seen {
-        let mut facts = registration.facts();
-        if facts.writes != writes {
+    /// Draws the conclusion of a look at a key; `found` is the lease it hangs on.
+    fn saw(&self, now: Instant, sight: &Sight<'_>, found: Option<i64>) -> Seen {
+        let mut facts = sight.registration.facts();
+        if facts.writes != sight.writes {
             return Seen::Changed;
         }
         match found {
             Some(lease) => {
-                facts.checked_at = now;
+                facts.seen(now);
+                let seen = if lease == facts.lease_id() { Seen::Ours } else { Seen::Foreign };
                 // What somebody else has written stays until this process registers again: two who restore would never end.
                 if !facts.is_wanted() && facts.doubts.contains(&lease) {
-                    facts.stray = Some(lease);
+                    facts.change().stray = Some(lease);
                 }
-                if lease == facts.lease_id() { Seen::Ours } else { Seen::Foreign }
+                seen
             }
             None if facts.is_wanted() => {
                 let lease = self.leases.get(facts.lease_id());
                 drop(facts);
-                self.note_loss(registration, lease, "the key was gone");
+                self.note_loss(sight.registration, lease, "the key was gone");
                 Seen::Missing
             }
             None => {
-                facts.checked_at = now;
+                facts.seen(now);
                 Seen::Missing
             }
         }
@@ -173,12 +154,13 @@ impl Keeper {
     async fn mend(&self, registration: &Registration) -> Result<(), ErrorKind> {
         let Ok(_writing) = registration.writing.try_lock() else { return Ok(()) };
         let (task, hold) = {
-            let mut facts = registration.facts();
+            let facts = registration.facts();
             match &facts.value {
                 _ if facts.removed => (Task::Nothing, None),
                 Some(value) if !facts.leaving && facts.lost => (Task::Write(value.clone(), facts.seconds), None),
                 _ if facts.is_wanted() => (Task::Nothing, None),
                 _ => {
+                    let mut facts = facts.change();
                     let hold = facts.abandon();
                     let lease = hold.as_ref().map(|hold| hold.id).or(facts.stray.take());
                     (lease.map_or(Task::Nothing, Task::Delete), hold)
@@ -190,7 +172,7 @@ impl Keeper {
             Task::Write(value, seconds) => self.write(registration, value, seconds, deadline).await,
             Task::Delete(lease) => {
                 let deleted = self.links.delete_under(&registration.key, lease, deadline).await;
-                let mut facts = registration.facts();
+                let mut facts = registration.change();
                 match &deleted {
                     Ok(()) => drop(facts.doubts.remove(&lease)),
                     Err(_) => facts.stray = Some(lease),
@@ -202,5 +184,58 @@ impl Keeper {
         drop(hold);
         self.remove_if_gone(registration);
         done.map_err(|error| error.kind())
+    }
+}
+
+/// Whether each of `keys`, which come in order, is among `found`, which do not.
+pub(super) fn are_among<'a>(keys: &[&'a [u8]], found: &'a [Vec<u8>]) -> impl Iterator<Item = bool> {
+    let (first, last) = (keys.first().copied().unwrap_or_default(), keys.last().copied().unwrap_or_default());
+    // What the first and the last begin with, all do: it tells none from another, and what follows mostly does within a word.
+    let shared = first.iter().zip(last).take_while(|(one, other)| one == other).count();
+    let rest = move |key: &'a [u8]| key.strip_prefix(&first[..shared]).map(|rest| (leading(rest), rest));
+    let mut found: Vec<_> = found.iter().filter_map(|key| rest(key)).collect();
+    found.sort_unstable();
+    let mut found = found.into_iter().peekable();
+    keys.iter().map(move |key| {
+        let wanted = rest(key);
+        while found.next_if(|other| Some(other) < wanted.as_ref()).is_some() {}
+        found.peek() == wanted.as_ref()
+    })
+}
+
+/// The first eight bytes as a number, which is in the order of the bytes, or equal.
+fn leading(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    let length = bytes.len().min(word.len());
+    word[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_among;
+
+    fn assert_found(wanted: &[&str], found: &[&str]) {
+        let expected: Vec<bool> = wanted.iter().map(|key| found.contains(key)).collect();
+        let keys: Vec<_> = wanted.iter().map(|key| key.as_bytes()).collect();
+        let found: Vec<_> = found.iter().map(|key| key.as_bytes().to_vec()).collect();
+        assert_eq!(are_among(&keys, &found).collect::<Vec<_>>(), expected, "{wanted:?} among {found:?}");
+    }
+
+    #[test]
+    fn keys_are_found_among_others_in_whatever_order_they_come() {
+        let keys =
+            ["/m/a", "/m/a\0", "/m/a\0\0b", "/m/aa", "/m/aaaaaaaa", "/m/aaaaaaaa1", "/m/aaaaaaaa2", "/m/b", "/n"];
+        for wanted in 0..1_usize << keys.len() {
+            let of = |set: usize| (0..keys.len()).filter(move |at| set >> at & 1 == 1).map(|at| keys[at]);
+            let wanted: Vec<_> = of(wanted).collect();
+            for found in [0, 0b1_0101_0101, 0b0_1010_1010, 0b1_1111_1111] {
+                let mut found: Vec<_> = of(found).collect();
+                assert_found(&wanted, &found);
+                found.reverse();
+                found.insert(found.len() / 2, "/elsewhere");
+                assert_found(&wanted, &found);
+            }
+        }
     }
 }
