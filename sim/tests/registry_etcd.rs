@@ -460,6 +460,48 @@ async fn a_registration_that_etcd_did_and_nobody_heard_of_does_not_live_on_with_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_that_etcd_did_and_nobody_heard_of_is_undone_by_who_registers_what_was_before() {
+    for ttl in [ttl(15), RegisterOptions::default()] {
+        let bench = Bench::new();
+        let ((one, host), (other, _)) = (bench.registry(), bench.registry());
+        let old = service("user", "1", &["a"]);
+        let mut new = old.clone();
+        new.nodes[0].address = "10.9.9.9:9".to_owned();
+        one.register(&old, ttl.clone()).await.unwrap();
+        host.deafen(true);
+        assert_eq!(one.register(&new, ttl.clone()).await.unwrap_err().kind(), ErrorKind::Timeout);
+        host.deafen(false);
+        let held = async || other.get_service("user", GetOptions::default()).await.unwrap()[0].nodes[0].address.clone();
+        assert_eq!(held().await, new.nodes[0].address, "etcd did it");
+        one.register(&old, ttl).await.unwrap();
+        assert_eq!(held().await, old.nodes[0].address);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_registers_while_the_same_leaves_is_looked_at_by_one_request_again() {
+    for after in 0..40 {
+        let bench = Bench::new();
+        let (one, _) = bench.registry();
+        let all = service("user", "1", &["a", "b", "c"]);
+        one.register(&all, ttl(15)).await.unwrap();
+        let come = async {
+            // Between the requests of the other.
+            for _ in 0..after {
+                tokio::task::yield_now().await;
+            }
+            one.register(&all, ttl(15)).await.unwrap();
+        };
+        tokio::join!(leave(&one, "user", &["a", "b", "c"]), come);
+        one.register(&all, ttl(15)).await.unwrap();
+        assert_eq!(nodes(&one, "user").await.unwrap(), ["a", "b", "c"], "{after}");
+        let (_, before) = leases_and_requests(&bench);
+        one.register(&all, ttl(15)).await.unwrap();
+        assert_eq!(leases_and_requests(&bench).1 - before, 1, "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deregistration_that_failed_is_made_good_before_the_ttl_is_over() {
     let bench = Bench::new();
     let ((one, host), (other, _)) = (bench.registry(), bench.registry());

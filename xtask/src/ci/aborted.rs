@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode};
+use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -55,7 +55,7 @@ impl Aborted {
         fs::create_dir(&temporary)?;
         let watch = Watch::set(Scope::Marked, &temporary)?;
         let said = File::create(&output)?;
-        let mut cargo = command(&WORDS);
+        let mut cargo = heedful(&command(&WORDS));
         cargo.env(VARIABLE, watch.mark().variable()).env("TMPDIR", &temporary);
         let cargo = cargo.stdout(said.try_clone()?).stderr(said).spawn()?;
         Ok(Self { cargo, watch, temporary, output })
@@ -82,8 +82,11 @@ impl Aborted {
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        if !is_ended || status.success() {
+        if !is_ended {
             return Err(self.told(&format!("it had no server that was seen, and ended with {status}")));
+        }
+        if status.success() {
+            return Err(self.told("it went on to its end, as if nothing had happened"));
         }
         match self.watch.gone(WITHIN)? {
             Ok(logs) if logs.is_empty() => Ok(()),
@@ -109,6 +112,17 @@ impl Drop for Aborted {
         let _ = fs::remove_dir_all(&self.temporary);
         let _ = fs::remove_file(&self.output);
     }
+}
+
+/// `command`, with the signals that it gets as they are by default: a shell has what it starts in the background ignore an
+/// interrupt, and what that starts in its turn does so, too.
+fn heedful(command: &Command) -> Command {
+    let mut heedful = Command::new("env");
+    heedful.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        heedful.current_dir(folder);
+    }
+    heedful
 }
 
 /// A container, or an etcd that is no longer the shell that waits to be guarded.

@@ -11,7 +11,7 @@ use super::super::losses::LossLog;
 use super::channel::{Links, is_lease_not_found};
 use super::config;
 use super::lease::{Hold, Lease, Leases};
-use super::registration::{Batch, Changes, Record, Registration, Sight, Whole};
+use super::registration::{Batch, Changes, Reading, Record, Registration, Sight, Whole};
 use super::upkeep::{self, Seen};
 use crate::env::{Env, Instant};
 use crate::registry::Loss;
@@ -41,7 +41,7 @@ pub(super) struct Keeper {
 /// Records, by whether they were written before as they are.
 #[derive(Default)]
 struct Sorted<'a> {
-    known: Vec<Sight<'a>>,
+    known: Vec<Sight>,
     /// The records of the known ones.
     known_records: Vec<&'a Record>,
     others: Vec<&'a Record>,
@@ -72,13 +72,14 @@ impl Keeper {
     /// takes.
     pub(super) async fn register(&self, batch: &Batch, ttl: Option<Duration>) -> Result<()> {
         let (seconds, deadline) = (ttl.map(config::whole_seconds), self.links.deadline());
-        let changes = self.changes.count();
-        let known = batch.whole().filter(|whole| (whole.changes, whole.seconds) == (changes, seconds));
+        let known = (self.changes.count(), seconds);
+        let known = batch.whole().filter(|whole| (whole.changes, whole.seconds) == known);
         if let Some(whole) = known
             && self.is_still_whole(batch, whole, deadline).await?
         {
             return Ok(());
         }
+        let changes = self.changes.count();
         let sorted = self.sort(&batch.records, seconds);
         // One look at all that were written so before.
         let seen = self.look(&sorted.known, deadline).await?;
@@ -98,7 +99,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whether all keys of a batch hang where they did, and nobody has touched one meanwhile.
+    /// Whether all keys of a batch hang where they did, and nobody has touched any key of this registry meanwhile.
     async fn is_still_whole(&self, batch: &Batch, whole: Whole, deadline: Instant) -> Result<bool> {
         let answer = self.links.keys_on(whole.lease, deadline).await?;
         let keys: Vec<&[u8]> = batch.records.iter().map(|record| record.key.as_bytes()).collect();
@@ -112,16 +113,9 @@ impl Keeper {
 
     /// Tells those that were written so before from all others.
     fn sort<'a>(&self, records: &'a [Record], seconds: Option<i64>) -> Sorted<'a> {
-        let mut sorted = Sorted::default();
+        let (mut sorted, registrations) = (Sorted::default(), self.registrations());
         for record in records {
-            let look_up = || {
-                let found = self.registrations().get(&record.key)?.clone();
-                // Where another one has been before, that stays.
-                record.registration.set(found).ok()?;
-                record.registration.get()
-            };
-            // One that was removed meanwhile is as nobody wants it.
-            let known = record.registration.get().or_else(look_up);
+            let known = registrations.get(&record.key);
             match known.and_then(|known| known.sight_if(|facts| facts.is_as(&record.value, seconds))) {
                 Some(sight) => {
                     sorted.known.push(sight);
@@ -202,12 +196,7 @@ impl Keeper {
         if hold.as_ref().is_some_and(|hold| !hold.is_alive()) {
             return false;
         }
-        if let Some(hold) = &hold {
-            facts.doubts.remove(&hold.id);
-        }
-        (facts.value, facts.seconds, facts.lease) = (Some(value.clone()), seconds, hold);
-        facts.checked_at = self.env.now();
-        facts.writes += 1;
+        facts.end_write(value.clone(), seconds, hold, self.env.now());
         if std::mem::take(&mut facts.lost) {
             self.losses.restored(&registration.node_id);
         }
@@ -304,18 +293,19 @@ impl Keeper {
                 if hangs { facts.change().lease.take() } else { None }
             };
             if hold.is_some() {
-                self.note_loss(&registration, Some(lease), "the lease was gone");
+                self.note_loss(&registration, registration.facts(), Some(lease), "the lease was gone");
             }
         }
         self.lost.notify_one();
     }
 
     /// Notes `what` is gone, with all that this end knows of why; `lease` is what the key hung on.
-    pub(super) fn note_loss(&self, registration: &Registration, lease: Option<Lease>, what: &str) {
+    pub(super) fn note_loss(&self, registration: &Registration, facts: Reading<'_>, lease: Option<Lease>, what: &str) {
         let now = self.env.now();
-        let facts = registration.facts();
         if facts.is_wanted() && !facts.lost {
-            facts.change().lost = true;
+            // Held until the loss is noted: who writes the key meanwhile is to find it.
+            let mut facts = facts.change();
+            facts.lost = true;
             let lease = lease.map_or_else(String::new, |lease| {
                 let why = self.silence().clone().map_or_else(String::new, |why| format!(" ({why})"));
                 let silent = now - lease.confirmed_at;

@@ -16,7 +16,7 @@ mod view;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use etcd_client::KeyValue;
@@ -68,7 +68,6 @@ impl Split {
             key: encoding::key(&service.name, &node_id),
             node_id,
             value: value.into(),
-            registration: OnceLock::new(),
         };
         let batch = Batch::new(stored(service)?.into_iter().map(record).collect());
         Ok(Self { service: Arc::new(service.clone()), batch: Arc::new(batch) })

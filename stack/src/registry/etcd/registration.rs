@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::config;
@@ -17,8 +17,6 @@ pub(super) struct Record {
     pub(super) key: String,
     pub(super) node_id: String,
     pub(super) value: Arc<[u8]>,
-    /// What is known of the key, so that it is looked for once; it may be removed by now, and then nobody wants it.
-    pub(super) registration: OnceLock<Arc<Registration>>,
 }
 
 /// The records of a service, in the order of their keys.
@@ -31,7 +29,7 @@ pub(super) struct Batch {
 }
 
 /// What was known of a batch when all of it was seen under one lease. It holds as long as nothing changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
     /// How many changes there had been.
     pub(super) changes: u64,
@@ -53,7 +51,7 @@ impl Batch {
     }
 
     /// All of `sights`, which are those of the batch, were seen.
-    pub(super) fn remember(&self, whole: Whole, sights: &[Sight<'_>]) {
+    pub(super) fn remember(&self, whole: Whole, sights: &[Sight]) {
         for sight in sights {
             sight.registration.facts().guard.seen_with = Some(self.seen_at.clone());
         }
@@ -66,8 +64,8 @@ impl Batch {
     }
 }
 
-/// How often anything has changed of what is known of the keys of a registry, but for when they were seen: while it is the same
-/// number, nobody needs to look at each.
+/// Rises whenever something may change of what is known of any key of a registry, but for when it was seen: while it is the
+/// same number, nobody needs to look at each.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes(Arc<AtomicU64>);
 
@@ -116,9 +114,9 @@ impl<'a> Reading<'a> {
 }
 
 /// A key as it was known when somebody began to look at it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sight<'a> {
-    pub(super) registration: &'a Registration,
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) registration: Arc<Registration>,
     /// How often it had been written.
     pub(super) writes: u64,
     /// What [`companions`](Facts::companions) it had.
@@ -133,7 +131,7 @@ pub(super) struct Facts {
     /// The TTL that was asked for.
     pub(super) seconds: Option<i64>,
     pub(super) lease: Option<Hold>,
-    /// When the key was last seen by itself, or written.
+    /// When the key was last seen by who knows of each key, or written.
     pub(super) checked_at: Instant,
     /// When it was last seen with all others of its batch.
     seen_with: Option<Arc<Mutex<Instant>>>,
@@ -141,6 +139,8 @@ pub(super) struct Facts {
     pub(super) look_every: Duration,
     /// How often it was written.
     pub(super) writes: u64,
+    /// Somebody has begun to write it, and whether that was done is not known: it may hold what he wanted, or `value`.
+    unsure: bool,
     /// It is gone, and the loss is noted.
     pub(super) lost: bool,
     /// It is to be deleted: nobody restores it.
@@ -165,6 +165,7 @@ impl Registration {
             seen_with: None,
             look_every: config::LEASELESS_CHECK,
             writes: 0,
+            unsure: false,
             lost: false,
             leaving: false,
             removed: false,
@@ -181,9 +182,13 @@ impl Registration {
     }
 
     /// Begins a look at it, if it `is_so`.
-    pub(super) fn sight_if(&self, is_so: impl FnOnce(&Facts) -> bool) -> Option<Sight<'_>> {
+    pub(super) fn sight_if(self: &Arc<Self>, is_so: impl FnOnce(&Facts) -> bool) -> Option<Sight> {
         let facts = self.facts();
-        is_so(&facts).then(|| Sight { registration: self, writes: facts.writes, companions: facts.companions() })
+        is_so(&facts).then(|| Sight {
+            registration: self.clone(),
+            writes: facts.writes,
+            companions: facts.companions(),
+        })
     }
 
     pub(super) fn facts(&self) -> Reading<'_> {
@@ -206,7 +211,11 @@ impl Facts {
     pub(super) fn is_as(&self, value: &Arc<[u8]>, seconds: Option<i64>) -> bool {
         // Mostly it is the very same: what nobody reads costs nothing.
         let is_same = |own: &Arc<[u8]>| Arc::ptr_eq(own, value) || own == value;
-        self.is_wanted() && !self.lost && self.value.as_ref().is_some_and(is_same) && self.seconds == seconds
+        self.is_wanted()
+            && !self.lost
+            && !self.unsure
+            && self.value.as_ref().is_some_and(is_same)
+            && self.seconds == seconds
     }
 
     /// The id of the lease that it hangs on; 0 for none, as in etcd.
@@ -229,6 +238,18 @@ impl Facts {
             self.checked_at = now;
         }
         self.doubts.extend(lease.map(|lease| lease.id));
+        self.unsure = true;
+    }
+
+    /// It was written.
+    pub(super) fn end_write(&mut self, value: Arc<[u8]>, seconds: Option<i64>, lease: Option<Hold>, now: Instant) {
+        if let Some(lease) = &lease {
+            self.doubts.remove(&lease.id);
+        }
+        (self.value, self.seconds, self.lease) = (Some(value), seconds, lease);
+        self.checked_at = now;
+        self.writes += 1;
+        self.unsure = false;
     }
 
     /// When something is to be done about it; `None` while there is nothing.

@@ -87,7 +87,7 @@ impl Keeper {
     }
 
     /// Looks at keys, which come in order, by `deadline`, and tells of each. Notes the loss of those that are not there.
-    pub(super) async fn look(&self, sights: &[Sight<'_>], deadline: Instant) -> Result<Vec<Seen>> {
+    pub(super) async fn look(&self, sights: &[Sight], deadline: Instant) -> Result<Vec<Seen>> {
         let mut seen = vec![Seen::Missing; sights.len()];
         // What does not hang on the lease of most may hang elsewhere, and is asked for one by one.
         let mut others: Vec<usize> = (0..sights.len()).collect();
@@ -115,14 +115,14 @@ impl Keeper {
     }
 
     /// The lease to ask for all its keys: that of the first, where not many others hang on it.
-    pub(super) fn common_lease(&self, sights: &[Sight<'_>]) -> Option<i64> {
+    pub(super) fn common_lease(&self, sights: &[Sight]) -> Option<i64> {
         let lease = sights.first()?.companions;
         let hang = sights.iter().filter(|sight| sight.companions == lease).count();
         (lease != 0 && config::asks_for_all(hang, self.leases.users(lease))).then_some(lease)
     }
 
     /// Draws the conclusion of a look at a key; `found` is the lease it hangs on.
-    fn saw(&self, now: Instant, sight: &Sight<'_>, found: Option<i64>) -> Seen {
+    fn saw(&self, now: Instant, sight: &Sight, found: Option<i64>) -> Seen {
         let mut facts = sight.registration.facts();
         if facts.writes != sight.writes {
             return Seen::Changed;
@@ -139,8 +139,7 @@ impl Keeper {
             }
             None if facts.is_wanted() => {
                 let lease = self.leases.get(facts.lease_id());
-                drop(facts);
-                self.note_loss(sight.registration, lease, "the key was gone");
+                self.note_loss(&sight.registration, facts, lease, "the key was gone");
                 Seen::Missing
             }
             None => {
@@ -199,7 +198,7 @@ pub(super) fn are_among<'a>(keys: &[&'a [u8]], found: &'a [Vec<u8>]) -> impl Ite
     keys.iter().map(move |key| {
         let wanted = rest(key);
         while found.next_if(|other| Some(other) < wanted.as_ref()).is_some() {}
-        found.peek() == wanted.as_ref()
+        wanted.is_some() && found.peek() == wanted.as_ref()
     })
 }
 
